@@ -1,0 +1,219 @@
+"""Errands: what needs the network in the course of a flow, written with the decision, run after the commit, retried.
+
+An errand's result comes back as a command; the transaction of that command deletes the errand. So it has its effect
+once, whatever dies in between, although the function itself may run more than once.
+"""
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from chassis import telemetry
+from chassis.database import is_weather
+from chassis.transitions import Errand
+
+if TYPE_CHECKING:
+    from chassis.executor import Executor, Step
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 16  # errands of one service under way at the same time
+LEASE_SECONDS = 60  # longest an errand may run; after that another replica may take it up
+BACKOFF_SECONDS_MAX = 60.0
+POLL_SECONDS = 1.0  # for errands of other replicas and those whose back-off is over; own new ones wake the worker
+
+
+class Again(Exception):
+    """Not now: the errand is tried again with back-off. `reason` is a code, shown to operators."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class ErrandCall:
+    """What an errand's function gets: whose errand, what about, the how-manieth try, and the service's resources."""
+
+    subject: UUID
+    about: Mapping[str, str]
+    attempt: int
+    resources: Any
+
+
+ErrandFunction = Callable[[ErrandCall], Awaitable["Step | None"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The cause of a work item: this errand has come back with a command."""
+
+    name: str
+    subject: UUID
+    key: str
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    cause: Returned
+    about: Mapping[str, str]
+    attempts: int
+    traceparent: str | None
+
+
+async def still_wanted(tx: AsyncConnection, causes: Sequence[Returned]) -> set[UUID]:
+    """Which of these errands still wait; asked under the locks of their subjects, so the answer stays true."""
+    if not causes:
+        return set()
+    return set((await tx.execute(_WANTED, {"ids": [cause.id for cause in causes]})).scalars())
+
+
+async def change(
+    tx: AsyncConnection,
+    wanted: Mapping[tuple[str, UUID, str], tuple[Errand, str | None]],
+    done: Sequence[Returned],
+    ids: Sequence[UUID],
+) -> None:
+    """Forget the errands that have come back, write the new ones: at most two statements."""
+    if done:
+        await tx.execute(_FORGET, {"ids": [cause.id for cause in done]})
+    if wanted:
+        rows = sorted(wanted.items(), key=lambda item: item[0])
+        await tx.execute(_SEND, {
+            "names": [name for (name, _, _), _ in rows],
+            "subjects": [subject for (_, subject, _), _ in rows],
+            "keys": [key for (_, _, key), _ in rows],
+            "ids": list(ids)[: len(rows)],
+            "abouts": [json.dumps(dict(errand.about)) for _, (errand, _) in rows],
+            "traces": [trace for _, (_, trace) in rows],
+        })
+
+
+class Errands:
+    """The worker of one service: takes what is due, runs the named functions, gives their commands to the executor."""
+
+    def __init__(
+        self, engine: AsyncEngine, executor: Executor, functions: Mapping[str, ErrandFunction], resources: Any
+    ) -> None:
+        self._engine, self._executor = engine, executor
+        self._functions, self._resources = functions, resources
+        self._woken = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """There is something to do: called after a commit that wrote an errand."""
+        self._woken.set()
+
+    async def start(self) -> None:
+        if self._functions:
+            self._loop = asyncio.create_task(self._work(), name="errands")
+
+    async def stop(self) -> None:
+        """Stop taking; what is under way is cancelled and taken up again at the next start."""
+        tasks = [task for task in (self._loop, *self._running) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                for taken in await self._take(AT_ONCE - len(self._running)):
+                    task = asyncio.create_task(self._run(taken))
+                    self._running.add(task)
+                    task.add_done_callback(self._ended)
+            except Exception as error:
+                if not is_weather(error):
+                    raise
+                log.warning("errands wait for the database")
+            try:
+                await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+            except TimeoutError:
+                continue
+            finally:
+                self._woken.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._woken.set()
+
+    async def _take(self, room: int) -> list[_Taken]:
+        if room <= 0:
+            return []
+        async with self._engine.begin() as tx:
+            rows = (await tx.execute(_TAKE, {"room": room, "lease": LEASE_SECONDS, "names": list(self._functions)})).all()
+        return [
+            _Taken(Returned(row.name, row.subject, row.key, row.id), row.about, row.attempts, row.traceparent)
+            for row in rows
+        ]
+
+    async def _run(self, taken: _Taken) -> None:
+        cause = taken.cause
+        call = ErrandCall(cause.subject, taken.about, taken.attempts, self._resources)
+        try:
+            with telemetry.errand(cause.name, taken.traceparent) as traced:
+                async with asyncio.timeout(LEASE_SECONDS - 5):
+                    step = await self._functions[cause.name](call)
+                await self._executor.take_in(cause, step, traced.traceparent)
+        except Again as again:
+            await self._postpone(taken, again.reason, min(2.0 ** (taken.attempts - 1), BACKOFF_SECONDS_MAX))
+        except Exception as error:  # whatever an errand's function meets must not end the worker; it is shown and tried again slowly
+            if not is_weather(error):
+                log.error("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
+            await self._postpone(taken, type(error).__name__, BACKOFF_SECONDS_MAX)
+
+    async def _postpone(self, taken: _Taken, word: str, seconds: float) -> None:
+        spread = seconds * random.uniform(0.8, 1.2)  # noqa: S311  # spreads retries, keeps no secret
+        try:
+            async with self._engine.begin() as tx:
+                await tx.execute(_POSTPONE, {"id": taken.cause.id, "word": word, "seconds": spread})
+        except Exception as error:
+            if not is_weather(error):
+                raise
+            log.warning("errand keeps its lease: the database is away")
+
+
+_UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
+
+_WANTED = sa.text("SELECT id FROM errand WHERE id = ANY(:ids)").bindparams(sa.bindparam("ids", type_=_UUIDS))
+
+_FORGET = sa.text("DELETE FROM errand WHERE id = ANY(:ids)").bindparams(sa.bindparam("ids", type_=_UUIDS))
+
+_SEND = sa.text("""
+    INSERT INTO errand (name, subject, key, id, about, traceparent)
+    SELECT name, subject, key, id, about::jsonb, trace
+    FROM unnest(:names, :subjects, :keys, :ids, :abouts, :traces) AS new (name, subject, key, id, about, trace)
+    ORDER BY name, subject, key
+    ON CONFLICT (name, subject, key) DO UPDATE
+    SET id = excluded.id, about = excluded.about, attempts = 0, last_word = NULL, next_at = clock_timestamp(),
+        traceparent = excluded.traceparent
+""").bindparams(
+    sa.bindparam("names", type_=_TEXTS), sa.bindparam("subjects", type_=_UUIDS), sa.bindparam("keys", type_=_TEXTS),
+    sa.bindparam("ids", type_=_UUIDS), sa.bindparam("abouts", type_=_TEXTS), sa.bindparam("traces", type_=_TEXTS),
+)
+
+_TAKE = sa.text("""
+    UPDATE errand SET attempts = attempts + 1, next_at = clock_timestamp() + make_interval(secs => :lease)
+    WHERE id IN (
+        SELECT id FROM errand WHERE next_at <= clock_timestamp() AND name = ANY(:names)
+        ORDER BY next_at LIMIT :room FOR UPDATE SKIP LOCKED
+    )
+    RETURNING name, subject, key, id, about, attempts, traceparent
+""").bindparams(sa.bindparam("names", type_=_TEXTS))
+
+_POSTPONE = sa.text("""
+    UPDATE errand SET last_word = :word, next_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id
+""")

@@ -1,0 +1,330 @@
+"""What a service hears: each event once, in the order of its lane; repeats, gaps and forks told apart.
+
+A lane is one subject on one topic. Everything here happens inside the transaction that applies the events, with the
+lanes locked in key order: the lane's number, the inbox row and the effect are one commit (models/Channel.tla).
+"""
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.envelope import Envelope, Record
+from chassis.parking import Parked, forget, park, parked_in, tried_again
+
+if TYPE_CHECKING:
+    from chassis.executor import Step
+
+Origin = Literal["own", "channel", "common"]
+LaneKey = tuple[str, UUID]
+SubjectQuery = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[UUID]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known of a topic: the one principal that may write it, and how it is read.
+
+    own: facts of this party, all numbers. channel: facts of another party to this one, all numbers, unknown types
+    parked. common: whole objects on a compacted topic, the higher number wins and gaps are normal.
+    """
+
+    writer: str
+    origin: Origin
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What is known of a heard event besides its body. `writer` is authentic: it comes from the topic."""
+
+    id: UUID
+    type: str
+    topic: str
+    writer: str
+    subject: UUID
+    seq: int
+    time: datetime
+    scope: str
+    scope_version: int
+    correlation: str
+    traceparent: str | None
+    subjects: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """One line of what a service hears: the event class, the commands it becomes, where it may come from.
+
+    `of` finds the own subjects where they are not in the event: one set-based query, event key -> subject ids,
+    given to `do` as `meta.subjects`.
+    """
+
+    event: type[Any]
+    do: Callable[[Any, Meta], Sequence[Step]]
+    of: SubjectQuery | None = None
+    origin: Origin = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The cause of a work item: one event, read. `trouble` says why it cannot even be tried."""
+
+    record: Record
+    meta: Meta
+    hear: Hear | None
+    event: BaseModel | None
+    trouble: str | None = None
+    redrive: bool = False
+
+    @property
+    def lane(self) -> LaneKey:
+        return (self.meta.topic, self.meta.subject)
+
+    def steps(self, subjects: tuple[UUID, ...]) -> Sequence[Step]:
+        """The commands this event becomes; none where nobody here hears it or it cannot be tried."""
+        if self.hear is None or self.event is None:
+            return ()
+        meta = replace(self.meta, subjects=subjects) if self.hear.of is not None else self.meta
+        return self.hear.do(self.event, meta)
+
+
+class Hearing:
+    """Reads records against what a service hears (`HEARS`) and the topics it reads."""
+
+    def __init__(
+        self, hears: Iterable[Hear], sources: Mapping[str, Source], *, scope_attribute: str, version_attribute: str
+    ) -> None:
+        self._hears = {hear.event.type: hear for hear in hears}
+        self._families = {_family(name) for name in self._hears}
+        self.sources = sources
+        self._scope_attribute, self._version_attribute = scope_attribute, version_attribute
+
+    def read(self, record: Record, *, redrive: bool = False) -> Heard | None:
+        """What a record says; None where its bytes are no event of a known topic."""
+        envelope = record.envelope
+        source = self.sources.get(record.topic)
+        if not isinstance(envelope, Envelope) or source is None:
+            return None
+        meta = self._meta(record.topic, envelope, source)
+        hear = self._hears.get(envelope.type)
+        if hear is None:
+            foreign = source.origin == "channel" or _family(envelope.type) in self._families
+            return Heard(record, meta, None, None, "unknown-type" if foreign else None, redrive)
+        if hear.origin != source.origin:
+            return Heard(record, meta, None, None, "wrong-topic", redrive)
+        try:
+            event = hear.event.model_validate_json(record.value or b"")
+        except ValidationError:
+            return Heard(record, meta, None, None, "invalid-body", redrive)
+        if event.key != meta.subject:
+            return Heard(record, meta, None, None, "wrong-key", redrive)
+        return Heard(record, meta, hear, event, None, redrive)
+
+    def _meta(self, topic: str, envelope: Envelope, source: Source) -> Meta:
+        version = envelope.extensions.get(self._version_attribute, "0")
+        return Meta(
+            id=envelope.id,
+            type=envelope.type,
+            topic=topic,
+            writer=source.writer,
+            subject=envelope.key,
+            seq=envelope.subjectseq,
+            time=envelope.time,
+            scope=source.scope or envelope.extensions.get(self._scope_attribute, ""),
+            scope_version=int(version) if version.isdigit() else 0,
+            correlation=envelope.extensions.get("correlationid", str(envelope.key)),
+            traceparent=envelope.traceparent,
+        )
+
+
+def _family(name: str) -> str:
+    """A type without its major version: `a.b.v2` is a newer `a.b.v1`."""
+    return name.rpartition(".v")[0]
+
+
+class Fate(enum.Enum):
+    """What happens to a heard event before anything is decided."""
+
+    APPLY = "apply"
+    PASS_BY = "pass by"
+    KNOWN = "known"
+    PARK = "park"
+
+
+@dataclass
+class _Lane:
+    last_seq: int
+    last_id: UUID | None
+    waiting: list[Parked] = field(default_factory=list)
+    changed: bool = False
+
+
+class Lanes:
+    """The lanes of one batch, locked: judges events in order and remembers what became of them until `write`."""
+
+    def __init__(self, consumer: str, origins: Mapping[str, Source]) -> None:
+        self._consumer, self._sources = consumer, origins
+        self._lanes: dict[LaneKey, _Lane] = {}
+        self._known: set[UUID] = set()
+        self._applied: list[tuple[Heard, tuple[UUID, ...]]] = []
+        self._parked: list[tuple[Heard, str, str]] = []
+        self._redriven: list[Heard] = []
+        self.freed: set[LaneKey] = set()
+
+    async def load(self, tx: AsyncConnection, heard: Sequence[Heard]) -> None:
+        """Lock the lanes of these events in key order and read what is known of them."""
+        keys = sorted({item.lane for item in heard})
+        if not keys:
+            return
+        parameters = {"consumer": self._consumer, "topics": [t for t, _ in keys], "keys": [k for _, k in keys]}
+        for row in await tx.execute(_LOCK, parameters):
+            self._lanes[row.topic, row.key] = _Lane(row.last_seq, row.last_id)
+        ids = {"consumer": self._consumer, "ids": [item.meta.id for item in heard]}
+        self._known = set((await tx.execute(_KNOWN, ids)).scalars())
+        for parked in await parked_in(tx, self._consumer, keys):
+            self._lanes[parked.topic, parked.key].waiting.append(parked)
+
+    def judge(self, heard: Heard) -> tuple[Fate, str]:
+        """The fate of the next event of its lane, and the class of trouble where it is parked."""
+        lane, seq = self._lanes[heard.lane], heard.meta.seq
+        if heard.meta.id in self._known:
+            return Fate.KNOWN, ""
+        if not heard.redrive and any(parked.event_id == heard.meta.id for parked in lane.waiting):
+            return Fate.KNOWN, ""
+        if self._sources[heard.meta.topic].origin == "common":
+            return self._judge_whole_object(heard, lane)
+        if heard.hear is None and heard.trouble is None:
+            return self._judge_unheard(heard, lane)
+        if self._held(heard, lane):
+            return Fate.PARK, "behind"
+        if seq <= lane.last_seq:
+            return Fate.PARK, "fork"
+        if seq > lane.last_seq + 1:
+            return Fate.PARK, "gap"
+        return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLY, "")
+
+    @staticmethod
+    def _judge_whole_object(heard: Heard, lane: _Lane) -> tuple[Fate, str]:
+        if heard.meta.seq <= lane.last_seq:
+            return Fate.KNOWN, ""
+        return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLY, "")
+
+    @staticmethod
+    def _judge_unheard(heard: Heard, lane: _Lane) -> tuple[Fate, str]:
+        if heard.meta.seq > lane.last_seq + 1 or lane.waiting:
+            return Fate.PARK, "gap" if not lane.waiting else "behind"
+        return Fate.PASS_BY, ""
+
+    @staticmethod
+    def _held(heard: Heard, lane: _Lane) -> bool:
+        """Whether something of this lane waits before this event; what a gap holds lets the missing one through."""
+        before = [parked for parked in lane.waiting if parked.seq < heard.meta.seq]
+        forked = any(parked.error_class == "fork" for parked in lane.waiting)
+        return bool(before) or (forked and not heard.redrive)
+
+    def applied(self, heard: Heard, subjects: Iterable[UUID]) -> None:
+        """This event has had its effect on these subjects."""
+        self._applied.append((heard, tuple(dict.fromkeys(subjects)) or (heard.meta.subject,)))
+        self._known.add(heard.meta.id)
+        self._advance(heard)
+
+    def passed_by(self, heard: Heard) -> None:
+        """Nobody here hears this type; its number counts all the same."""
+        self._advance(heard)
+
+    def park(self, heard: Heard, error_class: str, reason: str) -> None:
+        """Hold the lane at this event; what follows it in the lane waits behind it."""
+        self._parked.append((heard, error_class, reason))
+        if not heard.redrive:
+            self._lanes[heard.lane].waiting.append(
+                Parked.of(heard.record, heard.meta.subject, heard.meta.seq, heard.meta.id, heard.meta.type, error_class)
+            )
+
+    def _advance(self, heard: Heard) -> None:
+        lane = self._lanes[heard.lane]
+        lane.last_seq, lane.last_id, lane.changed = max(lane.last_seq, heard.meta.seq), heard.meta.id, True
+        if heard.redrive:
+            self._redriven.append(heard)
+            lane.waiting = [parked for parked in lane.waiting if parked.event_id != heard.meta.id]
+        if lane.waiting and lane.waiting[0].seq == lane.last_seq + 1:
+            self.freed.add(heard.lane)
+
+    async def write(self, tx: AsyncConnection, now: datetime) -> None:
+        """Inbox rows, lane numbers and parked events of the whole batch: one statement each."""
+        await self._write_inbox(tx, now)
+        changed = sorted((key, lane) for key, lane in self._lanes.items() if lane.changed)
+        if changed:
+            await tx.execute(_ADVANCE, {
+                "consumer": self._consumer,
+                "topics": [topic for (topic, _), _ in changed],
+                "keys": [key for (_, key), _ in changed],
+                "seqs": [lane.last_seq for _, lane in changed],
+                "ids": [lane.last_id for _, lane in changed],
+            })
+        await park(tx, self._consumer, [
+            (Parked.of(h.record, h.meta.subject, h.meta.seq, h.meta.id, h.meta.type, c), reason, h.meta.traceparent)
+            for h, c, reason in self._parked if not h.redrive
+        ])
+        await tried_again(tx, self._consumer, [(h.meta.id, c, reason) for h, c, reason in self._parked if h.redrive])
+        await forget(tx, self._consumer, [heard.meta.id for heard in self._redriven])
+
+    async def _write_inbox(self, tx: AsyncConnection, now: datetime) -> None:
+        rows = [(heard.meta, subject) for heard, subjects in self._applied for subject in subjects]
+        if not rows:
+            return
+        await tx.execute(_REMEMBER, {
+            "consumer": self._consumer,
+            "ids": [meta.id for meta, _ in rows],
+            "subjects": [subject for _, subject in rows],
+            "topics": [meta.topic for meta, _ in rows],
+            "keys": [meta.subject for meta, _ in rows],
+            "seqs": [meta.seq for meta, _ in rows],
+            "types": [meta.type for meta, _ in rows],
+            "traces": [meta.traceparent for meta, _ in rows],
+            "said": [meta.time for meta, _ in rows],
+            "now": now,
+        })
+
+
+_UUIDS, _TEXTS, _INTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT), ARRAY(sa.Integer)
+_MOMENT = TIMESTAMP(timezone=True)
+
+_LOCK = sa.text("""
+    INSERT INTO lane (consumer, topic, key, last_seq)
+    SELECT :consumer, topic, key, 0 FROM unnest(:topics, :keys) AS new (topic, key) ORDER BY topic, key
+    ON CONFLICT (consumer, topic, key) DO UPDATE SET last_seq = lane.last_seq
+    RETURNING topic, key, last_seq, last_id
+""").bindparams(sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS))
+
+_KNOWN = sa.text(
+    "SELECT DISTINCT event_id FROM inbox WHERE consumer = :consumer AND event_id = ANY(:ids)"
+).bindparams(sa.bindparam("ids", type_=_UUIDS))
+
+_ADVANCE = sa.text("""
+    UPDATE lane SET last_seq = new.seq, last_id = new.id, updated_at = clock_timestamp()
+    FROM unnest(:topics, :keys, :seqs, :ids) AS new (topic, key, seq, id)
+    WHERE lane.consumer = :consumer AND lane.topic = new.topic AND lane.key = new.key
+""").bindparams(
+    sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS),
+    sa.bindparam("seqs", type_=_INTS), sa.bindparam("ids", type_=_UUIDS),
+)
+
+_REMEMBER = sa.text("""
+    INSERT INTO inbox (consumer, event_id, subject, topic, key, seq, type, traceparent, said_at, heard_at)
+    SELECT :consumer, event_id, subject, topic, key, seq, type, trace, said, :now
+    FROM unnest(:ids, :subjects, :topics, :keys, :seqs, :types, :traces, :said)
+         AS new (event_id, subject, topic, key, seq, type, trace, said)
+""").bindparams(
+    sa.bindparam("ids", type_=_UUIDS), sa.bindparam("subjects", type_=_UUIDS), sa.bindparam("topics", type_=_TEXTS),
+    sa.bindparam("keys", type_=_UUIDS), sa.bindparam("seqs", type_=_INTS), sa.bindparam("types", type_=_TEXTS),
+    sa.bindparam("traces", type_=_TEXTS), sa.bindparam("said", type_=ARRAY(_MOMENT)), sa.bindparam("now", type_=_MOMENT),
+)

@@ -1,0 +1,301 @@
+"""A service as data, and how it starts, is ready, and stops.
+
+A service says what it is (`Service`): kinds of subjects, what it hears, routes, deadlines, errands. `serve` runs it until
+it is told to stop. Nothing here happens at import time.
+"""
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import sqlalchemy as sa
+import uvicorn
+import uvloop
+from pydantic import Field, HttpUrl
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis import deadlines, telemetry
+from chassis.auth import Gate, PartyKeys, read_keys, sign_internal
+from chassis.consumer import Consumer
+from chassis.database import engine, is_weather
+from chassis.deadlines import Due
+from chassis.errands import ErrandFunction, Errands
+from chassis.executor import Executor, Kind, Overloaded, Step, Unavailable, Work
+from chassis.http import Problem, Routes, build
+from chassis.inbox import Hear, Hearing, Source
+from chassis.outbox import Addressing
+from chassis.relay import Relay
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5  # how late a deadline may fire at the most when nothing else is wrong
+STOP_SECONDS = 12  # a stop is over after this, whatever hangs; the platform kills after 15
+UNSAFE = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}  # anything else loses what was acknowledged
+
+
+class ServiceSettings(BaseSettings):
+    """What the environment must say to any service (prefix `STAFFEL_`); nothing secret has a default.
+
+    A service without its settings does not start, and says which are missing.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="STAFFEL_", extra="ignore", hide_input_in_errors=True, frozen=True)
+
+    database: str = Field(description="DSN of the service's own database, postgresql+asyncpg://…")
+    kafka: str = Field(description="Bootstrap servers, host:port separated by commas")
+    kafka_ca: Path = Field(description="PEM file of the authority that signed the brokers' certificates")
+    kafka_certificate: Path = Field(description="PEM file of this service's client certificate")
+    kafka_key: Path = Field(description="PEM file of its private key")
+    issuer: str = Field(description="`iss` of the access tokens that are accepted (RFC 9068)")
+    issuer_keys: Path = Field(description="JWK Set file with the issuer's public keys")
+    service_keys: Path = Field(description="JWK Set file with the public keys of the services that may call internal routes")
+    service_key: Path = Field(description="JWK Set file with this service's own private key")
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(description="Port to listen on", ge=1, le=65535)
+    instance: str = Field(default="0", description="Which replica this is: the broker's static membership, the telemetry's instance")
+    otlp_endpoint: HttpUrl | None = Field(default=None, description="OTLP/HTTP endpoint; without one no span is exported")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What errands, streams and background tasks of a service work with."""
+
+    settings: Any
+    engine: AsyncEngine
+    executor: Executor
+    client: httpx.AsyncClient
+    signed_for: Callable[[str], str]
+    """A token of at most 60 s with which this service calls another one of its party, by the callee's principal."""
+
+
+def _the_tools_alone(tools: Tools) -> Tools:
+    return tools
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything a service is; put together in its `app.py`."""
+
+    name: str
+    principal: str
+    settings: ServiceSettings
+    version: str
+    kinds: Sequence[Kind[Any]]
+    hears: Sequence[Hear]
+    sources: Mapping[str, Source]
+    address: Addressing
+    new_id: Callable[[], UUID]
+    routes: Routes
+    problems: Mapping[StrEnum, Problem]
+    scope_attribute: str
+    version_attribute: str
+    deadlines: Mapping[str, Callable[[UUID], Step]] = field(default_factory=dict)
+    errands: Mapping[str, ErrandFunction] = field(default_factory=dict)
+    party_keys: PartyKeys | None = None
+    resources: Callable[[Tools], Any] = _the_tools_alone
+    background: Sequence[Callable[[Any], Awaitable[None]]] = ()
+
+
+class Running:
+    """One service, running: the parts in the order they start; they stop in the opposite order."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @contextlib.asynccontextmanager
+    async def parts(self) -> AsyncIterator[Any]:
+        """Start everything and yield the ASGI app; stop everything at the end."""
+        service, settings = self._service, self._service.settings
+        self._engine = engine(settings.database)
+        keys = await self._secrets()
+        hearing = Hearing(
+            service.hears, service.sources,
+            scope_attribute=service.scope_attribute, version_attribute=service.version_attribute,
+        )
+        self._executor = Executor(
+            self._engine, service.kinds, consumer=service.principal, source=f"urn:staffel:{service.principal.replace('.', ':')}",
+            hearing=hearing, address=service.address, new_id=service.new_id, seal=keys["unreadable"],
+        )
+        tls = _tls(settings)
+        self._relay = Relay(self._engine, bootstrap=settings.kafka, ssl_context=tls, client_id=service.principal)
+        self._consumer = Consumer(
+            take=self._executor.hear, topics=sorted(service.sources), group=service.principal, bootstrap=settings.kafka,
+            ssl_context=tls, instance=settings.instance,
+        )
+        async with httpx.AsyncClient(timeout=5.0) as client:
+            own_key = read_keys(settings.service_key)
+            tools = Tools(
+                settings, self._engine, self._executor, client,
+                lambda audience: sign_internal(own_key, issuer=service.principal, audience=audience),
+            )
+            resources = service.resources(tools)
+            self._errands = Errands(self._engine, self._executor, service.errands, resources)
+            self._executor.after_commit += [self._relay.wake, self._errands.wake]
+            app = build(
+                service.routes, service=service.name, problems=service.problems, gate=self._gate(),
+                executor=self._executor, views=self._engine, resources=resources,
+                fingerprint_key=keys["fingerprint"], version=service.version, ready=self.ready,
+            )
+            await self._start(resources)
+            try:
+                yield app
+            finally:
+                await self._stop()
+
+    def _gate(self) -> Gate:
+        service, settings = self._service, self._service.settings
+        return Gate(
+            issuer=settings.issuer, issuer_keys=read_keys(settings.issuer_keys), audience=service.principal,
+            service_keys=read_keys(settings.service_keys), party_keys=service.party_keys,
+        )
+
+    async def _secrets(self) -> dict[str, bytes]:
+        """The service's random secrets, made at the first start; and a look at whether this database keeps its word."""
+        async with self._engine.begin() as tx:
+            for name, wanted in UNSAFE.items():
+                found = (await tx.execute(sa.text("SELECT current_setting(:name)"), {"name": name})).scalar_one()
+                if found != wanted:
+                    raise RuntimeError(f"PostgreSQL runs with {name}={found}: what is acknowledged could be lost; set it to {wanted}")
+            for name in ("fingerprint", "unreadable"):
+                await tx.execute(
+                    sa.text("INSERT INTO service_secret (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING"),
+                    {"name": name, "value": secrets.token_bytes(32)},
+                )
+            rows = await tx.execute(sa.text("SELECT name, value FROM service_secret"))
+            return {row.name: bytes(row.value) for row in rows}
+
+    async def _start(self, resources: Any) -> None:
+        await self._executor.start()
+        await self._relay.start()
+        await self._errands.start()
+        loops: list[Awaitable[None]] = [self._fire_deadlines(), self._retry_freed_lanes()]
+        loops += [background(resources) for background in self._service.background]
+        self._tasks = [asyncio.ensure_future(self._guarded(loop)) for loop in loops]
+        await self._consumer.start()
+
+    async def _guarded(self, loop: Awaitable[None]) -> None:
+        """A loop that ends by a bug ends the service: half a service is worse than one that is started anew."""
+        try:
+            await loop
+        except Exception as error:
+            log.exception("background task failed", extra={"error_class": type(error).__name__})
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+    async def _stop(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._consumer.stop()
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._errands.stop()
+                await self._executor.stop()
+                await self._relay.stop()
+        finally:
+            await self._engine.dispose()
+            await asyncio.to_thread(telemetry.shutdown)
+
+    async def ready(self) -> bool:
+        """Whether a caller should come here: the database answers and the consumer has its topics."""
+        try:
+            async with asyncio.timeout(2.0), self._engine.connect() as connection:
+                await connection.execute(sa.text("SELECT 1"))
+        except Exception as error:
+            if not is_weather(error):
+                raise
+            return False
+        return self._consumer.assigned
+
+    async def _fire_deadlines(self) -> None:
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    causes = await deadlines.due(connection)
+                await asyncio.gather(*(self._fire(cause) for cause in causes))
+            except Exception as error:
+                if not is_weather(error):
+                    raise
+                log.warning("deadlines wait for the database")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _fire(self, cause: Due) -> None:
+        step = self._service.deadlines[cause.kind](cause.subject)
+        try:
+            await self._executor.run(Work(cause, (step,)))
+        except (Overloaded, Unavailable):
+            log.warning("deadline waits", extra={"deadline": cause.kind})
+
+    async def _retry_freed_lanes(self) -> None:
+        """What was held because something before it was missing goes on by itself when that has come."""
+        while True:
+            topic, key = await self._executor.freed_lanes.get()
+            try:
+                await self._executor.retry_lane(topic, key)
+            except (Overloaded, Unavailable):
+                log.warning("lane waits for the database", extra={"topic": topic})
+
+
+def _tls(settings: ServiceSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(settings.kafka_ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(str(settings.kafka_certificate), str(settings.kafka_key))
+    return context
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: several services may share a process, one place hears the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def,override]  # uvicorn's is an untyped generator
+        yield
+
+
+async def serve(service: Service, stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set. Raises what made it fail."""
+    settings = service.settings
+    endpoint = str(settings.otlp_endpoint) if settings.otlp_endpoint else None
+    telemetry.configure(service.principal, settings.instance, endpoint)
+    running = Running(service)
+    async with running.parts() as app:
+        server = _Server(uvicorn.Config(
+            app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", lifespan="off",
+            log_config=None, access_log=False, timeout_graceful_shutdown=5, limit_concurrency=1000, h11_max_incomplete_event_size=16384,
+        ))
+        serving = asyncio.create_task(server.serve())
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([serving, waiting, running.failed], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        server.should_exit = True
+        await serving
+        if running.failed.done():
+            running.failed.result()
+
+
+def run(service: Service) -> None:
+    """Run one service in this process until SIGTERM or SIGINT."""
+    telemetry.log_as_json()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(service, stop)
+
+
+
+    uvloop.run(main())

@@ -1,0 +1,276 @@
+"""The alliance file: which agencies cooperate, on which agreements and which approved statutory bases.
+
+`Alliance.model_validate(dict)` is the only way in; a refusal names the place in the file.
+"""
+
+from datetime import date, datetime
+from itertools import combinations
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from contracts.codes import AgencyKind, DataCategory, JobcenterKind, Kind, LegalBasis, Purpose, Sphere
+from contracts.ids import AgencyId, AllianceId
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+[^\s?#/]$", max_length=200)]
+Days = Annotated[int, Field(ge=1, le=366)]
+
+SPHERE_OF: dict[AgencyKind, Sphere] = {
+    AgencyKind.JOBCENTER: Sphere.SGB_II,
+    AgencyKind.AGENTUR: Sphere.SGB_III,
+    AgencyKind.JUGENDAMT: Sphere.SGB_VIII,
+    AgencyKind.SCHULE: Sphere.SCHULE,
+    AgencyKind.PROVIDER: Sphere.DRITTE,
+}
+STATUTORY_BASES = frozenset(
+    {LegalBasis.SGB_X_69_1_1, LegalBasis.SGB_II_50_1, LegalBasis.SGB_III_31A, LegalBasis.STATE_LAW}
+)
+# § 35 SGB I binds the social agencies only: schools and third parties need the law of the Land or § 31a SGB III.
+OUTSIDE_SOCIAL_LAW = frozenset({Sphere.SCHULE, Sphere.DRITTE})
+BASES_OUTSIDE_SOCIAL_LAW = frozenset({LegalBasis.SGB_III_31A, LegalBasis.STATE_LAW})
+PRIVATE_JWK_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})  # RFC 7518, 6; RFC 8037, 2
+
+
+class FilePart(BaseModel):
+    """A piece of the file. A misspelt field would silently switch a rule off, so unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class PublicKey(FilePart):
+    """A public key of an agency and when it is valid; two at a time, overlapping, make a rotation."""
+
+    kid: Line
+    jwk: dict[str, str]
+    not_before: AwareDatetime
+    not_after: AwareDatetime
+
+    @model_validator(mode="after")
+    def _public_and_in_order(self) -> Self:
+        if private := sorted(PRIVATE_JWK_MEMBERS & self.jwk.keys()):
+            raise ValueError(f"jwk: holds private members {', '.join(private)}")
+        if self.jwk.get("kty") not in {"OKP", "EC", "RSA"}:
+            raise ValueError("jwk: kty must be OKP, EC or RSA")
+        if self.not_after <= self.not_before:
+            raise ValueError("not_after: must be later than not_before")
+        return self
+
+    def valid(self, at: datetime) -> bool:
+        """Whether the key may be used at that instant."""
+        return self.not_before <= at < self.not_after
+
+
+Keys = Annotated[tuple[PublicKey, ...], Field(max_length=2)]
+
+
+class Agency(FilePart):
+    """One organisation: one sphere, one controller under data-protection law, one node."""
+
+    id: AgencyId
+    name: Line
+    kind: AgencyKind
+    sphere: Sphere
+    jobcenter_kind: JobcenterKind | None = None
+    issuer: Line  # `iss` of every token this agency signs
+    door_url: Address | None = None  # base address of its consent service; an installation may fill it in
+    data_protection_agreement_until: date | None = None  # § 61(3) SGB VIII: a free provider needs one
+    signing_keys: Keys = ()
+    sealing_keys: Keys = ()
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.sphere is not SPHERE_OF[self.kind]:
+            raise ValueError(f"sphere: a {self.kind} works under {SPHERE_OF[self.kind]}")
+        if (self.kind is AgencyKind.JOBCENTER) != (self.jobcenter_kind is not None):
+            raise ValueError("jobcenter_kind: ge or zkt for a jobcenter, for nobody else")
+        if self.kind is AgencyKind.PROVIDER and self.data_protection_agreement_until is None:
+            raise ValueError("data_protection_agreement_until: a free provider needs one (§ 61(3) SGB VIII)")
+        for field, keys in (("signing_keys", self.signing_keys), ("sealing_keys", self.sealing_keys)):
+            if len({key.kid for key in keys}) != len(keys):
+                raise ValueError(f"{field}: two keys with one kid")
+        return self
+
+    def may_receive(self, on: date) -> bool:
+        """Whether data may go there at all: a free provider's data-protection agreement ends with its last day."""
+        until = self.data_protection_agreement_until
+        return until is None or on <= until
+
+
+class Deadlines(FilePart):
+    """How long one side waits for the other, agreed per pair. Days are calendar days unless named otherwise."""
+
+    remind_days: Days = 3
+    escalate_days: Days = 7
+    respond_days: Days = 14  # then the request expires; `protection` escalates instead
+    inquiry_days: Days = 7  # the longest an open question stops that clock
+    redirect_days: Days = 7
+    waitlist_days: Days = 30  # the latest review, and what is waited after the second missed one
+    contact_working_days: Days = 10
+    duty_answer_days: Days = 14
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.remind_days < self.escalate_days < self.respond_days:
+            raise ValueError("remind_days: must be less than escalate_days, and that less than respond_days")
+        return self
+
+
+class Agreement(FilePart):
+    """An interface agreement: what `from` may hand over to `to`, for what, and how long each waits.
+
+    The other direction needs an agreement of its own; answering is part of both, so the channels run both ways.
+    """
+
+    id: Line
+    sender: AgencyId = Field(alias="from")
+    receiver: AgencyId = Field(alias="to")
+    kinds: tuple[Kind, ...] = Field(min_length=1)
+    purposes: tuple[Purpose, ...] = Field(min_length=1)
+    deadlines: Deadlines = Deadlines()
+    contact: Line  # of a function, never of a person
+    valid_from: date
+    valid_until: date
+
+    @model_validator(mode="after")
+    def _between_two_and_in_order(self) -> Self:
+        if self.sender == self.receiver:
+            raise ValueError("to: an agency has no agreement with itself")
+        if self.valid_until < self.valid_from:
+            raise ValueError("valid_until: earlier than valid_from")
+        return self
+
+    def valid(self, on: date) -> bool:
+        """Whether the agreement holds on that day; the last day counts."""
+        return self.valid_from <= on <= self.valid_until
+
+    def allows(self, kind: Kind, purpose: Purpose) -> bool:
+        """Whether such a handover is agreed; answering one always is."""
+        return kind in self.kinds and (purpose in self.purposes or purpose is Purpose.ANSWER_TO_HANDOVER)
+
+    def overlaps(self, other: "Agreement") -> bool:
+        """Whether both would hold for one direction on one day."""
+        same_direction = (self.sender, self.receiver) == (other.sender, other.receiver)
+        return same_direction and self.valid_from <= other.valid_until and other.valid_from <= self.valid_until
+
+
+class StatutoryBasis(FilePart):
+    """A row of the matrix: what may go from sphere to sphere without consent, for which task, on which norm.
+
+    Without `approved_by` (the data-protection officers) a row is a proposal and permits nothing.
+    """
+
+    sender: Sphere = Field(alias="from")
+    receiver: Sphere = Field(alias="to")
+    basis: LegalBasis
+    norm: Line  # of the task, for example "§ 13 SGB VIII"
+    task: Line
+    categories: tuple[DataCategory, ...] = Field(min_length=1)
+    valid_from: date
+    valid_until: date
+    approved_by: Line | None = None
+
+    @model_validator(mode="after")
+    def _can_be_a_basis(self) -> Self:
+        if self.basis not in STATUTORY_BASES:
+            raise ValueError("basis: not a statutory basis that a matrix can hold")
+        outside = {self.sender, self.receiver} & OUTSIDE_SOCIAL_LAW
+        if outside and self.basis not in BASES_OUTSIDE_SOCIAL_LAW:
+            raise ValueError("basis: schools and third parties need state_law or sgb_iii_31a")
+        if self.valid_until < self.valid_from:
+            raise ValueError("valid_until: earlier than valid_from")
+        return self
+
+    def permits(self, sender: Sphere, receiver: Sphere, category: DataCategory, on: date) -> bool:
+        """Whether this row, approved and valid that day, covers the category on that way."""
+        way = (self.sender, self.receiver) == (sender, receiver)
+        return way and category in self.categories and self.approved_by is not None and self._valid(on)
+
+    def _valid(self, on: date) -> bool:
+        return self.valid_from <= on <= self.valid_until
+
+
+class Partitions(FilePart):
+    """Partitions per kind of topic, chosen once: with another count a key would change its partition."""
+
+    own: int = Field(default=3, ge=1, le=96)
+    channel: int = Field(default=3, ge=1, le=96)
+    catalogue: int = Field(default=1, ge=1, le=96)
+
+
+class Alliance(FilePart):
+    """A cooperation of agencies. It is no legal person and owns no data; this is all there is of it."""
+
+    id: AllianceId
+    version: int = Field(ge=1)  # rises with every change; told with every decision and channel event
+    name: Line
+    cluster: Line  # name of the Kafka cluster it uses
+    partitions: Partitions = Partitions()
+    agencies: tuple[Agency, ...] = Field(min_length=2)
+    agreements: tuple[Agreement, ...] = ()
+    matrix: tuple[StatutoryBasis, ...] = ()
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        _refuse_twice("agencies", "id", [agency.id for agency in self.agencies])
+        _refuse_twice("agencies", "issuer", [agency.issuer for agency in self.agencies])
+        _refuse_twice("agreements", "id", [agreement.id for agreement in self.agreements])
+        known = {agency.id for agency in self.agencies}
+        for number, agreement in enumerate(self.agreements):
+            for field, agency in (("from", agreement.sender), ("to", agreement.receiver)):
+                if agency not in known:
+                    raise ValueError(f"agreements.{number}.{field}: no agency '{agency}' in this alliance")
+        for (_, one), (number, other) in combinations(enumerate(self.agreements), 2):
+            if one.overlaps(other):
+                raise ValueError(f"agreements.{number}.valid_from: overlaps with agreement '{one.id}'")
+        return self
+
+    def agency(self, agency: AgencyId) -> Agency | None:
+        """The agency of that id; None if it is not in this alliance."""
+        return next((known for known in self.agencies if known.id == agency), None)
+
+    def agency_of_issuer(self, issuer: str) -> Agency | None:
+        """The agency that signs its tokens with this `iss`; None if there is none."""
+        return next((known for known in self.agencies if known.issuer == issuer), None)
+
+    def agreement(self, sender: AgencyId, receiver: AgencyId, on: date) -> Agreement | None:
+        """The agreement by which `sender` may hand over to `receiver` on that day; there is at most one."""
+        held = (a for a in self.agreements if (a.sender, a.receiver) == (sender, receiver) and a.valid(on))
+        return next(held, None)
+
+    def pairs(self) -> tuple[tuple[AgencyId, AgencyId], ...]:
+        """All ways between two agencies, both directions of every pair with any agreement in the file, sorted.
+
+        Validity does not count here: a handover may outlive its agreement and must still be finished.
+        """
+        agreed = {(a.sender, a.receiver) for a in self.agreements}
+        return tuple(sorted(agreed | {(receiver, sender) for sender, receiver in agreed}))
+
+    def bases(
+        self, sender: AgencyId, receiver: AgencyId, category: DataCategory, on: date
+    ) -> tuple[StatutoryBasis, ...]:
+        """The approved rows of the matrix that let this category go that way that day; mostly none."""
+        giving, taking = self.agency(sender), self.agency(receiver)
+        if giving is None or taking is None:
+            return ()
+        return tuple(row for row in self.matrix if row.permits(giving.sphere, taking.sphere, category, on))
+
+    def signing_key(self, agency: AgencyId, kid: str, at: datetime) -> PublicKey | None:
+        """The key with which that agency's signature is checked; None where the answer is `unknown-key`."""
+        found = self.agency(agency)
+        keys = found.signing_keys if found else ()
+        return next((key for key in keys if key.kid == kid and key.valid(at)), None)
+
+    def sealing_key(self, agency: AgencyId, at: datetime) -> PublicKey | None:
+        """The key to seal to that agency: of those valid now the one that is valid longest; None if there is none."""
+        found = self.agency(agency)
+        keys = [key for key in (found.sealing_keys if found else ()) if key.valid(at)]
+        return max(keys, key=lambda key: key.not_after, default=None)
+
+
+def _refuse_twice(place: str, field: str, values: list[str]) -> None:
+    seen: set[str] = set()
+    for number, value in enumerate(values):
+        if value in seen:
+            raise ValueError(f"{place}.{number}.{field}: '{value}' is there twice")
+        seen.add(value)

@@ -1,0 +1,197 @@
+"""What consent tells: at home its decisions, on the channel what a recipient must know about data it has received."""
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from contracts.codes import Completeness, DecisionReason, DutyAnswer, Purpose, RetentionNorm, Service, Verdict
+from contracts.events import CODES_MAX, ITEMS_MAX, Event, Instant, Part, SubjectKind, TopicKind
+from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, HandoverRef, ItemId, PersonId, ReleaseId, TransmissionId
+
+Items = Annotated[tuple[ItemId, ...], Field(max_length=ITEMS_MAX)]
+Releases = Annotated[tuple[ReleaseId, ...], Field(min_length=1, max_length=ITEMS_MAX)]
+
+
+# --- told at home, about a person -------------------------------------------------------------------------------------
+
+
+class ConsentEvent(Event):
+    """About the consents of one person; categories stay in consent's database."""
+
+    owner: ClassVar[Service] = Service.CONSENT
+    topic: ClassVar[TopicKind] = TopicKind.OWN
+    subject_kind: ClassVar[SubjectKind] = SubjectKind.PERSONS
+    key_field: ClassVar[str] = "person"
+
+    person: PersonId
+    consent: ConsentId
+
+
+class GrantTold(Part):
+    """Who may receive for what; for which categories is told to nobody."""
+
+    grant: GrantId
+    recipient: AgencyId
+    purpose: Purpose
+
+
+class ConsentGiven(ConsentEvent):
+    """A person (or guardian) allows these grants from now on."""
+
+    type: ClassVar[str] = "staffel.consent.given.v1"
+
+    grants: tuple[GrantTold, ...] = Field(min_length=1, max_length=CODES_MAX)
+
+
+class ConsentRefused(ConsentEvent):
+    """A person was asked and said no; no reason is asked, nothing follows from it."""
+
+    type: ClassVar[str] = "staffel.consent.refused.v1"
+
+
+class ConsentWithdrawn(ConsentEvent):
+    """These grants ended by withdrawal, from now on and not backwards (Art. 7(3) GDPR)."""
+
+    type: ClassVar[str] = "staffel.consent.withdrawn.v1"
+
+    grants: tuple[GrantTold, ...] = Field(min_length=1, max_length=CODES_MAX)
+
+
+# --- told at home, about a handover -----------------------------------------------------------------------------------
+
+
+class ConsentHandoverEvent(Event):
+    """About what one handover may carry; keyed by the handover reference, so an end never overtakes its permit."""
+
+    owner: ClassVar[Service] = Service.CONSENT
+    topic: ClassVar[TopicKind] = TopicKind.OWN
+    subject_kind: ClassVar[SubjectKind] = SubjectKind.HANDOVERS
+    key_field: ClassVar[str] = "handover"
+
+    handover: HandoverRef
+
+
+class DecidedItem(Part):
+    """What was decided about one item, and why."""
+
+    id: ItemId
+    verdict: Verdict
+    reason: DecisionReason
+
+
+class TransmissionEvent(ConsentHandoverEvent):
+    """What was decided about every item of a transmission at this instant; the door decides again at each release."""
+
+    transmission: TransmissionId
+    items: tuple[DecidedItem, ...] = Field(max_length=ITEMS_MAX)
+
+
+class TransmissionPermitted(TransmissionEvent):
+    """Every item may go: handover requests."""
+
+    type: ClassVar[str] = "staffel.transmission.permitted.v1"
+
+
+class TransmissionPartly(TransmissionEvent):
+    """Some items may go, others not: cut the package or get a consent."""
+
+    type: ClassVar[str] = "staffel.transmission.partly.v1"
+
+
+class TransmissionDenied(TransmissionEvent):
+    """No item may go."""
+
+    type: ClassVar[str] = "staffel.transmission.denied.v1"
+
+
+class TransmissionReduced(TransmissionEvent):
+    """Items that were permitted are no longer, others still are."""
+
+    type: ClassVar[str] = "staffel.transmission.reduced.v1"
+
+
+class TransmissionEnded(TransmissionEvent):
+    """Nothing is permitted any more: the handover stops. The protocol's `ConsentWithdrawn`."""
+
+    type: ClassVar[str] = "staffel.transmission.ended.v1"
+
+
+class TransmissionReleased(ConsentHandoverEvent):
+    """Something left through the door; `items` counts what."""
+
+    type: ClassVar[str] = "staffel.transmission.released.v1"
+
+    release: ReleaseId
+    completeness: Completeness
+    items: int = Field(ge=0, le=ITEMS_MAX)
+
+
+class ConsentErasureDemanded(ConsentHandoverEvent):
+    """At the recipient: own intake must erase exactly what came by these releases."""
+
+    type: ClassVar[str] = "staffel.consent.erasure_demanded.v1"
+
+    duty: DutyId
+    releases: Releases
+    items: Items
+
+
+# --- told to the other agency -----------------------------------------------------------------------------------------
+
+
+class ConsentChannelEvent(ConsentHandoverEvent):
+    """Told to the other agency's consent service; from whom to whom is the topic's name."""
+
+    topic: ClassVar[TopicKind] = TopicKind.CHANNEL
+
+
+class ConsentStorageConfirmed(ConsentChannelEvent):
+    """Recipient: these items of that release are stored. The claim is used up from now on."""
+
+    type: ClassVar[str] = "staffel.consent.storage_confirmed.v1"
+
+    release: ReleaseId
+    items: Items
+
+
+class ConsentWithdrawalNotified(ConsentChannelEvent):
+    """Sender: the basis of these releases has ended; erase or name a norm by then. The protocol's `ConsentEnded`."""
+
+    type: ClassVar[str] = "staffel.consent.withdrawal_notified.v1"
+
+    duty: DutyId
+    releases: Releases
+    answer_by: Instant
+
+
+class ConsentDataAnswered(ConsentChannelEvent):
+    """Recipient: erased, or retained on that norm."""
+
+    type: ClassVar[str] = "staffel.consent.data_answered.v1"
+
+    duty: DutyId
+    answer: DutyAnswer
+    norm: RetentionNorm | None
+
+    @model_validator(mode="after")
+    def _a_norm_exactly_where_retained(self) -> Self:
+        if (self.answer is DutyAnswer.RETAINED) != (self.norm is not None):
+            raise ValueError("norm: retained needs one, erased must not have one")
+        return self
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ConsentGiven,
+    ConsentRefused,
+    ConsentWithdrawn,
+    TransmissionPermitted,
+    TransmissionPartly,
+    TransmissionDenied,
+    TransmissionReduced,
+    TransmissionEnded,
+    TransmissionReleased,
+    ConsentErasureDemanded,
+    ConsentStorageConfirmed,
+    ConsentWithdrawalNotified,
+    ConsentDataAnswered,
+)

@@ -1,0 +1,169 @@
+"""Kafka and PostgreSQL together: started from packages, with keys, certificates and passwords made on the spot."""
+
+import asyncio
+import fcntl
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+
+from deploy.embedded import jars, kafka, place, postgres
+from deploy.embedded.files import private_folder
+from deploy.embedded.guard import Guard
+from deploy.embedded.kafka import Kafka, port_names
+from deploy.embedded.keys import AgencyKeys
+from deploy.embedded.pki import ADMIN, Pki, Tls
+from deploy.embedded.ports import remembered
+from deploy.embedded.postgres import Postgres
+from deploy.embedded.processes import Server, end_leftovers
+
+
+class DataFolderInUseError(RuntimeError):
+    """Another process runs Kafka and PostgreSQL on this data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything is and what one needs to be let in."""
+
+    kafka: Kafka
+    postgres: Postgres
+    keys_folder: Path
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka: `host:port`, separated by commas."""
+        return self.kafka.bootstrap
+
+    @property
+    def admin(self) -> Tls:
+        """The certificate of Kafka's administrator, for topics and ACLs."""
+        return self.tls(ADMIN)
+
+    def tls(self, principal: str) -> Tls:
+        """Certificate and key of `<agency>.<service>`; FileNotFoundError for one that was not asked for."""
+        return self.kafka.pki.tls(principal)
+
+    def dsn(self, agency: str, service: str) -> str:
+        """postgresql+asyncpg://user:password@host:port/database; KeyError for a service that was not asked for."""
+        return self.postgres.dsn(f"{agency}.{service}")
+
+    def keys(self, agency: str) -> AgencyKeys:
+        """The agency's signing, sealing and token keys and those of its services."""
+        return AgencyKeys(self.keys_folder, agency)
+
+
+class Embedded:
+    """Starts both in a data folder, which keeps everything from one start to the next.
+
+    `async with Embedded(folder, agencies, services) as addresses: ...`
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        agencies: Sequence[str],
+        services: Sequence[str],
+        *,
+        cluster: str = "staffel",
+        nodes: int = 1,
+        console: Console | None = None,
+    ) -> None:
+        self.data = data.resolve()
+        self._agencies = tuple(agencies)
+        self._services = tuple(services)
+        self._cluster = cluster
+        self._nodes = nodes
+        self._console = console
+        self._running = AsyncExitStack()
+        self.kafka: tuple[Server, ...] = ()
+        self.postgres: tuple[Server, ...] = ()
+
+    async def __aenter__(self) -> Addresses:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> Addresses:
+        """Return when both have answered. Raises DataFolderInUseError and what the two say when they cannot start."""
+        async with AsyncExitStack() as running:
+            self._lock(running)
+            addresses = await asyncio.to_thread(self._prepare)
+            guard = Guard()
+            running.callback(guard.close)
+            await _both(
+                self._start_kafka(addresses.kafka, guard, running),
+                self._start_postgres(addresses.postgres, guard, running),
+            )
+            self._running = running.pop_all()
+        return addresses
+
+    async def stop(self) -> None:
+        """End both in order; the data stays. Stopping twice is the same as once."""
+        await self._running.aclose()
+
+    def exited(self) -> tuple[str, ...]:
+        """The names of servers that have ended although nobody asked them to."""
+        return tuple(server.name for server in (*self.kafka, *self.postgres) if not server.runs)
+
+    def erase(self) -> None:
+        """Remove all data of a stopped instance for good: topics, databases, keys, passwords."""
+        place.erase(self.data)
+
+    def _lock(self, running: AsyncExitStack) -> None:
+        private_folder(self.data)
+        file = running.enter_context((self.data / "lock").open("w"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            raise DataFolderInUseError(f"{self.data} is in use by another process") from taken
+
+    def _prepare(self) -> Addresses:
+        now = datetime.now(UTC)
+        where, kafka_folder = place.choose(self.data), self.data / "kafka"
+        end_leftovers(partial(kafka.is_node_of, kafka_folder), kafka.STOP)  # first: they hold the ports
+        end_leftovers(partial(postgres.is_server_of, where.data), postgres.STOP)
+        pki = Pki(self.data / "pki", self._cluster)
+        pki.provide([f"{agency}.{service}" for agency in self._agencies for service in self._services], now)
+        ports = remembered(self.data / "ports.json", (*port_names(self._nodes), "postgres"))
+        addresses = Addresses(
+            Kafka(kafka_folder, pki, ports, self._nodes),
+            Postgres(self.data / "postgres", where, ports["postgres"]),
+            self.data / "keys",
+        )
+        for agency in self._agencies:
+            addresses.keys(agency).provide(self._services, now)
+        return addresses
+
+    async def _start_kafka(self, what: Kafka, guard: Guard, running: AsyncExitStack) -> None:
+        found = await asyncio.to_thread(jars.provide, self._console)
+        self.kafka = await asyncio.to_thread(what.start, found, guard)
+        running.push_async_callback(kafka.stop, self.kafka)
+        await what.ready(self.kafka)
+
+    async def _start_postgres(self, what: Postgres, guard: Guard, running: AsyncExitStack) -> None:
+        server = await asyncio.to_thread(what.start, guard)
+        self.postgres = (server,)
+        running.push_async_callback(postgres.stop, server)
+        await what.ready(server)
+        await what.provide(self._agencies, self._services)
+
+
+async def _both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    """Run two side by side; when one fails the other is cancelled, and the error stays itself, no group."""
+    tasks = (asyncio.create_task(one), asyncio.create_task(other))
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,45 @@
+"""Choose free ports once, and remember them in the data folder."""
+
+import json
+import secrets
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.embedded.files import PUBLIC, write
+
+# Below the range from which systems take the near ends of outgoing connections (32768 on Linux, 49152 elsewhere):
+# a remembered port is then taken only by another server.
+RANGE = range(20_000, 32_000)
+HOST = "127.0.0.1"
+TRIES_MAX = 200
+
+
+def remembered(file: Path, names: Sequence[str]) -> dict[str, int]:
+    """Return a free port for each name: the one of last time, or another where somebody else listens there now."""
+    before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    ports: dict[str, int] = {}
+    for name in names:
+        last = before.get(name)
+        ports[name] = last if last is not None and is_free(last) else _choose(set(ports.values()))
+    write(file, json.dumps(ports, indent=2), PUBLIC)
+    return ports
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just closing do not count
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _choose(taken: set[int]) -> int:
+    for _ in range(TRIES_MAX):
+        port = secrets.choice(RANGE)
+        if port not in taken and is_free(port):
+            return port
+    raise RuntimeError(f"no free port found between {RANGE.start} and {RANGE.stop}")

@@ -1,0 +1,68 @@
+"""Writes every document that is made from code; `--check` says which of them are out of date instead.
+
+`python -m docs.generate` writes, `python -m docs.generate --check` ends with 1 if a file on disk differs, is missing,
+or lies in a generated folder without anybody generating it.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from contracts.registry import EVENTS
+from docs import event_catalogue
+
+ROOT: Final = Path(__file__).parent.parent
+
+# From path (below the root) to the function that returns the whole text.
+GENERATED: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+    {
+        "contracts/generated/catalogue.md": event_catalogue.catalogue,
+        **{f"contracts/generated/schemas/{of}.json": partial(event_catalogue.schema, EVENTS[of]) for of in EVENTS},
+    }
+)
+# In these folders nothing else may lie.
+FOLDERS: Final = ("contracts/generated",)
+
+
+def out_of_date(root: Path = ROOT) -> list[str]:
+    """The paths whose file differs from what would be generated, is missing, or is left over; sorted."""
+    differing = {path for path, text in GENERATED.items() if _read(root / path) != text()}
+    lying = {
+        file.relative_to(root).as_posix() for folder in FOLDERS for file in (root / folder).rglob("*") if file.is_file()
+    }
+    return sorted(differing | (lying - GENERATED.keys()))
+
+
+def write(root: Path = ROOT) -> list[str]:
+    """Make disk and code agree, and return the paths that were touched."""
+    touched = out_of_date(root)
+    for path in touched:
+        if path in GENERATED:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(GENERATED[path](), encoding="utf-8")
+        else:
+            (root / path).unlink()
+    return touched
+
+
+def _read(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; end with 1 if something is out of date")
+    check = parser.parse_args().check
+    paths = out_of_date() if check else write()
+    for path in paths:
+        sys.stdout.write(f"{'out of date' if check else 'written'}: {path}\n")
+    return 1 if check and paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""What can be asked of this service; every time and id in a command was made outside."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from contracts.codes import AgeBand, ConsentForm, DutyAnswer, Giver, HandoverState, Purpose, RetentionNorm, Side
+from contracts.ids import (
+    AgencyId,
+    AllianceId,
+    CaseId,
+    ConsentId,
+    DutyId,
+    GrantId,
+    HandoverRef,
+    ItemId,
+    NoticeId,
+    ReleaseId,
+    TransmissionId,
+)
+from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision
+
+# --- about a notice ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PublishNotice:
+    """From `valid_from` on this version is what people are told in that language."""
+
+    language: str
+    plain_language: bool
+    text: str
+    sha256: str
+    valid_from: datetime
+
+
+# --- about a person ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KnowPerson:
+    """Own intake: this person has a case, and is of that age."""
+
+    age_band: AgeBand
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The clock: a grant begins or ends now."""
+
+
+# --- about a consent --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What stands on the form: who declares what to whom, on which notice, in which form."""
+
+    giver: Giver
+    insight: bool
+    young_person_heard: bool
+    form: ConsentForm
+    notice: NoticeId
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was loaded and is known besides the sheet; the domain puts it to the command itself."""
+
+    age_band: AgeBand | None = None
+    notice_known: bool = False
+    notice_current: bool = False
+    recipients_eligible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestConsent:
+    """The person was given the form and has not answered yet."""
+
+    consent: ConsentId
+    sheet: Sheet
+    facts: Facts = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class GiveConsent:
+    """The person has declared it; `replaces` an older consent in the same breath."""
+
+    consent: ConsentId
+    sheet: Sheet
+    replaces: ConsentId | None = None
+    facts: Facts = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseConsent:
+    """The person says no. No reason is asked, nothing follows from it (Art. 7(4) GDPR)."""
+
+    consent: ConsentId
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawConsent:
+    """The person takes it back, whole. No reason is asked (Art. 7(3) GDPR).
+
+    `first_duty` is a fresh id; duties that follow get it and the ids after it.
+    """
+
+    consent: ConsentId
+    first_duty: DutyId
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawGrants:
+    """The person takes back some grants of a consent; the others stand."""
+
+    consent: ConsentId
+    grants: frozenset[GrantId]
+    first_duty: DutyId
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceConsent:
+    """A new consent stands in its place; only the domain itself says this."""
+
+    consent: ConsentId
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireConsent:
+    """All its grants are over; only the domain itself says this."""
+
+    consent: ConsentId
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidateConsent:
+    """The data-protection officer finds that it never was one."""
+
+    consent: ConsentId
+    reason: InvalidReason
+    first_duty: DutyId
+
+
+# --- about a transmission ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransmission:
+    """Own handover: somebody proposes to hand these items to that agency."""
+
+    transmission: TransmissionId
+    proposal: UUID
+    handover: HandoverRef
+    case: CaseId
+    alliance: AllianceId
+    recipient: AgencyId
+    purpose: Purpose
+    items: tuple[ItemId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeFlags:
+    """Own intake has said what these items are; what is missing here is gone there."""
+
+    handover: HandoverRef
+    proposal: UUID
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllPermitted:
+    """Every item may go; these four only the domain itself says, after deciding."""
+
+    items: tuple[ItemDecision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SomePermitted:
+    """Some items may go, and none that could go before no longer can."""
+
+    items: tuple[ItemDecision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SomeLost:
+    """Some items may go, but one that could go before no longer can."""
+
+    items: tuple[ItemDecision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NonePermitted:
+    """No item may go."""
+
+    items: tuple[ItemDecision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoteHandover:
+    """Own handover: its copy has moved. `recorded` is the other side's end where two ends crossed."""
+
+    handover: HandoverRef
+    side: Side
+    counterpart: AgencyId
+    alliance: AllianceId
+    handover_state: HandoverState
+    recorded: HandoverState | None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTransmission:
+    """Its handover has ended; only the domain itself says this."""
+
+    handover_state: HandoverState
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOpen:
+    """Its handover has moved and goes on; only the domain itself says this."""
+
+    handover_state: HandoverState
+
+
+@dataclass(frozen=True, slots=True)
+class NoteStored:
+    """Recipient: these items of that release are stored there."""
+
+    handover: HandoverRef
+    release: ReleaseId
+    items: tuple[ItemId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TellRelease:
+    """The door: this release is closed (or its process died)."""
+
+    release: ReleaseId
+
+
+# --- about what was received ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmStorage:
+    """Own intake: the dossier of this release is stored here."""
+
+    handover: HandoverRef
+    release: ReleaseId
+    items: tuple[ItemId, ...]
+
+
+# --- about a duty -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DemandAnswer:
+    """A withdrawal: the recipient of these releases must answer; only the domain itself says this."""
+
+    duty: DutyId
+    consent: ConsentId
+    handover: HandoverRef
+    counterpart: AgencyId
+    alliance: AllianceId
+    releases: tuple[ReleaseId, ...]
+    answer_by: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HearAnswer:
+    """The other agency: erased, or retained on that norm."""
+
+    duty: DutyId
+    answer: DutyAnswer
+    norm: RetentionNorm | None
+
+
+@dataclass(frozen=True, slots=True)
+class OweAnswer:
+    """The other agency: the basis of these releases has ended, an answer is owed."""
+
+    duty: DutyId
+    handover: HandoverRef
+    counterpart: AgencyId
+    alliance: AllianceId
+    releases: tuple[ReleaseId, ...]
+    answer_by: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OweNothing:
+    """The same, but nothing of it is held here any more; only the domain itself says this."""
+
+    owed: OweAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRetained:
+    """The data stay here, on this norm."""
+
+    duty: DutyId
+    norm: RetentionNorm
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerErased:
+    """The data go: own intake is told to erase exactly what came by those releases."""
+
+    duty: DutyId
+    items: tuple[ItemId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HearErased:
+    """Own intake: what this duty is about is gone."""
+
+    duty: DutyId
+
+
+@dataclass(frozen=True, slots=True)
+class NothingLeft:
+    """The handover ended in a way that leaves nothing at the receiver; only the domain itself says this."""
+
+    duty: DutyId

@@ -1,0 +1,173 @@
+"""The table of a consent: who may declare it, and how it ends."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from chassis.transitions import Condition, Context, Row, Table, Tell
+from contracts.codes import AgeBand, ConsentState, Giver
+from contracts.consent import ConsentGiven, ConsentRefused, ConsentWithdrawn, GrantTold
+from contracts.ids import PersonId
+from services.consent.domain.commands import (
+    ExpireConsent,
+    Facts,
+    GiveConsent,
+    InvalidateConsent,
+    RefuseConsent,
+    ReplaceConsent,
+    RequestConsent,
+    Sheet,
+    WithdrawConsent,
+    WithdrawGrants,
+)
+from services.consent.domain.decision import strong_enough
+from services.consent.domain.reasons import Reason
+from services.consent.domain.words import Before, Consent, Grant
+
+PERIOD_MAX_MONTHS = 24
+PERIOD_DEFAULT_MONTHS = 12
+_MONTHS_PER_YEAR = 12
+ADULT = frozenset({AgeBand.FROM_18_TO_20, AgeBand.FROM_21_TO_24, AgeBand.FROM_25_TO_27, AgeBand.OVER_27})
+
+
+def months_after(start: datetime, months: int) -> datetime:
+    """The same day and time so many months later; a day that month does not have becomes its last (§ 188(3) BGB)."""
+    year, month = divmod(start.year * _MONTHS_PER_YEAR + start.month - 1 + months, _MONTHS_PER_YEAR)
+    first_of_next = datetime(year + (month + 1) // _MONTHS_PER_YEAR, (month + 1) % _MONTHS_PER_YEAR + 1, 1,
+                             tzinfo=start.tzinfo)
+    last_day = (first_of_next - timedelta(days=1)).day
+    return start.replace(year=year, month=month + 1, day=min(start.day, last_day))
+
+
+# --- questions --------------------------------------------------------------------------------------------------------
+
+Declares = RequestConsent | GiveConsent
+
+
+def right_giver(sheet: Sheet, facts: Facts) -> bool:
+    """§ 36 SGB I: from 15 with insight the person, and nobody for them; of age always; else the guardian."""
+    if facts.age_band in ADULT:
+        return sheet.giver is Giver.SELF
+    by_self = facts.age_band is AgeBand.FROM_15_TO_17 and sheet.insight
+    return sheet.giver is (Giver.SELF if by_self else Giver.GUARDIAN)
+
+
+def not_retroactive(sheet: Sheet, now: datetime) -> bool:
+    """§ 67b SGB X: consent comes before; a grant begins now or later, and ends after it begins."""
+    return all(now <= grant.valid_from < grant.valid_until for grant in sheet.grants)
+
+
+def not_too_long(sheet: Sheet) -> bool:
+    """A grant ends of itself after 24 months at the latest."""
+    return all(grant.valid_until <= months_after(grant.valid_from, PERIOD_MAX_MONTHS) for grant in sheet.grants)
+
+
+def form_fits(sheet: Sheet) -> bool:
+    """§ 67b(2) SGB X, Art. 9 GDPR: data on health only written or electronically."""
+    return all(strong_enough(sheet.form, c, special=False) for grant in sheet.grants for c in grant.categories)
+
+
+def _asks(question: Callable[[Declares, Context], bool], reason: Reason) -> Condition[Consent]:
+    def asks(consent: Consent, command: Any, context: Context) -> bool:
+        return question(command, context)
+
+    return Condition(asks, reason)
+
+
+DECLARED = (
+    _asks(lambda c, _: c.facts.age_band is not None, Reason.UNKNOWN_PERSON),
+    _asks(lambda c, _: c.facts.notice_known, Reason.UNKNOWN_NOTICE),
+    _asks(lambda c, _: c.facts.notice_current, Reason.NOTICE_NOT_CURRENT),
+    _asks(lambda c, _: right_giver(c.sheet, c.facts), Reason.WRONG_GIVER),
+    _asks(lambda c, _: c.sheet.giver is Giver.SELF or c.sheet.young_person_heard, Reason.YOUNG_PERSON_NOT_HEARD),
+    _asks(lambda c, _: c.facts.recipients_eligible, Reason.RECIPIENT_NOT_ELIGIBLE),
+    _asks(lambda c, _: form_fits(c.sheet), Reason.FORM_TOO_WEAK),
+    _asks(lambda c, context: not_retroactive(c.sheet, context.now), Reason.RETROACTIVE),
+    _asks(lambda c, _: not_too_long(c.sheet), Reason.PERIOD_TOO_LONG),
+)
+HAS_GRANTS = Condition[Consent](lambda consent, command, _: consent.has(command.grants), Reason.UNKNOWN_GRANT)
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+def _sheet(consent: Consent, command: Declares, context: Context) -> Consent:
+    sheet = command.sheet
+    return replace(
+        consent, giver=sheet.giver, insight=sheet.insight, young_person_heard=sheet.young_person_heard,
+        form=sheet.form, notice=sheet.notice, grants=sheet.grants,
+    )
+
+
+def _given_now(consent: Consent, command: GiveConsent, context: Context) -> Consent:
+    return replace(consent, given_at=context.now)
+
+
+def _ended_now(consent: Consent, command: object, context: Context) -> Consent:
+    return replace(consent, ended_at=context.now)
+
+
+def _because(consent: Consent, command: InvalidateConsent, context: Context) -> Consent:
+    return replace(consent, invalid_because=command.reason)
+
+
+def _without(consent: Consent, command: WithdrawGrants, context: Context) -> Consent:
+    return replace(consent, grants=tuple(
+        replace(grant, withdrawn_at=grant.withdrawn_at or context.now) if grant.id in command.grants else grant
+        for grant in consent.grants
+    ))
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+def _told(grants: tuple[Grant, ...]) -> tuple[GrantTold, ...]:
+    return tuple(GrantTold(grant=g.id, recipient=g.recipient, purpose=g.purpose) for g in grants)
+
+
+def told(person: PersonId, before: Consent, after: Consent) -> tuple[Tell, ...]:
+    """What a change of a consent says at home; ends by clock, by replacement and as invalid show in `transmission.*`."""
+    if after.state is ConsentState.GIVEN and before.state is not ConsentState.GIVEN:
+        return (Tell(ConsentGiven(person=person, consent=after.id, grants=_told(after.grants))),)
+    if after.state is ConsentState.REFUSED and before.state is not ConsentState.REFUSED:
+        return (Tell(ConsentRefused(person=person, consent=after.id)),)
+    return _told_withdrawn(person, before, after)
+
+
+def _told_withdrawn(person: PersonId, before: Consent, after: Consent) -> tuple[Tell, ...]:
+    taken_back_before = {grant.id for grant in before.grants if grant.withdrawn_at is not None}
+    whole = after.state is ConsentState.WITHDRAWN and before.state is not ConsentState.WITHDRAWN
+    gone = tuple(
+        grant for grant in after.grants
+        if grant.id not in taken_back_before and (whole or grant.withdrawn_at is not None)
+    )
+    return (Tell(ConsentWithdrawn(person=person, consent=after.id, grants=_told(gone))),) if gone else ()
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+NONE, REQUESTED, GIVEN = Before.NONE, ConsentState.REQUESTED, ConsentState.GIVEN
+OVER = (ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.EXPIRED, ConsentState.REPLACED,
+        ConsentState.INVALIDATED)
+R5, R6, R8 = "§ 67b SGB X; Art. 6, 7, 9 GDPR", "§ 36 SGB I", "Art. 7(3) GDPR; § 67b(2) SGB X"
+AGAIN = R8 + ": never refused, in no state; what has ended stays ended"
+
+# fmt: off
+CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, rows=(
+    #   while      on                 then
+    Row(NONE,      RequestConsent,    REQUESTED, provided=DECLARED, does=(_sheet,), because=f"{R5}; {R6}"),
+    Row(NONE,      GiveConsent,       GIVEN,     provided=DECLARED, does=(_sheet, _given_now), because=f"{R5}; {R6}"),
+    Row(REQUESTED, GiveConsent,       GIVEN,     provided=DECLARED, does=(_sheet, _given_now), because=f"{R5}; {R6}"),
+    Row(REQUESTED, RefuseConsent,     ConsentState.REFUSED, does=(_ended_now,), because="Art. 7(4) GDPR: no reason asked"),
+    Row(REQUESTED, WithdrawConsent,   ConsentState.WITHDRAWN, does=(_ended_now,), because=R8),
+    Row(REQUESTED, WithdrawGrants,    REQUESTED, provided=(HAS_GRANTS,), does=(_without,), because=R8),
+    Row(GIVEN,     WithdrawConsent,   ConsentState.WITHDRAWN, does=(_ended_now,), because=R8),
+    Row(GIVEN,     WithdrawGrants,    GIVEN,     provided=(HAS_GRANTS,), does=(_without,), because=R8),
+    Row(GIVEN,     ExpireConsent,     ConsentState.EXPIRED, does=(_ended_now,), because="its last grant is over"),
+    Row(GIVEN,     ReplaceConsent,    ConsentState.REPLACED, does=(_ended_now,), because="a new record, never a change"),
+    Row(GIVEN,     InvalidateConsent, ConsentState.INVALIDATED, does=(_because, _ended_now), because=f"{R5}; {R6}"),
+    *(Row(over, WithdrawConsent, over, because=AGAIN) for over in OVER),
+    *(Row(over, WithdrawGrants, over, provided=(HAS_GRANTS,), because=AGAIN) for over in OVER),
+))
+# fmt: on

@@ -1,0 +1,145 @@
+"""May this item go to that recipient for that purpose at this instant? Deny by default, in the order of the law."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from contracts.alliance import Alliance, StatutoryBasis
+from contracts.codes import ConsentForm, ConsentState, DataCategory, DecisionReason, LegalBasis, Purpose, Sphere, Verdict
+from contracts.ids import AgencyId, ItemId
+from services.consent.domain.words import Basis, Consent, Grant, Item, ItemDecision, Person, Restriction, Stated, Transmission
+
+GERMANY = ZoneInfo("Europe/Berlin")  # agreements and rows of the matrix hold for days, and the day is the one here
+HEALTH = frozenset({DataCategory.HEALTH, DataCategory.ADDICTION})  # § 67b(2) SGB X: written or electronic only
+STRONG_FORMS = frozenset({ConsentForm.WRITTEN, ConsentForm.ELECTRONIC})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything about one item's recipient and moment that its decision may look at."""
+
+    at: datetime
+    sender: AgencyId
+    recipient: AgencyId
+    purpose: Purpose
+    alliance: Alliance | None
+    consents: tuple[Consent, ...]
+    restrictions: tuple[Restriction, ...] = ()
+    stated: tuple[Stated, ...] = ()
+
+    @property
+    def day(self) -> date:
+        """The day it is in Germany."""
+        return self.at.astimezone(GERMANY).date()
+
+
+def question(person: Person, transmission: Transmission, alliance: Alliance | None, sender: AgencyId,
+             at: datetime) -> Question:
+    """What is to be asked about the items of this transmission at that instant."""
+    return Question(
+        at, sender, transmission.recipient, transmission.purpose, alliance,
+        person.consents, person.restrictions, transmission.stated,
+    )
+
+
+def decide_all(asked: tuple[ItemId, ...], items: tuple[Item, ...], about: Question) -> tuple[ItemDecision, ...]:
+    """One decision per item asked for, in that order; what own intake no longer has is denied."""
+    known = {item.id: item for item in items}
+    return tuple(
+        decide_item(known[wanted], about)
+        if wanted in known
+        else ItemDecision(wanted, Verdict.DENY, DecisionReason.ITEM_GONE)
+        for wanted in asked
+    )
+
+
+def decide_item(item: Item, about: Question) -> ItemDecision:
+    """The steps of the law in their order; the first that has an answer has given it."""
+    granted = _granted(item, about)
+    if not eligible(about):
+        return _deny(item, DecisionReason.RECIPIENT_NOT_ELIGIBLE)
+    if item.entrusted and not granted:  # § 65 SGB VIII; the grants found are the entruster's alone
+        return _deny(item, DecisionReason.ENTRUSTED)
+    if item.professional_secret and not granted:  # § 76 SGB X
+        return _deny(item, DecisionReason.PROFESSIONAL_SECRET)
+    if granted:
+        return ItemDecision(item.id, Verdict.PERMIT, DecisionReason.CONSENT, granted + _statutory(item, about))
+    if _restricted(item, about):
+        return _deny(item, DecisionReason.RESTRICTED)
+    if statutory := _statutory(item, about):
+        return ItemDecision(item.id, Verdict.PERMIT, DecisionReason.STATUTORY_BASIS, statutory)
+    return _deny(item, DecisionReason.CONSENT_WITHDRAWN if _withdrawn(item, about) else DecisionReason.NO_BASIS)
+
+
+def eligible(about: Question) -> bool:
+    """The recipient is in the alliance, an agreement for the purpose holds, a free provider's protection holds too.
+
+    An agreement in either direction will do for answering: it is part of every agreement.
+    """
+    if about.alliance is None:
+        return False
+    recipient = about.alliance.agency(about.recipient)
+    agreement = about.alliance.agreement(about.sender, about.recipient, about.day)
+    if about.purpose is Purpose.ANSWER_TO_HANDOVER and agreement is None:
+        agreement = about.alliance.agreement(about.recipient, about.sender, about.day)
+    agreed = agreement is not None and about.purpose in (*agreement.purposes, Purpose.ANSWER_TO_HANDOVER)
+    return recipient is not None and recipient.may_receive(about.day) and agreed
+
+
+def _granted(item: Item, about: Question) -> tuple[Basis, ...]:
+    return tuple(
+        Basis(LegalBasis.CONSENT_SGB_X_67B, consent.id, grant.id, until=grant.valid_until)
+        for consent in about.consents
+        for grant in consent.standing(about.at)
+        if _covers(consent, grant, item, about)
+    )
+
+
+def _covers(consent: Consent, grant: Grant, item: Item, about: Question) -> bool:
+    """Whether the grant names alliance, recipient, purpose and category, in the form and by whom the item needs it."""
+    named = about.alliance is not None and grant.alliance == about.alliance.id and grant.recipient == about.recipient
+    fits = grant.purpose is about.purpose and item.category in grant.categories
+    by_entruster = not item.entrusted or (grant.entrusted_included and consent.giver is item.entruster)
+    return named and fits and by_entruster and strong_enough(consent.form, item.category, special=item.special)
+
+
+def strong_enough(form: ConsentForm | None, category: DataCategory, *, special: bool) -> bool:
+    """Whether the form will do: data on health and other special data need a written or electronic consent."""
+    return form in STRONG_FORMS or (form is not None and category not in HEALTH and not special)
+
+
+def _restricted(item: Item, about: Question) -> bool:
+    return any(
+        restriction.recipient in (None, about.recipient) and item.category in restriction.categories
+        for restriction in about.restrictions
+    )
+
+
+def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
+    """Approved rows of the matrix whose task was stated for this handover; never for what only its owner may release."""
+    if about.alliance is None or item.entrusted or item.professional_secret or _restricted(item, about):
+        return ()
+    stated = {statement.norm: statement for statement in about.stated}
+    rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
+    return tuple(
+        Basis(row.basis, task=row.norm) for row in rows if row.norm in stated and _harmless(row, stated[row.norm])
+    )
+
+
+def _harmless(row: StatutoryBasis, statement: Stated) -> bool:
+    """§ 64(2) SGB VIII: the youth office must have stated that no help is endangered."""
+    return row.sender is not Sphere.SGB_VIII or statement.not_endangering
+
+
+def _withdrawn(item: Item, about: Question) -> bool:
+    """Whether a grant would have covered the item had it not been withdrawn: the deny then says so."""
+    return any(
+        (consent.state is ConsentState.WITHDRAWN or grant.withdrawn_at is not None)
+        and _covers(consent, grant, item, about)
+        for consent in about.consents
+        for grant in consent.grants
+    )
+
+
+def _deny(item: Item, reason: DecisionReason) -> ItemDecision:
+    return ItemDecision(item.id, Verdict.DENY, reason)

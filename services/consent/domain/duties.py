@@ -1,0 +1,124 @@
+"""The table of a duty after a withdrawal, on both sides; with `receptions.py` the protocol's column *duty*."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from chassis.transitions import Context, Row, Table, Tell
+from contracts.codes import DutyAnswer, HandoverState, Side
+from contracts.consent import ConsentDataAnswered, ConsentErasureDemanded, ConsentWithdrawalNotified
+from contracts.ids import HandoverRef
+from services.consent.domain.commands import (
+    AnswerErased,
+    AnswerRetained,
+    DemandAnswer,
+    HearAnswer,
+    HearErased,
+    NothingLeft,
+    OweAnswer,
+    OweNothing,
+)
+from services.consent.domain.reasons import Reason
+from services.consent.domain.words import Before, Duty, DutyState
+
+ANSWER_WITHIN = timedelta(days=14)  # where no agreement says otherwise
+
+# Ends after which the receiver holds nothing: it has read nothing, or has erased all of it by the end itself.
+NOTHING_LEFT = frozenset({
+    HandoverState.REJECTED, HandoverState.WITHDRAWN, HandoverState.EXPIRED, HandoverState.REDIRECTED,
+    HandoverState.CANCELLED, HandoverState.NOT_REACHED, HandoverState.GIVEN_BACK, HandoverState.VOIDED,
+})
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+def _demanded(duty: Duty, command: DemandAnswer, context: Context) -> Duty:
+    return replace(
+        duty, side=Side.SENDER, handover=command.handover, counterpart=command.counterpart, alliance=command.alliance,
+        consent=command.consent, releases=command.releases, answer_by=command.answer_by,
+    )
+
+
+def _owed(duty: Duty, command: OweAnswer, context: Context) -> Duty:
+    return replace(
+        duty, side=Side.RECEIVER, handover=command.handover, counterpart=command.counterpart,
+        alliance=command.alliance, releases=command.releases, answer_by=command.answer_by,
+    )
+
+
+def _owed_not(duty: Duty, command: OweNothing, context: Context) -> Duty:
+    return _owed(duty, command.owed, context)
+
+
+def _heard(duty: Duty, command: HearAnswer, context: Context) -> Duty:
+    return replace(duty, answer=command.answer, norm=command.norm, answered_at=context.now)
+
+
+def _retained(duty: Duty, command: AnswerRetained, context: Context) -> Duty:
+    return replace(duty, answer=DutyAnswer.RETAINED, norm=command.norm, answered_at=context.now)
+
+
+def _erased(duty: Duty, command: HearErased, context: Context) -> Duty:
+    return replace(duty, answer=DutyAnswer.ERASED, answered_at=context.now)
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+def _about(duty: Duty) -> HandoverRef:
+    if duty.handover is None:
+        raise ValueError("a duty without a handover was never demanded")
+    return duty.handover
+
+
+def _notified(duty: Duty, command: DemandAnswer, context: Context) -> Tell:
+    fact = ConsentWithdrawalNotified(
+        handover=_about(duty), duty=duty.id, releases=duty.releases, answer_by=command.answer_by
+    )
+    return Tell(fact, to=duty.counterpart, scope=duty.alliance)
+
+
+def _answered(duty: Duty, command: object, context: Context) -> Tell:
+    answer = duty.answer or DutyAnswer.ERASED
+    fact = ConsentDataAnswered(handover=_about(duty), duty=duty.id, answer=answer, norm=duty.norm)
+    return Tell(fact, to=duty.counterpart, scope=duty.alliance)
+
+
+def _erasure(duty: Duty, command: AnswerErased, context: Context) -> Tell:
+    return Tell(ConsentErasureDemanded(
+        handover=_about(duty), duty=duty.id, releases=duty.releases, items=command.items
+    ))
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+S = DutyState
+R8 = "Art. 7(3), 17(1)(b), 19 GDPR: the recipient is told and answers"
+GONE = "nothing is held there any more, so nothing is owed"
+ONCE = "said before"
+
+# fmt: off
+DUTIES = Table[Duty](not_now=Reason.NOT_NOW, rows=(
+    #   while        on              then         tells          because
+    # the sender awaits
+    Row(Before.NONE, DemandAnswer,   S.AWAITS,    (_notified,),  because=R8, does=(_demanded,)),
+    Row(S.AWAITS,    HearAnswer,     S.ANSWERED,  (),            because=R8, does=(_heard,)),
+    Row(S.ANSWERED,  HearAnswer,     S.ANSWERED,  (),            because=ONCE),
+    Row(S.LAPSED,    HearAnswer,     S.ANSWERED,  (),            because="the word came after all: it is kept", does=(_heard,)),
+    Row(S.AWAITS,    NothingLeft,    S.LAPSED,    (),            because=GONE),
+    # the receiver owes
+    Row(Before.NONE, OweAnswer,      S.OWES,      (),            because=R8, does=(_owed,)),
+    Row(Before.NONE, OweNothing,     S.LAPSED,    (),            because=GONE, does=(_owed_not,)),
+    Row(S.OWES,      AnswerRetained, S.ANSWERED,  (_answered,),  because="Art. 17(3) GDPR; § 84 SGB X", does=(_retained,)),
+    Row(S.OWES,      AnswerErased,   S.ERASING,   (_erasure,),   because="Art. 17(1)(b) GDPR"),
+    Row(S.OWES,      HearErased,     S.ANSWERED,  (_answered,),  because="Art. 17(1)(b) GDPR", does=(_erased,)),
+    Row(S.ERASING,   HearErased,     S.ANSWERED,  (_answered,),  because="Art. 17(1)(b) GDPR", does=(_erased,)),
+    Row(S.ANSWERED,  HearErased,     S.ANSWERED,  (),            because=ONCE),
+    Row(S.LAPSED,    HearErased,     S.LAPSED,    (),            because=ONCE),
+    Row(S.OWES,      NothingLeft,    S.LAPSED,    (),            because=GONE),
+    Row(S.ERASING,   NothingLeft,    S.LAPSED,    (),            because=GONE),
+    # both
+    Row(S.ANSWERED,  NothingLeft,    S.ANSWERED,  (),            because=ONCE),
+    Row(S.LAPSED,    NothingLeft,    S.LAPSED,    (),            because=ONCE),
+))
+# fmt: on

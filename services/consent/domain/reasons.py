@@ -1,0 +1,35 @@
+"""Every way this service says no."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Complete the sentence "no, because …"; `problems.py` has the words for people."""
+
+    # About what is asked for.
+    UNKNOWN_PERSON = "unknown-person"
+    UNKNOWN_CONSENT = "unknown-consent"
+    UNKNOWN_GRANT = "unknown-grant"
+    UNKNOWN_NOTICE = "unknown-notice"
+    UNKNOWN_HANDOVER = "unknown-handover"
+    UNKNOWN_DUTY = "unknown-duty"
+    UNKNOWN_RELEASE = "unknown-release"
+    UNKNOWN_ALLIANCE = "unknown-alliance"
+    NOT_NOW = "not-now"
+    # About giving.
+    NOTICE_NOT_CURRENT = "notice-not-current"
+    WRONG_GIVER = "wrong-giver"
+    YOUNG_PERSON_NOT_HEARD = "young-person-not-heard"
+    FORM_TOO_WEAK = "form-too-weak"
+    RETROACTIVE = "retroactive"
+    PERIOD_TOO_LONG = "period-too-long"
+    RECIPIENT_NOT_ELIGIBLE = "recipient-not-eligible"
+    # At the door.
+    NOT_OPEN = "not-open"
+    CONSENT_WITHDRAWN = "consent-withdrawn"
+    NOTHING_PERMITTED = "nothing-permitted"
+    ALREADY_STORED = "already-stored"
+    TOO_LARGE = "too-large"
+    UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    NO_SEALING_KEY = "no-sealing-key"

@@ -1,0 +1,374 @@
+"""The things a decision about a young person's data is made of; all of them frozen, none of them knows a rule."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+from uuid import UUID
+
+from contracts.codes import (
+    AgeBand,
+    Completeness,
+    ConsentForm,
+    ConsentState,
+    DataCategory,
+    DecisionReason,
+    DutyAnswer,
+    Giver,
+    HandoverState,
+    LegalBasis,
+    Purpose,
+    RetentionNorm,
+    Side,
+    Verdict,
+)
+from contracts.ids import (
+    AgencyId,
+    AllianceId,
+    CaseId,
+    ConsentId,
+    DutyId,
+    GrantId,
+    HandoverRef,
+    ItemId,
+    NoticeId,
+    PersonId,
+    ReleaseId,
+    TransmissionId,
+)
+
+
+class Before(StrEnum):
+    """The state of what nobody has heard of yet."""
+
+    NONE = "none"
+
+
+class PersonState(StrEnum):
+    """A person is heard of, then known by its case (which tells the age band)."""
+
+    NONE = "none"
+    HEARD_OF = "heard_of"
+    KNOWN = "known"
+
+
+class TransmissionState(StrEnum):
+    """What was last told about the items of one handover."""
+
+    UNDECIDED = "undecided"
+    PERMITTED = "permitted"
+    PARTLY = "partly"
+    DENIED = "denied"
+    REDUCED = "reduced"
+    ENDED = "ended"
+    CLOSED = "closed"
+
+
+class ReceptionState(StrEnum):
+    """Whether the receiver's copy of a handover is known here, so that its sender can be answered."""
+
+    UNHEARD = "unheard"
+    HEARD = "heard"
+
+
+class DutyState(StrEnum):
+    """A duty after a withdrawal: the sender awaits the answer, the receiver owes it."""
+
+    AWAITS = "awaits"
+    OWES = "owes"
+    ERASING = "erasing"
+    ANSWERED = "answered"
+    LAPSED = "lapsed"
+
+
+class ReleaseState(StrEnum):
+    """Open while bytes may leave; closed; told once `transmission.released` was said."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    TOLD = "told"
+
+
+class NoticeState(StrEnum):
+    """A notice version is published once and never changed."""
+
+    NONE = "none"
+    PUBLISHED = "published"
+
+
+class InvalidReason(StrEnum):
+    """Why a consent never was one."""
+
+    WRONG_GIVER = "wrong_giver"
+    WRONG_FORM = "wrong_form"
+    WRONG_NOTICE = "wrong_notice"
+    NOT_VOLUNTARY = "not_voluntary"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a person was told before consenting: one version, in one language, for ever the same."""
+
+    id: NoticeId
+    version: int = 0
+    state: NoticeState = NoticeState.NONE
+    language: str = ""
+    plain_language: bool = False
+    text: str = ""
+    sha256: str = ""
+    valid_from: datetime | None = None
+    superseded: bool = False  # a later one in the same language (plain or not) is valid already
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One purpose at one recipient for some categories, from an instant until before another one."""
+
+    id: GrantId
+    alliance: AllianceId
+    recipient: AgencyId
+    purpose: Purpose
+    categories: frozenset[DataCategory]
+    entrusted_included: bool
+    valid_from: datetime
+    valid_until: datetime
+    withdrawn_at: datetime | None = None  # withdrawn alone, while the rest of the consent stands
+
+    def stands(self, at: datetime) -> bool:
+        """Whether it may be used at that instant; `valid_until` itself is too late."""
+        return self.withdrawn_at is None and self.valid_from <= at < self.valid_until
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A record that is never written over: whoever wants another one gives another one."""
+
+    id: ConsentId
+    version: int = 0
+    state: ConsentState | Before = Before.NONE
+    giver: Giver = Giver.SELF
+    insight: bool = True  # § 36 SGB I: understands what is consented to
+    young_person_heard: bool = False
+    form: ConsentForm | None = None
+    notice: NoticeId | None = None
+    grants: tuple[Grant, ...] = ()
+    given_at: datetime | None = None
+    ended_at: datetime | None = None
+    invalid_because: InvalidReason | None = None
+
+    def standing(self, at: datetime) -> tuple[Grant, ...]:
+        """The grants that may be used at that instant."""
+        return tuple(g for g in self.grants if g.stands(at)) if self.state is ConsentState.GIVEN else ()
+
+    def has(self, grants: frozenset[GrantId]) -> bool:
+        """Whether all of these grants are of this consent."""
+        return grants <= {grant.id for grant in self.grants}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What own intake says about one datum: no content, but what the law asks of it."""
+
+    id: ItemId
+    category: DataCategory
+    entrusted: bool = False  # § 65 SGB VIII
+    special: bool = False  # Art. 9 GDPR
+    professional_secret: bool = False  # § 76 SGB X, § 203 StGB
+    entruster: Giver | None = None  # who alone may release what was entrusted; None: somebody not known here
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """One norm on which an item may go, with what it rests on, and until when."""
+
+    norm: LegalBasis
+    consent: ConsentId | None = None
+    grant: GrantId | None = None
+    task: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDecision:
+    """Permit or deny for one item, with the reason, and for a permit every basis it rests on."""
+
+    id: ItemId
+    verdict: Verdict
+    reason: DecisionReason
+    bases: tuple[Basis, ...] = ()
+
+    @property
+    def permitted(self) -> bool:
+        """Whether the item may go."""
+        return self.verdict is Verdict.PERMIT
+
+    @property
+    def until(self) -> datetime | None:
+        """The instant its last basis ends; None where one has no end."""
+        ends = [basis.until for basis in self.bases]
+        return None if None in ends else max((end for end in ends if end is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about a transmission at one instant; written once, never changed."""
+
+    transmission: TransmissionId
+    at: datetime
+    alliance: AllianceId
+    alliance_version: int
+    items: tuple[ItemDecision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A statutory task and its necessity, stated by a caseworker for one handover (§ 69 SGB X)."""
+
+    norm: str
+    not_endangering: bool  # § 64(2) SGB VIII: the success of a help is not endangered
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A guardian's restriction or an objection: these categories must not go there; None is everybody."""
+
+    recipient: AgencyId | None
+    categories: frozenset[DataCategory]
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    """What is to go to one recipient under one handover; sender's side."""
+
+    id: TransmissionId
+    handover: HandoverRef
+    version: int = 0
+    state: TransmissionState | Before = Before.NONE
+    case: CaseId | None = None
+    alliance: AllianceId = AllianceId("")
+    recipient: AgencyId = AgencyId("")
+    purpose: Purpose = Purpose.FOLLOW_UP
+    proposal: UUID | None = None  # the event that named the items; flags read for an older one are dropped
+    asked: tuple[ItemId, ...] = ()
+    items: tuple[Item, ...] = ()
+    verdicts: tuple[ItemDecision, ...] = ()
+    stated: tuple[Stated, ...] = ()
+    handover_state: HandoverState | None = None  # as last heard; the door asks for itself
+    stored: frozenset[ItemId] = frozenset()  # the receiver has confirmed it: not to be fetched again
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is open and its items are known: a grant's begin or end changes it."""
+        return self.state in DECIDED
+
+
+DECIDED = frozenset(
+    {TransmissionState.PERMITTED, TransmissionState.PARTLY, TransmissionState.DENIED, TransmissionState.REDUCED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Items of one release that are stored at this agency."""
+
+    release: ReleaseId
+    items: tuple[ItemId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What this agency has received under one handover; receiver's side, id = handover reference."""
+
+    id: HandoverRef
+    version: int = 0
+    state: ReceptionState = ReceptionState.UNHEARD
+    sender: AgencyId = AgencyId("")
+    alliance: AllianceId = AllianceId("")
+    handover_state: HandoverState | None = None
+    stored: tuple[Stored, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """After a withdrawal: the recipient answers erased, or retained on a norm. Both sides keep it under one id."""
+
+    id: DutyId
+    version: int = 0
+    state: DutyState | Before = Before.NONE
+    side: Side = Side.SENDER
+    handover: HandoverRef | None = None
+    counterpart: AgencyId = AgencyId("")
+    alliance: AllianceId = AllianceId("")
+    consent: ConsentId | None = None  # which one ended; known to the sender only
+    releases: tuple[ReleaseId, ...] = ()
+    answer_by: datetime | None = None
+    answer: DutyAnswer | None = None
+    norm: RetentionNorm | None = None
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One time something left through the door."""
+
+    id: ReleaseId
+    handover: HandoverRef
+    version: int = 0
+    state: ReleaseState = ReleaseState.OPEN
+    completeness: Completeness = Completeness.UNKNOWN
+    items: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosed:
+    """A line of the ledger: this item went there by that release, on these bases."""
+
+    release: ReleaseId
+    handover: HandoverRef
+    alliance: AllianceId
+    recipient: AgencyId
+    purpose: Purpose
+    item: ItemId
+    bases: tuple[Basis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A young person, and everything that decides where data about them may go. Changed under one lock.
+
+    `notices`, `releases`, `ledger` are loaded only where a command asks about them; `decisions` are new ones, not yet
+    written; `spoken_of` is the part the last command was about: its answer speaks of that part.
+    """
+
+    id: PersonId
+    version: int = 0
+    state: PersonState = PersonState.NONE
+    age_band: AgeBand | None = None
+    consents: tuple[Consent, ...] = ()
+    transmissions: tuple[Transmission, ...] = ()
+    receptions: tuple[Reception, ...] = ()
+    duties: tuple[Duty, ...] = ()
+    restrictions: tuple[Restriction, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    releases: tuple[Release, ...] = ()
+    ledger: tuple[Disclosed, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    spoken_of: "Consent | Transmission | Reception | Duty | Release | None" = field(default=None, compare=False)
+
+
+Part = TypeVar("Part", Consent, Transmission, Reception, Duty, Release)
+
+
+def found(parts: tuple[Part, ...], wanted: UUID) -> Part | None:
+    """The part of that id."""
+    return next((part for part in parts if part.id == wanted), None)
+
+
+def put(parts: tuple[Part, ...], new: Part) -> tuple[Part, ...]:
+    """The parts with this one in the place of its older self, or at the end; its version counts the change."""
+    older = found(parts, new.id)
+    if older == new:
+        return parts
+    new = replace(new, version=(older.version if older else 0) + 1)
+    return tuple(new if part.id == new.id else part for part in parts) if older else (*parts, new)

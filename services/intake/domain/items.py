@@ -1,0 +1,102 @@
+"""What is known about a young person, datum by datum: its category, its flags, where it came from, its fingerprint."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from contracts.codes import DataCategory
+from services.intake.domain.persons import Address
+
+# Categories that are special by what they say (Art. 9(1) GDPR), whoever forgot to tick the box.
+ALWAYS_SPECIAL = frozenset({DataCategory.HEALTH, DataCategory.ADDICTION})
+HASH_KEY_BYTES = 32  # as long as the hash: a shorter key would be the weaker of the two (RFC 2104, 3)
+
+
+class CollectedFrom(StrEnum):
+    """From whom a datum was collected; from the person first (§ 67a(2) SGB X)."""
+
+    PERSON = "person"
+    GUARDIAN = "guardian"
+    THIRD_PARTY = "third_party"
+
+
+class Entruster(StrEnum):
+    """Who entrusted an item: only that one's consent lets it go (§ 65 SGB VIII)."""
+
+    YOUNG_PERSON = "young_person"
+    GUARDIAN = "guardian"
+    THIRD_PERSON = "third_person"
+
+
+class Part(StrEnum):
+    """What of the registered person an item repeats; `other` is everything else."""
+
+    IDENTITY = "identity"
+    ADDRESS = "address"
+    CONTACT = "contact"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How an item came to us from another agency (§ 67c SGB X binds us to its purpose)."""
+
+    release: UUID
+    source_item: UUID
+    agency: str
+    purpose: str
+    bases: tuple[str, ...]
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One datum of a dossier. `content` is JSON text; `hash` is what ledgers keep of it.
+
+    It belongs to a case or, as words between agencies, to a handover reference. `collection_basis` is set exactly where
+    it was collected from a third party. `hash_key` is None where the hash came with the item.
+    """
+
+    id: UUID
+    category: DataCategory
+    content: str
+    hash: str
+    recorded_at: datetime
+    case: UUID | None = None
+    handover: UUID | None = None
+    part: Part = Part.OTHER
+    entrusted: bool = False
+    special: bool = False
+    professional_secret: bool = False
+    entruster: Entruster | None = None
+    collected_from: CollectedFrom = CollectedFrom.PERSON
+    collection_basis: str | None = None
+    hash_key: bytes | None = None
+    provenance: Provenance | None = None
+
+
+def keyed_hash(key: bytes, content: str) -> str:
+    """The fingerprint of an item's content, 64 hexadecimal digits.
+
+    HMAC-SHA-256 under a random key of this one item, because a plain hash of something guessable (a birth date, a school)
+    can be tried out and is therefore itself personal data. The key is erased with the item; the fingerprints in ledgers
+    then say nothing about anybody.
+    """
+    return hmac.new(key, content.encode(), hashlib.sha256).hexdigest()
+
+
+def may_leave(part: Part, content: str, address: Address | None) -> bool:
+    """Whether an item may be handed out at all, whatever was decided about its category.
+
+    A protected address (§ 51 BMG) leaves in no item: neither in the one made for it nor in a text that quotes its street.
+    """
+    if address is None or not address.protected:
+        return True
+    return part is not Part.ADDRESS and _folded(address.street) not in _folded(content)
+
+
+def _folded(text: str) -> str:
+    return "".join(text.casefold().split())

@@ -27,6 +27,7 @@ def engine(dsn: str, *, size: int = 3, overflow: int = 2) -> AsyncEngine:
         pool_pre_ping=True,
         pool_recycle=1800,
         isolation_level="READ COMMITTED",
+        hide_parameters=True,  # an error's text must not carry what somebody wanted to store
     )
 
 

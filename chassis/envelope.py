@@ -71,7 +71,11 @@ class Envelope(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record of a topic as it was read. Of an `Unreadable` that is too large, `value` is only the beginning."""
+    """One record of a topic as it was read.
+
+    Of an event, `headers` are those that have a meaning: nobody has looked at the others, so nobody keeps them. Of an
+    `Unreadable` they are all up to a limit, and `value` may be only its beginning.
+    """
 
     envelope: Envelope | Unreadable
     topic: str
@@ -107,25 +111,28 @@ def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
     return headers
 
 
-def from_record(
+def from_record(  # noqa: PLR0913, PLR0917  # a record has six parts
     topic: str, partition: int, offset: int, key: bytes | None, headers: Headers, value: bytes | None
 ) -> Record:
     """Whatever was on the topic, with its envelope where it has one; never raises, whatever the bytes."""
     envelope = _envelope(key, headers, value)
     if isinstance(envelope, Unreadable):
-        headers, value = headers[:HEADERS_MAX], None if value is None else value[:BODY_BYTES_MAX]
-    return Record(envelope, topic, partition, offset, key, headers, value)
+        kept, value = tuple(headers[:HEADERS_MAX]), None if value is None else value[:BODY_BYTES_MAX]
+    else:
+        kept = tuple((name, raw) for name, raw in headers if _attribute(name) is not None)
+    return Record(envelope, topic, partition, offset, key, kept, value)
 
 
 _REQUIRED = ("specversion", "id", "type", "source", "subject", "time", "subjectseq")
-_KNOWN = frozenset((*_REQUIRED, "dataschema", "traceparent", "tracestate"))
+_KNOWN = frozenset((*_REQUIRED, "dataschema", "traceparent", "tracestate", ":content-type", ":traceparent"))
+_PLAIN = {"content-type": ":content-type", "traceparent": ":traceparent"}  # headers of meaning that are no attributes
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")  # goes into spans and logs, so it must not be free text
 _SOURCE = re.compile(r"[\x21-\x7e]+")  # a URI-reference has no spaces
 _SUBJECT = re.compile(r"[a-z_]{1,40}/([0-9a-f-]{36})")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
+_ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # no CloudEvents string has them, and PostgreSQL's text cannot hold NUL
 
 
@@ -149,7 +156,7 @@ def _envelope(key: bytes | None, headers: Headers, value: bytes | None) -> Envel
         time=time,
         dataschema=texts.get("dataschema", ""),
         subjectseq=int(texts["subjectseq"]),
-        extensions={name: text for name, text in texts.items() if name not in _KNOWN and _EXTENSION.fullmatch(name)},
+        extensions={name: text for name, text in texts.items() if name not in _KNOWN},
         traceparent=texts.get(":traceparent") or texts.get("traceparent"),
     )
 
@@ -160,11 +167,8 @@ def _texts(headers: Headers) -> dict[str, str] | Unreadable:
         return Unreadable(Reason.TOO_MANY_HEADERS)
     texts: dict[str, str] = {}
     for header, raw in headers:
-        if header.startswith("ce_"):
-            name = header[3:]
-        elif header in {"content-type", "traceparent"}:
-            name = f":{header}"
-        else:
+        name = _attribute(header)
+        if name is None:
             continue
         if name in texts:
             return Unreadable(Reason.HEADER_TWICE)
@@ -175,6 +179,13 @@ def _texts(headers: Headers) -> dict[str, str] | Unreadable:
     return texts
 
 
+def _attribute(header: str) -> str | None:
+    """The name under which a header counts; None for those that mean nothing to us."""
+    if header.startswith("ce_"):
+        return header[3:] if _ATTRIBUTE.fullmatch(header, 3) else None
+    return _PLAIN.get(header)
+
+
 def _text(raw: bytes | None) -> str | None:
     if raw is None or len(raw) > HEADER_BYTES_MAX:
         return None
@@ -182,7 +193,7 @@ def _text(raw: bytes | None) -> str | None:
         text = raw.decode()
     except UnicodeDecodeError:
         return None
-    return None if _CONTROL.search(text) else text
+    return text if text.isprintable() or not _CONTROL.search(text) else None
 
 
 def _wrong(texts: Mapping[str, str], key: bytes | None) -> Reason | None:

@@ -27,13 +27,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import deadlines, telemetry
-from chassis.auth import Gate, PartyKeys, read_keys, sign_internal
+from chassis.auth import Gate, PartyKeys, read_key, read_keys, sign_internal
 from chassis.consumer import Consumer
 from chassis.database import engine, is_weather
 from chassis.deadlines import Due
 from chassis.errands import ErrandFunction, Errands
 from chassis.executor import Executor, Kind, Overloaded, Step, Unavailable, Work
 from chassis.http import Problem, Routes, build
+from chassis.http.operations import operations
 from chassis.inbox import Hear, Hearing, Source
 from chassis.outbox import Addressing
 from chassis.relay import Relay
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5  # how late a deadline may fire at the most when nothing else is wrong
 STOP_SECONDS = 12  # a stop is over after this, whatever hangs; the platform kills after 15
-UNSAFE = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}  # anything else loses what was acknowledged
+CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
+KEEPS_ITS_WORD = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}  # anything else loses what was acknowledged
 
 
 class ServiceSettings(BaseSettings):
@@ -136,8 +138,8 @@ class Running:
             take=self._executor.hear, topics=sorted(service.sources), group=service.principal, bootstrap=settings.kafka,
             ssl_context=tls, instance=settings.instance,
         )
-        async with httpx.AsyncClient(timeout=5.0) as client:
-            own_key = read_keys(settings.service_key)
+        async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
+            own_key = read_key(settings.service_key)
             tools = Tools(
                 settings, self._engine, self._executor, client,
                 lambda audience: sign_internal(own_key, issuer=service.principal, audience=audience),
@@ -146,9 +148,10 @@ class Running:
             self._errands = Errands(self._engine, self._executor, service.errands, resources)
             self._executor.after_commit += [self._relay.wake, self._errands.wake]
             app = build(
-                service.routes, service=service.name, problems=service.problems, gate=self._gate(),
+                Routes([*service.routes.listed, *operations(self._executor, service.principal).listed]),
+                service=service.name, problems=service.problems, gate=self._gate(),
                 executor=self._executor, views=self._engine, resources=resources,
-                fingerprint_key=keys["fingerprint"], version=service.version, ready=self.ready,
+                fingerprint_key=keys["fingerprint"], version=service.version, new_id=service.new_id, ready=self.ready,
             )
             await self._start(resources)
             try:
@@ -166,7 +169,7 @@ class Running:
     async def _secrets(self) -> dict[str, bytes]:
         """The service's random secrets, made at the first start; and a look at whether this database keeps its word."""
         async with self._engine.begin() as tx:
-            for name, wanted in UNSAFE.items():
+            for name, wanted in KEEPS_ITS_WORD.items():
                 found = (await tx.execute(sa.text("SELECT current_setting(:name)"), {"name": name})).scalar_one()
                 if found != wanted:
                     raise RuntimeError(f"PostgreSQL runs with {name}={found}: what is acknowledged could be lost; set it to {wanted}")
@@ -261,7 +264,7 @@ class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers: several services may share a process, one place hears the signals."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def,override]  # uvicorn's is an untyped generator
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # uvicorn's own is an untyped generator
         yield
 
 
@@ -278,7 +281,8 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
         ))
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())
-        await asyncio.wait([serving, waiting, running.failed], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         server.should_exit = True
         await serving

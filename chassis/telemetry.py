@@ -333,6 +333,8 @@ def log_as_json(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("aiokafka", "uvicorn", "httpx"):  # what they do in good health fills a log and helps nobody at night
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _message(record: logging.LogRecord) -> str:

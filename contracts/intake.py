@@ -1,10 +1,22 @@
 """What intake tells at home: what happened to a case of its own agency."""
 
+from datetime import date
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from contracts.codes import SENSITIVE_NEEDS, AgeBand, Destination, Need, Phase, Service, Sphere, TargetGroup
+from contracts.codes import (
+    SENSITIVE_NEEDS,
+    AgeBand,
+    CompetenceArea,
+    Destination,
+    Need,
+    PauseReason,
+    Phase,
+    Service,
+    Sphere,
+    TargetGroup,
+)
 from contracts.events import CODES_MAX, ITEMS_MAX, Event, Part, Sha256, SubjectKind, TopicKind
 from contracts.ids import CaseId, DutyId, HandoverRef, ItemId, PersonId, ReleaseId
 
@@ -51,6 +63,29 @@ class CaseAnnounced(CaseEvent):
     type: ClassVar[str] = "staffel.case.announced.v1"
 
     handover: HandoverRef
+
+
+class CaseClarifying(CaseEvent):
+    """Somebody is the contact person now and finds out whether the agency is responsible."""
+
+    type: ClassVar[str] = "staffel.case.clarifying.v1"
+
+
+class CaseFoundNotResponsible(CaseEvent):
+    """The agency is not responsible; `area` says whose task it seems to be (§ 16 SGB I: to be forwarded at once)."""
+
+    type: ClassVar[str] = "staffel.case.found_not_responsible.v1"
+
+    area: CompetenceArea
+
+
+class CasePaused(CaseEvent):
+    """Work rests until a date: meanwhile the case cannot be handed over. It is told as activated again afterwards."""
+
+    type: ClassVar[str] = "staffel.case.paused.v1"
+
+    reason: PauseReason
+    review_on: date
 
 
 class CaseProfileEvent(CaseEvent):
@@ -127,6 +162,9 @@ class CaseItemsErased(CaseEvent):
 EVENTS: tuple[type[Event], ...] = (
     CaseRegistered,
     CaseAnnounced,
+    CaseClarifying,
+    CaseFoundNotResponsible,
+    CasePaused,
     CaseActivated,
     CaseChanged,
     CaseClosed,

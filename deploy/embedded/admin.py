@@ -77,6 +77,10 @@ class Admin:
         found = self._client.describe_topics(names)
         return {topic["name"]: _topic(topic, configs[topic["name"]]) for topic in found}
 
+    def brokers(self) -> int:
+        """How many brokers the cluster has at the moment."""
+        return len(self._client.describe_cluster()["brokers"])
+
     def configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
         """What was set for each topic itself."""
         wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]

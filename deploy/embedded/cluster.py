@@ -2,14 +2,14 @@
 
 import asyncio
 import fcntl
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -22,6 +22,8 @@ from deploy.embedded.pki import ADMIN, Pki, Tls
 from deploy.embedded.ports import remembered
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.processes import Server, end_leftovers
+
+T = TypeVar("T")
 
 
 class DataFolderInUseError(RuntimeError):
@@ -63,9 +65,12 @@ class Embedded:
     """Starts both in a data folder, which keeps everything from one start to the next.
 
     `async with Embedded(folder, agencies, services) as addresses: ...`
+
+    Agencies and services are lower-case letters, digits and hyphens; `cluster` is the organisation in the certificates;
+    `nodes` is 1 or 3; downloads of a first start are shown on `console`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what can be left out is named by its keyword
         self,
         data: Path,
         agencies: Sequence[str],
@@ -97,9 +102,9 @@ class Embedded:
         """Return when both have answered. Raises DataFolderInUseError and what the two say when they cannot start."""
         async with AsyncExitStack() as running:
             self._lock(running)
-            addresses = await asyncio.to_thread(self._prepare)
+            addresses = await _to_its_end(self._prepare)
             guard = Guard()
-            running.callback(guard.close)
+            running.push_async_callback(asyncio.to_thread, guard.close)
             await _both(
                 self._start_kafka(addresses.kafka, guard, running),
                 self._start_postgres(addresses.postgres, guard, running),
@@ -116,12 +121,14 @@ class Embedded:
         return tuple(server.name for server in (*self.kafka, *self.postgres) if not server.runs)
 
     def erase(self) -> None:
-        """Remove all data of a stopped instance for good: topics, databases, keys, passwords."""
-        place.erase(self.data)
+        """Remove all data for good: topics, databases, keys, passwords. Raises DataFolderInUseError while it runs."""
+        with ExitStack() as alone:
+            self._lock(alone)
+            place.erase(self.data)
 
-    def _lock(self, running: AsyncExitStack) -> None:
+    def _lock(self, held: ExitStack | AsyncExitStack) -> None:
         private_folder(self.data)
-        file = running.enter_context((self.data / "lock").open("w"))
+        file = held.enter_context((self.data / "lock").open("w"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as taken:
@@ -130,8 +137,8 @@ class Embedded:
     def _prepare(self) -> Addresses:
         now = datetime.now(UTC)
         where, kafka_folder = place.choose(self.data), self.data / "kafka"
-        end_leftovers(partial(kafka.is_node_of, kafka_folder), kafka.STOP)  # first: they hold the ports
-        end_leftovers(partial(postgres.is_server_of, where.data), postgres.STOP)
+        end_leftovers(partial(kafka.works_on, kafka_folder), kafka.STOP)  # first: they hold the ports
+        end_leftovers(partial(postgres.works_on, where), postgres.STOP)
         pki = Pki(self.data / "pki", self._cluster)
         pki.provide([f"{agency}.{service}" for agency in self._agencies for service in self._services], now)
         ports = remembered(self.data / "ports.json", (*port_names(self._nodes), "postgres"))
@@ -146,24 +153,42 @@ class Embedded:
 
     async def _start_kafka(self, what: Kafka, guard: Guard, running: AsyncExitStack) -> None:
         found = await asyncio.to_thread(jars.provide, self._console)
-        self.kafka = await asyncio.to_thread(what.start, found, guard)
-        running.push_async_callback(kafka.stop, self.kafka)
+
+        def start() -> None:
+            self.kafka = what.start(found, guard)
+            running.push_async_callback(kafka.stop, self.kafka)
+
+        await _to_its_end(start)
         await what.ready(self.kafka)
 
     async def _start_postgres(self, what: Postgres, guard: Guard, running: AsyncExitStack) -> None:
-        server = await asyncio.to_thread(what.start, guard)
-        self.postgres = (server,)
-        running.push_async_callback(postgres.stop, server)
-        await what.ready(server)
+        def start() -> None:
+            self.postgres = (what.start(guard),)
+            running.push_async_callback(postgres.stop, *self.postgres)
+
+        await _to_its_end(start)
+        await what.ready(*self.postgres)
         await what.provide(self._agencies, self._services)
+
+
+async def _to_its_end(work: Callable[[], T]) -> T:
+    """Run it in a thread, to its end even when cancelled: half a preparation must not go on beside the next start."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
 
 
 async def _both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
     """Run two side by side; when one fails the other is cancelled, and the error stays itself, no group."""
     tasks = (asyncio.create_task(one), asyncio.create_task(other))
     try:
-        await asyncio.gather(*tasks)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

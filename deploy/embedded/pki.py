@@ -1,6 +1,7 @@
 """A certificate authority made on the spot: one certificate per service, for the broker, for the administrator."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ ADMIN = "admin"
 CERTIFICATE_DAYS = 90
 RENEW_DAYS = 30  # renewed at a start when less is left
 AUTHORITY_DAYS = 5 * 365
+PRINCIPAL = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")  # the broker's rule maps nothing else
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -65,7 +67,10 @@ class Pki:
         return tls
 
     def provide(self, principals: Sequence[str], now: datetime) -> None:
-        """Make what is missing and renew what has less than 30 days left."""
+        """Make what is missing, renew what has less than 30 days left. Raises ValueError for a name of another form."""
+        for name in principals:
+            if not PRINCIPAL.fullmatch(name):
+                raise ValueError(f"{name} is no name that Kafka would recognise: {PRINCIPAL.pattern}")
         private_folder(self.folder)
         authority = self._authority(now)
         for name in (BROKER, ADMIN, *principals):
@@ -94,7 +99,8 @@ class Pki:
             certificate.verify_directly_issued_by(authority.certificate)
         except (ValueError, InvalidSignature):  # of an authority that is no longer ours
             return False
-        return certificate.not_valid_after_utc > now + timedelta(days=RENEW_DAYS)
+        lasts = certificate.not_valid_after_utc > now + timedelta(days=RENEW_DAYS)
+        return lasts and certificate.subject == _subject(self.cluster, name)
 
     def _issue(self, name: str, authority: Authority, now: datetime) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

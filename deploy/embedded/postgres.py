@@ -22,7 +22,7 @@ from deploy.embedded.files import private_folder, write
 from deploy.embedded.guard import Guard
 from deploy.embedded.place import Place
 from deploy.embedded.ports import HOST
-from deploy.embedded.processes import Program, Server
+from deploy.embedded.processes import ENVIRONMENT, Program, Server
 
 SUPERUSER = "administrator"
 READY_SECONDS_MAX = 60  # recovery after a crash included
@@ -87,7 +87,7 @@ class Postgres:
         """Start the server; does not wait until it answers."""
         private_folder(self.folder)
         self._passwords([SUPERUSER])
-        if not (self.place.data / "PG_VERSION").exists():
+        if not self.place.data.exists():
             self._initialise()
         self._configure()
         return Server(self._program(), guard)
@@ -138,13 +138,15 @@ class Postgres:
     def _initialise(self) -> None:
         password = json.loads(self._password_file().read_text())[SUPERUSER]
         options = ("--auth-local=reject", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C")
-        argv = (str(self.place.programs / "initdb"), "-D", str(self.place.data), "-U", SUPERUSER, *options)
+        part = self.place.new_part()  # renamed when complete: half of one would look like a whole one
+        argv = (str(self.place.programs / "initdb"), "-D", str(part), "-U", SUPERUSER, *options)
         with _readable_once(password, self.place.user) as source:
             done = subprocess.run(
                 (*argv, "--pwfile=/dev/stdin"),
                 stdin=source,
                 capture_output=True,
                 text=True,
+                env=ENVIRONMENT,
                 user=self.place.user,
                 extra_groups=None if self.place.user is None else [],
                 cwd="/",
@@ -152,6 +154,7 @@ class Postgres:
             )
         if done.returncode:
             raise RuntimeError(f"PostgreSQL's data folder could not be prepared: {done.stdout}{done.stderr}")
+        part.replace(self.place.data)
 
     def _configure(self) -> None:
         lines = [f"{key} = {value}\n" for key, value in {**SETTINGS, "port": str(self.port)}.items()]
@@ -168,9 +171,12 @@ class Postgres:
         )
 
 
-def is_server_of(data: Path, argv: Sequence[str]) -> bool:
-    """Whether these are the arguments of a PostgreSQL server with its data in this folder."""
-    return list(argv[1:]) == ["-D", str(data)]
+def works_on(place: Place, argv: Sequence[str]) -> bool:
+    """Whether these are the arguments of a server with its data in this place, or of the program that prepares it."""
+    return Path(next(iter(argv), "")).parent == place.programs and argv[1:3] in (
+        ["-D", str(place.data)],
+        ["-D", str(place.part)],
+    )
 
 
 async def stop(server: Server) -> None:

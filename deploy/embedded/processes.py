@@ -14,6 +14,8 @@ import psutil
 from deploy.embedded.guard import STOP_SECONDS_MAX, Guard, end
 
 LOG_LINES_SHOWN = 15
+# Nothing of ours: what stands in our environment (PGOPTIONS, JAVA_TOOL_OPTIONS, secrets) is not for the servers.
+ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}  # UTF-8: folders have umlauts
 
 
 class ServerDiedError(RuntimeError):
@@ -29,7 +31,7 @@ class Program:
     stop: signal.Signals
     log: Path
     output: Path  # what it says before its own log is open
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)  # besides ENVIRONMENT; nothing is inherited
     user: str | None = None
 
 
@@ -46,7 +48,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **program.environment},
+                env={**ENVIRONMENT, **program.environment},
                 user=program.user,
                 group=None if program.user is None else _group_of(program.user),
                 extra_groups=None if program.user is None else [],

@@ -134,36 +134,34 @@ def end_of(day: date) -> datetime:
 
 # --- conditions: named questions, each with the reason for a no -------------------------------------------------------
 
-in_our_alliance = Condition[Offer](
+
+def says(asks: Callable[[told.Offer], object], reason: Reason) -> Condition[Offer]:
+    """A question about the wording alone."""
+    return Condition(lambda offer, command, context: bool(asks(offer.content)), reason)
+
+
+in_our_alliance: Condition[Offer] = Condition(
     lambda offer, command, context: command.alliance in offer.alliances, Reason.NOT_OUR_ALLIANCE
 )
-from_its_owner = Condition[Offer](
+from_its_owner: Condition[Offer] = Condition(
     lambda offer, command, context: command.owner == offer.owner, Reason.NOT_FROM_ITS_OWNER
 )
-second_person = Condition[Offer](
+second_person: Condition[Offer] = Condition(
     lambda offer, command, context: command.by not in offer.hands, Reason.SECOND_PERSON_NEEDED
 )
-on_a_basis = Condition[Offer](
-    lambda offer, command, context: bool(offer.content.jba.legal_basis or offer.content.jba.programme),
-    Reason.NO_LEGAL_BASIS,
+on_a_basis = says(lambda content: content.jba.legal_basis or content.jba.programme, Reason.NO_LEGAL_BASIS)
+paid_for = says(lambda content: content.jba.payer is not Payer.UNCLEAR, Reason.PAYER_UNCLEAR)
+for_a_phase = says(lambda content: content.jba.phases, Reason.NO_PHASE)
+quality_owned = says(lambda content: content.jba.quality_owner, Reason.NO_QUALITY_OWNER)
+reachable = says(
+    lambda content: any(office.email or content.phones for office in content.contacts), Reason.NO_CONTACT
 )
-paid_for = Condition[Offer](
-    lambda offer, command, context: offer.content.jba.payer is not Payer.UNCLEAR, Reason.PAYER_UNCLEAR
-)
-for_a_phase = Condition[Offer](lambda offer, command, context: bool(offer.content.jba.phases), Reason.NO_PHASE)
-quality_owned = Condition[Offer](
-    lambda offer, command, context: offer.content.jba.quality_owner is not None, Reason.NO_QUALITY_OWNER
-)
-reachable = Condition[Offer](
-    lambda offer, command, context: any(contact.email or offer.content.phones for contact in offer.content.contacts),
-    Reason.NO_CONTACT,
-)
-assured = Condition[Offer](
+assured: Condition[Offer] = Condition(
     lambda offer, command, context: offer.content.assured_date is not None
     and timedelta(0) <= context.now.date() - offer.content.assured_date <= ASSURED_FOR,
     Reason.ASSURANCE_TOO_OLD,
 )
-funded = Condition[Offer](
+funded: Condition[Offer] = Condition(
     lambda offer, command, context: offer.content.jba.funding_until is None
     or context.now < end_of(offer.content.jba.funding_until),
     Reason.FUNDING_ENDED,
@@ -236,7 +234,7 @@ def retired(offer: Offer, command: object, context: Context) -> Tell:
 
 def moved(before: Offer, after: Offer, command: object, context: Context) -> tuple[Tell, ...]:
     """At home: every move from one state to another. How it began, `drafted` has said."""
-    if before.version == 0 or before.state is after.state:
+    if before.state in {State.NONE, after.state}:
         return ()
     fact = told.OfferMoved(offer=OfferId(after.id), before=OfferState(before.state), state=OfferState(after.state))
     return (Tell(fact),)
@@ -289,6 +287,6 @@ def law(offer: Offer) -> Table[Offer]:
 
 def decide(offer: Offer, command: object, context: Context) -> Decided[Offer] | Refused:
     """What becomes of this offer by this command; of one that nobody here knows, nothing but a beginning."""
-    if offer.version == 0 and OFFERS.row(offer.state, type(command)) is None:
+    if offer.state is State.NONE and OFFERS.row(offer.state, type(command)) is None:
         return Refused(Reason.UNKNOWN_OFFER, unknown=offer.id)
     return law(offer).decide(offer, command, context)

@@ -5,19 +5,21 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from contracts import consent, handover, intake, offers
-from contracts.codes import SENSITIVE_NEEDS, Service
+from contracts.codes import SENSITIVE_NEEDS, HandoverState, Service, Trigger
 from contracts.events import Event, TopicKind
 from contracts.handover import Preview
 from contracts.ids import SLUG_PATTERN
 from contracts.registry import EVENTS, FACTS
 
 EXAMPLES = Path(__file__).parents[2] / "contracts" / "examples"
+PROTOCOL = Path(__file__).parents[1] / "handover" / "handover_protocol.json"  # the model-checked law
 FILES = {Service.INTAKE: intake, Service.CONSENT: consent, Service.HANDOVER: handover, Service.OFFERS: offers}
 CLOSED_PATTERNS = {SLUG_PATTERN, "^[0-9a-f]{64}$"}
 CLOSED_FORMATS = {"uuid", "date", "date-time"}
@@ -101,29 +103,39 @@ def test_no_event_carries_free_text(event: type[Event]) -> None:
 
 
 def test_free_text_would_be_noticed() -> None:
-    assert list(open_texts(offers.OfferPublished.model_json_schema())) != []
+    assert "/Offer/description" in open_texts(offers.OfferPublished.model_json_schema())
 
 
-def open_texts(schema: Any, path: str = "") -> Iterator[str]:
-    """The places in a schema where a writer could put any words."""
-    if isinstance(schema, list):
-        for number, part in enumerate(schema):
-            yield from open_texts(part, f"{path}/{number}")
-    elif isinstance(schema, dict):
-        if leaves_open(schema):
+@pytest.mark.parametrize("anything", [str, dict[str, int], Any, list[Any], str | None, float])
+def test_a_field_that_lets_words_or_anything_through_would_be_noticed(anything: Any) -> None:
+    careless = create_model("Careless", handover=(UUID, ...), note=(anything, ...))
+    assert list(open_texts(careless.model_json_schema())) in (["/note"], ["/note/*"])
+
+
+def open_texts(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The places in a schema where a writer could put any words; whatever this test does not know counts as open."""
+    for name, part in schema.get("$defs", {}).items():
+        yield from open_texts(part, f"{path}/{name}")
+    match schema:
+        case {"$ref": _} | {"type": "integer" | "boolean" | "null"}:
+            return
+        case {"anyOf": choices}:
+            for choice in choices:
+                yield from open_texts(choice, path)
+        case {"type": "object", "properties": properties} if "additionalProperties" not in schema:
+            for name, part in properties.items():
+                yield from open_texts(part, f"{path}/{name}")
+        case {"type": "array", "items": items}:
+            yield from open_texts(items, f"{path}/*")
+        case {"type": "string"} if is_closed(schema):
+            return
+        case _ if "enum" not in schema:
             yield path
-        for name, part in schema.items():
-            yield from open_texts(part, f"{path}/{name}")
 
 
-def leaves_open(schema: dict[str, Any]) -> bool:
-    """Whether this node lets any text through: a string without bounds, any object, anything at all."""
-    if schema.get("type") == "string":
-        closed = "enum" in schema or "const" in schema
-        return not (closed or schema.get("format") in CLOSED_FORMATS or schema.get("pattern") in CLOSED_PATTERNS)
-    if schema.get("type") == "object":
-        return "properties" not in schema or "additionalProperties" in schema
-    return schema.get("type") == "array" and "items" not in schema and "prefixItems" not in schema
+def is_closed(text: dict[str, Any]) -> bool:
+    """Whether only ids, codes, times, slugs and hashes fit into this string."""
+    return "enum" in text or text.get("format") in CLOSED_FORMATS or text.get("pattern") in CLOSED_PATTERNS
 
 
 @pytest.mark.parametrize("need", sorted(SENSITIVE_NEEDS))
@@ -145,8 +157,25 @@ def test_the_facts_of_the_protocol_are_told_under_their_own_names() -> None:
     for name, event in FACTS.items():
         assert EVENTS[event.type] is event
         if name not in told_elsewhere:
-            snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-            assert (event.__name__, event.type) == (f"Handover{name}", f"staffel.handover.{snake}.v1")
+            assert (event.__name__, event.type) == (f"Handover{name}", f"staffel.handover.{in_snake_case(name)}.v1")
+
+
+def test_every_fact_that_the_protocol_tells_or_hears_has_a_class() -> None:
+    rows = json.loads(PROTOCOL.read_text(encoding="utf-8"))
+    told = {fact for row in rows for fact in row["tells"]}
+    heard = {row["on"] for row in rows if row["kind"] == "fact"}
+    assert told | heard == set(FACTS)
+
+
+def test_every_state_and_every_trigger_of_the_protocol_has_its_code() -> None:
+    rows = json.loads(PROTOCOL.read_text(encoding="utf-8"))
+    of_others = {"ReadDossier", "StoreDossier", "AnswerOnData", "ConsentEnded", "DataAnswered"}  # no copy moves by them
+    assert {row["while"] for row in rows} <= set(HandoverState)
+    assert {in_snake_case(row["on"]) for row in rows if row["on"] not in of_others} <= set(Trigger)
+
+
+def in_snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def test_every_channel_event_of_handover_is_a_fact_of_the_protocol() -> None:

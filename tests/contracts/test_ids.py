@@ -1,6 +1,7 @@
 """New ids are UUIDv7: they carry their time and increase."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import RFC_4122, UUID
 
 import pytest
@@ -18,7 +19,7 @@ def test_a_new_id_is_a_uuid_of_version_7() -> None:
 
 def test_ids_made_in_one_process_increase_and_never_repeat() -> None:
     made = [new_id() for _ in range(20_000)]
-    assert all(earlier < later for earlier, later in zip(made, made[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(made))
 
 
 def test_ids_increase_even_when_the_clock_is_set_back() -> None:

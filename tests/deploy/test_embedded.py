@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
     KafkaConnectionError,
@@ -23,24 +22,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from deploy.embedded import place
 from deploy.embedded.admin import Acl, TopicSpec, connected
 from deploy.embedded.cluster import Addresses, DataFolderInUseError, Embedded
 from deploy.embedded.pki import Pki, Tls
-from tests.embedded import embedded_for_tests
-
-AGENCIES, SERVICES = ("jobcenter", "jugendamt"), ("intake", "consent")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def running() -> AsyncIterator[Addresses]:
-    async with embedded_for_tests(AGENCIES, SERVICES) as addresses:
-        yield addresses
+from deploy.embedded.processes import ServerDiedError
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "data"
-    Embedded(tmp_path / "data", [], []).erase()
+    """With a name as people give them."""
+    folder = tmp_path / "Daten für Übungen"
+    yield folder
+    Embedded(folder, [], []).erase()
 
 
 @asynccontextmanager
@@ -80,57 +74,68 @@ async def told(addresses: Addresses, topic: str) -> list[bytes]:
     return [record.value for records in batches.values() for record in records]
 
 
-def create_topic(addresses: Addresses, name: str) -> None:
-    with connected(addresses.bootstrap, addresses.admin) as kafka:
-        kafka.create_topics([TopicSpec(name, partitions=1, replication=1)])
+@pytest.fixture
+def topic(embedded: Addresses) -> Iterator[str]:
+    """A topic that nobody may use yet; the instance is shared with all tests of this run."""
+    with connected(embedded.bootstrap, embedded.admin) as kafka:
+        kafka.create_topics([TopicSpec("of.this.test", partitions=1, replication=1)])
+        allowed = kafka.acls()
+        yield "of.this.test"
+        kafka.delete_acls(kafka.acls() - allowed)
+        kafka.delete_topics(["of.this.test"])
 
 
-async def test_a_service_may_not_write_before_the_access_list_says_so_and_may_afterwards(running: Addresses) -> None:
-    await asyncio.to_thread(create_topic, running, "jobcenter.intake.events")
-    async with producer(running.bootstrap, running.tls("jobcenter.intake")) as it:
+async def test_a_service_may_not_write_before_the_access_list_says_so_and_may_afterwards(
+    embedded: Addresses, topic: str
+) -> None:
+    async with producer(embedded.bootstrap, embedded.tls("jobcenter.intake")) as it:
         with pytest.raises(TopicAuthorizationFailedError):
-            await it.send_and_wait("jobcenter.intake.events", b"refused")
-        with connected(running.bootstrap, running.admin) as kafka:
-            kafka.create_acls([Acl("jobcenter.intake", "WRITE", "TOPIC", "jobcenter.intake.events")])
-        await it.send_and_wait("jobcenter.intake.events", b"allowed")
-    assert await told(running, "jobcenter.intake.events") == [b"allowed"]
+            await it.send_and_wait(topic, b"refused")
+        with connected(embedded.bootstrap, embedded.admin) as kafka:
+            kafka.create_acls([Acl("jobcenter.intake", "WRITE", "TOPIC", topic)])
+        await it.send_and_wait(topic, b"allowed")
+    assert await told(embedded, topic) == [b"allowed"]
 
 
-async def test_a_refusal_is_in_the_broker_s_log_with_the_name_of_the_service(running: Addresses) -> None:
-    await asyncio.to_thread(create_topic, running, "jugendamt.consent.events")
-    async with producer(running.bootstrap, running.tls("jobcenter.consent")) as it:
+async def test_a_refusal_is_in_the_broker_s_log_with_the_name_of_the_service(embedded: Addresses, topic: str) -> None:
+    async with producer(embedded.bootstrap, embedded.tls("jobcenter.consent")) as it:
         with pytest.raises(TopicAuthorizationFailedError):
-            await it.send_and_wait("jugendamt.consent.events", b"refused")
-    lines = running.kafka.log().read_text().splitlines()
+            await it.send_and_wait(topic, b"refused")
+    lines = embedded.kafka.log().read_text().splitlines()
     assert any("Principal = User:jobcenter.consent is Denied" in line for line in lines)
 
 
-async def test_who_shows_no_certificate_is_not_let_in(running: Addresses) -> None:
+async def test_who_shows_no_certificate_is_not_let_in(embedded: Addresses) -> None:
     with pytest.raises(KafkaConnectionError):
-        async with producer(running.bootstrap, None):
+        async with producer(embedded.bootstrap, None):
             pass
 
 
-async def test_a_certificate_of_a_foreign_authority_is_not_let_in(running: Addresses, tmp_path: Path) -> None:
-    foreign = Pki(tmp_path, running.kafka.pki.cluster)
+async def test_a_certificate_of_a_foreign_authority_is_not_let_in(embedded: Addresses, tmp_path: Path) -> None:
+    foreign = Pki(tmp_path, embedded.kafka.pki.cluster)
     foreign.provide(["jobcenter.intake"], datetime.now(UTC))
-    tls = replace(foreign.tls("jobcenter.intake"), ca=running.admin.ca)
+    tls = replace(foreign.tls("jobcenter.intake"), ca=embedded.admin.ca)
     with pytest.raises(KafkaConnectionError):
-        async with producer(running.bootstrap, tls):
+        async with producer(embedded.bootstrap, tls):
             pass
 
 
-async def test_the_controller_s_port_wants_a_certificate_too(running: Addresses) -> None:
-    trusting = ssl.create_default_context(cafile=str(running.admin.ca))
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.kafka.ports["controller-1"], ssl=trusting)
+async def test_the_controller_s_port_wants_a_certificate_too(embedded: Addresses) -> None:
+    trusting = ssl.create_default_context(cafile=str(embedded.admin.ca))
+    reader, writer = await asyncio.open_connection("127.0.0.1", embedded.kafka.ports["controller-1"], ssl=trusting)
     with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
         await reader.read(1)  # TLS 1.3: the refusal comes with the first answer
     writer.close()
 
 
-async def test_what_is_taken_from_the_access_list_is_gone(running: Addresses) -> None:
-    acl = Acl("jugendamt.intake", "READ", "GROUP", "jugendamt.intake.", "PREFIXED")
-    with connected(running.bootstrap, running.admin) as kafka:
+async def test_the_administrator_sees_how_many_brokers_there_are(embedded: Addresses) -> None:
+    with connected(embedded.bootstrap, embedded.admin) as kafka:
+        assert kafka.brokers() == 1
+
+
+async def test_what_is_taken_from_the_access_list_is_gone(embedded: Addresses) -> None:
+    acl = Acl("jugendamt.intake", "READ", "GROUP", "taken.away.", "PREFIXED")
+    with connected(embedded.bootstrap, embedded.admin) as kafka:
         kafka.create_acls([acl])
         before = kafka.acls()
         kafka.delete_acls([acl])
@@ -138,9 +143,9 @@ async def test_what_is_taken_from_the_access_list_is_gone(running: Addresses) ->
     assert before - after == {acl}
 
 
-async def test_a_topic_is_described_as_it_was_specified_and_changed(running: Addresses) -> None:
-    spec = TopicSpec("jobcenter.consent.events", partitions=3, replication=1, configs={"retention.ms": "86400000"})
-    with connected(running.bootstrap, running.admin) as kafka:
+async def test_a_topic_is_described_as_it_was_specified_and_changed(embedded: Addresses) -> None:
+    spec = TopicSpec("described", partitions=3, replication=1, configs={"retention.ms": "86400000"})
+    with connected(embedded.bootstrap, embedded.admin) as kafka:
         kafka.create_topics([spec])
         assert kafka.topics()[spec.name] == spec
         kafka.alter_configs(spec.name, {"segment.ms": "3600000"})
@@ -148,29 +153,29 @@ async def test_a_topic_is_described_as_it_was_specified_and_changed(running: Add
         kafka.delete_topics([spec.name])
 
 
-async def test_a_service_reaches_its_own_database(running: Addresses) -> None:
-    async with database(running.dsn("jobcenter", "intake")) as connection:
+async def test_a_service_reaches_its_own_database(embedded: Addresses) -> None:
+    async with database(embedded.dsn("jobcenter", "intake")) as connection:
         assert (await connection.exec_driver_sql("SELECT current_user")).scalar() == "jobcenter.intake"
 
 
 @pytest.mark.parametrize("name", ["jugendamt.intake", "jobcenter.consent", "postgres", "template1"])
-async def test_a_service_reaches_no_other_database(running: Addresses, name: str) -> None:
-    own = running.dsn("jobcenter", "intake")
+async def test_a_service_reaches_no_other_database(embedded: Addresses, name: str) -> None:
+    own = embedded.dsn("jobcenter", "intake")
     with pytest.raises(DBAPIError, match="permission denied for database"):
         async with database(f"{own.rpartition('/')[0]}/{name}"):
             pass
 
 
-async def test_a_wrong_password_is_refused(running: Addresses) -> None:
-    own = running.dsn("jobcenter", "intake")
+async def test_a_wrong_password_is_refused(embedded: Addresses) -> None:
+    own = embedded.dsn("jobcenter", "intake")
     with pytest.raises(DBAPIError, match="password authentication failed"):
         async with database(own.replace("@", "wrong@")):
             pass
 
 
 @pytest.mark.parametrize(("service", "idle"), [("intake", "10s"), ("consent", "1s")])
-async def test_no_role_can_keep_others_waiting_for_long(running: Addresses, service: str, idle: str) -> None:
-    async with database(running.dsn("jobcenter", service)) as connection:
+async def test_no_role_can_keep_others_waiting_for_long(embedded: Addresses, service: str, idle: str) -> None:
+    async with database(embedded.dsn("jobcenter", service)) as connection:
         for setting, value in {
             "statement_timeout": "5s",
             "lock_timeout": "1s",
@@ -191,26 +196,27 @@ async def test_no_role_can_keep_others_waiting_for_long(running: Addresses, serv
         ("max_connections", "200"),
     ],
 )
-async def test_the_database_runs_as_in_production(running: Addresses, setting: str, value: str) -> None:
-    async with database(running.postgres.administrator()) as connection:
+async def test_the_database_runs_as_in_production(embedded: Addresses, setting: str, value: str) -> None:
+    async with database(embedded.postgres.administrator()) as connection:
         assert (await connection.exec_driver_sql(f"SHOW {setting}")).scalar() == value
 
 
-async def test_keys_and_passwords_are_readable_by_their_owner_alone(running: Addresses) -> None:
-    data = running.keys_folder.parent
-    secret = [*data.rglob("*.key"), running.kafka.pki.broker, data / "postgres" / "passwords.json"]
-    secret += [file for file in running.keys_folder.rglob("*.json") if file.name != "public.json"]
+async def test_keys_and_passwords_are_readable_by_their_owner_alone(embedded: Addresses) -> None:
+    data = embedded.keys_folder.parent
+    secret = [*data.rglob("*.key"), embedded.kafka.pki.broker, data / "postgres" / "passwords.json"]
+    secret += [file for file in embedded.keys_folder.rglob("*.json") if file.name != "public.json"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in secret} == {0o600}
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
 
-async def test_a_data_folder_is_used_by_one_at_a_time(running: Addresses) -> None:
+async def test_a_data_folder_is_used_by_one_at_a_time(embedded: Addresses) -> None:
     with pytest.raises(DataFolderInUseError):
-        await Embedded(running.keys_folder.parent, AGENCIES, SERVICES).start()
+        await Embedded(embedded.keys_folder.parent, [], []).start()
 
 
 async def write_something(addresses: Addresses) -> None:
-    await asyncio.to_thread(create_topic, addresses, "kept")
+    with connected(addresses.bootstrap, addresses.admin) as kafka:
+        kafka.create_topics([TopicSpec("kept", partitions=1, replication=1)])
     async with producer(addresses.bootstrap, addresses.admin) as it:
         await it.send_and_wait("kept", b"before the crash")
     async with database(addresses.dsn("jugendamt", "intake")) as connection:
@@ -225,11 +231,11 @@ async def expect_it_there(addresses: Addresses) -> None:
 
 
 async def test_beside_another_one_it_survives_a_stop_and_the_death_of_its_starter(
-    running: Addresses, folder: Path
+    embedded: Addresses, folder: Path
 ) -> None:
     """One long test instead of three: each start takes seconds."""
     async with Embedded(folder, ["jugendamt"], ["intake"]) as addresses:
-        assert addresses.bootstrap != running.bootstrap
+        assert addresses.bootstrap != embedded.bootstrap
         await write_something(addresses)
 
     script = Path(__file__).with_name("keeps_running.py")
@@ -242,3 +248,19 @@ async def test_beside_another_one_it_survives_a_stop_and_the_death_of_its_starte
     async with Embedded(folder, ["jugendamt"], ["intake"]) as again:
         assert again == addresses
         await expect_it_there(again)
+
+
+async def test_when_one_cannot_start_the_other_does_not_stay_behind(folder: Path) -> None:
+    place.choose(folder).data.mkdir(parents=True)  # looks prepared, and has nothing in it
+    broken = Embedded(folder, ["jugendamt"], ["intake"])
+    with pytest.raises(ServerDiedError):
+        await broken.start()
+    assert not any(server.runs for server in (*broken.kafka, *broken.postgres))
+
+
+async def test_a_start_that_is_given_up_leaves_nothing_behind_and_can_be_repeated(folder: Path) -> None:
+    given_up = Embedded(folder, ["jugendamt"], ["intake"])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(given_up.start(), timeout=1)
+    assert not any(server.runs for server in (*given_up.kafka, *given_up.postgres))
+    given_up.erase()  # refuses while anybody holds the folder

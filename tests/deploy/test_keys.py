@@ -24,7 +24,7 @@ def provided(folder: Path, days_later: int = 0) -> AgencyKeys:
 def test_an_agency_has_one_key_of_each_purpose_at_first(tmp_path: Path, purpose: str) -> None:
     (key,) = provided(tmp_path).public(purpose)
     assert key["crv"] == ("X25519" if purpose == SEALING else "Ed25519")
-    assert key["kid"].startswith(f"jobcenter.{purpose}.")
+    assert key["kid"].startswith(f"jobcenter.{purpose.removeprefix('service.')}#")
     assert key["nbf"] == NOW.timestamp() < key["exp"]
 
 
@@ -63,5 +63,7 @@ def test_a_key_that_has_ended_is_dropped(tmp_path: Path) -> None:
 
 def test_the_public_file_has_all_keys_and_no_secret(tmp_path: Path) -> None:
     published = json.loads(provided(tmp_path).public_file.read_text())["keys"]
-    assert {key["kid"].split(".", 1)[1].rpartition(".")[0] for key in published} == set(PURPOSES)
+    assert {key["kid"].split(".", 1)[1].partition("#")[0] for key in published} == {
+        p.removeprefix("service.") for p in PURPOSES
+    }
     assert not any("d" in key for key in published)

@@ -59,3 +59,9 @@ def test_no_certificate_outlives_its_authority(tmp_path: Path) -> None:
 def test_who_was_never_named_has_no_certificate(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         provided(tmp_path).tls("jugendamt.intake")
+
+
+@pytest.mark.parametrize("name", ["Jobcenter.intake", "jobcenter", "admin", "jobcenter.intake\n", "job_center.intake"])
+def test_a_name_that_the_broker_would_not_recognise_gets_no_certificate(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="no name"):
+        Pki(tmp_path, "staffel").provide([name], NOW)

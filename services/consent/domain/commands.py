@@ -18,7 +18,7 @@ from contracts.ids import (
     ReleaseId,
     TransmissionId,
 )
-from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision
+from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision, Wanted
 
 # --- about a notice ---------------------------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ class Sheet:
     young_person_heard: bool
     form: ConsentForm
     notice: NoticeId
-    grants: tuple[Grant, ...]
+    grants: tuple[Wanted, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Facts:
     notice_known: bool = False
     notice_current: bool = False
     recipients_eligible: bool = False
+    grants: tuple[Grant, ...] = ()  # those of the sheet, with the period each really has
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +214,14 @@ class NoteHandover:
 class CloseTransmission:
     """Its handover has ended; only the domain itself says this."""
 
-    handover_state: HandoverState
+    moved: NoteHandover
 
 
 @dataclass(frozen=True, slots=True)
 class KeepOpen:
     """Its handover has moved and goes on; only the domain itself says this."""
 
-    handover_state: HandoverState
+    moved: NoteHandover
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from services.consent.domain.commands import (
 )
 from services.consent.domain.decision import strong_enough
 from services.consent.domain.reasons import Reason
-from services.consent.domain.words import Before, Consent, Grant
+from services.consent.domain.words import Before, Consent, Grant, Wanted
 
 PERIOD_MAX_MONTHS = 24
 PERIOD_DEFAULT_MONTHS = 12
@@ -40,6 +40,15 @@ def months_after(start: datetime, months: int) -> datetime:
     return start.replace(year=year, month=month + 1, day=min(start.day, last_day))
 
 
+def granted(wanted: Wanted, now: datetime) -> Grant:
+    """What the form asks for, with the period it really has."""
+    start = wanted.valid_from or now
+    return Grant(
+        wanted.id, wanted.alliance, wanted.recipient, wanted.purpose, wanted.categories, wanted.entrusted_included,
+        start, wanted.valid_until or months_after(start, PERIOD_DEFAULT_MONTHS),
+    )
+
+
 # --- questions --------------------------------------------------------------------------------------------------------
 
 Declares = RequestConsent | GiveConsent
@@ -53,14 +62,14 @@ def right_giver(sheet: Sheet, facts: Facts) -> bool:
     return sheet.giver is (Giver.SELF if by_self else Giver.GUARDIAN)
 
 
-def not_retroactive(sheet: Sheet, now: datetime) -> bool:
+def not_retroactive(facts: Facts, now: datetime) -> bool:
     """§ 67b SGB X: consent comes before; a grant begins now or later, and ends after it begins."""
-    return all(now <= grant.valid_from < grant.valid_until for grant in sheet.grants)
+    return all(now <= grant.valid_from < grant.valid_until for grant in facts.grants)
 
 
-def not_too_long(sheet: Sheet) -> bool:
+def not_too_long(facts: Facts) -> bool:
     """A grant ends of itself after 24 months at the latest."""
-    return all(grant.valid_until <= months_after(grant.valid_from, PERIOD_MAX_MONTHS) for grant in sheet.grants)
+    return all(grant.valid_until <= months_after(grant.valid_from, PERIOD_MAX_MONTHS) for grant in facts.grants)
 
 
 def form_fits(sheet: Sheet) -> bool:
@@ -83,8 +92,8 @@ DECLARED = (
     _asks(lambda c, _: c.sheet.giver is Giver.SELF or c.sheet.young_person_heard, Reason.YOUNG_PERSON_NOT_HEARD),
     _asks(lambda c, _: c.facts.recipients_eligible, Reason.RECIPIENT_NOT_ELIGIBLE),
     _asks(lambda c, _: form_fits(c.sheet), Reason.FORM_TOO_WEAK),
-    _asks(lambda c, context: not_retroactive(c.sheet, context.now), Reason.RETROACTIVE),
-    _asks(lambda c, _: not_too_long(c.sheet), Reason.PERIOD_TOO_LONG),
+    _asks(lambda c, context: not_retroactive(c.facts, context.now), Reason.RETROACTIVE),
+    _asks(lambda c, _: not_too_long(c.facts), Reason.PERIOD_TOO_LONG),
 )
 HAS_GRANTS = Condition[Consent](lambda consent, command, _: consent.has(command.grants), Reason.UNKNOWN_GRANT)
 
@@ -96,7 +105,7 @@ def _sheet(consent: Consent, command: Declares, context: Context) -> Consent:
     sheet = command.sheet
     return replace(
         consent, giver=sheet.giver, insight=sheet.insight, young_person_heard=sheet.young_person_heard,
-        form=sheet.form, notice=sheet.notice, grants=sheet.grants,
+        form=sheet.form, notice=sheet.notice, grants=command.facts.grants,
     )
 
 

@@ -5,9 +5,28 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from contracts.alliance import Alliance, StatutoryBasis
-from contracts.codes import ConsentForm, ConsentState, DataCategory, DecisionReason, LegalBasis, Purpose, Sphere, Verdict
+from contracts.codes import (
+    ConsentForm,
+    ConsentState,
+    DataCategory,
+    DecisionReason,
+    LegalBasis,
+    Purpose,
+    Sphere,
+    Verdict,
+)
 from contracts.ids import AgencyId, ItemId
-from services.consent.domain.words import Basis, Consent, Grant, Item, ItemDecision, Person, Restriction, Stated, Transmission
+from services.consent.domain.words import (
+    Basis,
+    Consent,
+    Grant,
+    Item,
+    ItemDecision,
+    Person,
+    Restriction,
+    Stated,
+    Transmission,
+)
 
 GERMANY = ZoneInfo("Europe/Berlin")  # agreements and rows of the matrix hold for days, and the day is the one here
 HEALTH = frozenset({DataCategory.HEALTH, DataCategory.ADDICTION})  # § 67b(2) SGB X: written or electronic only

@@ -12,7 +12,7 @@ from services.consent.domain.words import Reception, ReceptionState, Stored
 def _copied(reception: Reception, command: NoteHandover, context: Context) -> Reception:
     return replace(
         reception, sender=command.counterpart, alliance=command.alliance,
-        handover_state=command.recorded or command.handover_state,
+        handover_state=command.handover_state, recorded=command.recorded,
     )
 
 

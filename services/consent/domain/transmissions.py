@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from chassis.transitions import Context, Errand, Row, Table, Tell
-from contracts.codes import END_STATES
 from contracts.consent import (
     DecidedItem,
     TransmissionDenied,
@@ -45,11 +44,6 @@ def outcome(before: tuple[ItemDecision, ...], now: tuple[ItemDecision, ...]) -> 
     return SomeLost(now) if lost else SomePermitted(now)
 
 
-def ended(command: Any) -> bool:
-    """Whether the handover that moved has ended."""
-    return command.handover_state in END_STATES
-
-
 # --- effects ----------------------------------------------------------------------------------------------------------
 
 
@@ -69,7 +63,7 @@ def _decided(transmission: Transmission, command: Outcome, context: Context) -> 
 
 
 def _moved(transmission: Transmission, command: CloseTransmission | KeepOpen, context: Context) -> Transmission:
-    return replace(transmission, handover_state=command.handover_state)
+    return replace(transmission, handover_state=command.moved.handover_state, recorded=command.moved.recorded)
 
 
 def _stored(transmission: Transmission, command: NoteStored, context: Context) -> Transmission:
@@ -91,7 +85,7 @@ def _read_items(transmission: Transmission, command: OpenTransmission, context: 
 def _says(event: type[TransmissionEvent]) -> Callable[[Transmission, Any, Context], Tell]:
     def tell(transmission: Transmission, command: Any, context: Context) -> Tell:
         items = tuple(DecidedItem(id=i.id, verdict=i.verdict, reason=i.reason) for i in transmission.verdicts)
-        return Tell(event(handover=transmission.handover, transmission=transmission.id, items=items))
+        return Tell(event(handover=transmission.handover, transmission=transmission.id, items=items), scope=transmission.alliance)
 
     return tell
 

@@ -37,6 +37,9 @@ from contracts.ids import (
     TransmissionId,
 )
 
+NO_AGENCY = AgencyId("")  # of a part nobody has heard of yet
+NO_ALLIANCE = AllianceId("")
+
 
 class Before(StrEnum):
     """The state of what nobody has heard of yet."""
@@ -137,6 +140,20 @@ class Grant:
     def stands(self, at: datetime) -> bool:
         """Whether it may be used at that instant; `valid_until` itself is too late."""
         return self.withdrawn_at is None and self.valid_from <= at < self.valid_until
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A grant as the form has it: without a beginning it begins when given, without an end it lasts twelve months."""
+
+    id: GrantId
+    alliance: AllianceId
+    recipient: AgencyId
+    purpose: Purpose
+    categories: frozenset[DataCategory]
+    entrusted_included: bool = False
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +263,8 @@ class Transmission:
     version: int = 0
     state: TransmissionState | Before = Before.NONE
     case: CaseId | None = None
-    alliance: AllianceId = AllianceId("")
-    recipient: AgencyId = AgencyId("")
+    alliance: AllianceId = NO_ALLIANCE
+    recipient: AgencyId = NO_AGENCY
     purpose: Purpose = Purpose.FOLLOW_UP
     proposal: UUID | None = None  # the event that named the items; flags read for an older one are dropped
     asked: tuple[ItemId, ...] = ()
@@ -255,6 +272,7 @@ class Transmission:
     verdicts: tuple[ItemDecision, ...] = ()
     stated: tuple[Stated, ...] = ()
     handover_state: HandoverState | None = None  # as last heard; the door asks for itself
+    recorded: HandoverState | None = None  # the other side's end where two ends crossed
     stored: frozenset[ItemId] = frozenset()  # the receiver has confirmed it: not to be fetched again
 
     @property
@@ -283,9 +301,10 @@ class Reception:
     id: HandoverRef
     version: int = 0
     state: ReceptionState = ReceptionState.UNHEARD
-    sender: AgencyId = AgencyId("")
-    alliance: AllianceId = AllianceId("")
+    sender: AgencyId = NO_AGENCY
+    alliance: AllianceId = NO_ALLIANCE
     handover_state: HandoverState | None = None
+    recorded: HandoverState | None = None
     stored: tuple[Stored, ...] = ()
 
 
@@ -298,8 +317,8 @@ class Duty:
     state: DutyState | Before = Before.NONE
     side: Side = Side.SENDER
     handover: HandoverRef | None = None
-    counterpart: AgencyId = AgencyId("")
-    alliance: AllianceId = AllianceId("")
+    counterpart: AgencyId = NO_AGENCY
+    alliance: AllianceId = NO_ALLIANCE
     consent: ConsentId | None = None  # which one ended; known to the sender only
     releases: tuple[ReleaseId, ...] = ()
     answer_by: datetime | None = None
@@ -357,7 +376,7 @@ class Person:
     spoken_of: "Consent | Transmission | Reception | Duty | Release | None" = field(default=None, compare=False)
 
 
-Part = TypeVar("Part", Consent, Transmission, Reception, Duty, Release)
+Part = TypeVar("Part", bound=Consent | Transmission | Reception | Duty | Release)
 
 
 def found(parts: tuple[Part, ...], wanted: UUID) -> Part | None:

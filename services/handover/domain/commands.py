@@ -1,4 +1,4 @@
-"""Everything that can move a copy of a handover: words from the own desk, clocks, facts of the own agency, facts heard."""
+"""Everything that can move a copy of a handover: the own desk, clocks, own consent and intake, the other side."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -62,8 +62,9 @@ class Strike(Command):
 
 @dataclass(frozen=True, slots=True)
 class Heard(Command):
-    """Said by the other agency; `by` is the owner of the channel it came on."""
+    """Said by the other agency; `by` owns the channel it came on, `end` is set where the fact is an end of its copy."""
 
+    end: ClassVar[HandoverState | None] = None
     by: AgencyId
 
 
@@ -76,10 +77,9 @@ class FromSender(Heard):
 
 @dataclass(frozen=True, slots=True)
 class FromReceiver(Heard):
-    """Heard by the sender. `end` is set where the fact is an end of the receiver's copy."""
+    """Heard by the sender."""
 
     source: ClassVar[Source] = Source.RECEIVER
-    end: ClassVar[HandoverState | None] = None
 
 
 # --- the sender's desk ------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Resume(Desk):
 
 @dataclass(frozen=True, slots=True)
 class Complete(Desk):
-    """This is what became of it."""
+    """Say what became of it."""
 
     trigger: ClassVar[Trigger] = Trigger.COMPLETE
     outcome: Outcome
@@ -378,7 +378,7 @@ class Learn(Command):
 
 @dataclass(frozen=True, slots=True)
 class Requested(FromSender):
-    """Will you take this case?"""
+    """Asked to take a case."""
 
     trigger: ClassVar[Trigger] = Trigger.REQUESTED
     matter: Matter
@@ -397,6 +397,7 @@ class Withdrawn(FromSender):
     """No longer asked."""
 
     trigger: ClassVar[Trigger] = Trigger.WITHDRAWN
+    end: ClassVar[HandoverState | None] = HandoverState.WITHDRAWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +405,7 @@ class Expired(FromSender):
     """Nobody answered in time."""
 
     trigger: ClassVar[Trigger] = Trigger.EXPIRED
+    end: ClassVar[HandoverState | None] = HandoverState.EXPIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +424,7 @@ class AcceptanceConfirmed(FromSender):
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested(FromSender):
-    """Can we undo it?"""
+    """Asked to undo it."""
 
     trigger: ClassVar[Trigger] = Trigger.CANCEL_REQUESTED
     reason: CancelReason
@@ -433,6 +435,7 @@ class Stopped(FromSender):
     """The legal basis has ended."""
 
     trigger: ClassVar[Trigger] = Trigger.STOPPED
+    end: ClassVar[HandoverState | None] = HandoverState.STOPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +443,7 @@ class Voided(FromSender):
     """Entered in error."""
 
     trigger: ClassVar[Trigger] = Trigger.VOIDED
+    end: ClassVar[HandoverState | None] = HandoverState.VOIDED
     reason: VoidReason
 
 

@@ -48,9 +48,9 @@ def _agreed(handover: Handover, matter: Matter, side: Side, context: Context) ->
 
 
 def _active(handover: Handover, case: CaseId | None) -> bool:
-    """Whether that case is one of ours that can be handed over, and has a person."""
+    """Whether that case is one of ours that is worked on; whoever activates a case says whose it is."""
     known = handover.around.case
-    return known is not None and known.id == case and known.state is CaseState.ACTIVE and known.person is not None
+    return known is not None and known.id == case and known.state is CaseState.ACTIVE
 
 
 # --- the sender -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from chassis.transitions import Context
-from contracts.codes import HandoverState as State
 from contracts.codes import Need, Side
 from contracts.handover import Preview
 from contracts.ids import CaseId
@@ -16,10 +15,9 @@ from .commands import (
     CutPackage,
     Draft,
     FromConsent,
-    FromReceiver,
-    FromSender,
     GiveBack,
     GivenBack,
+    Heard,
     InquiryMade,
     Pause,
     Paused,
@@ -29,12 +27,10 @@ from .commands import (
     Rejected,
     RequestCancel,
     Requested,
-    Stopped,
     Void,
     Voided,
     Waitlist,
     Waitlisted,
-    Withdrawn,
 )
 from .subject import Handover
 
@@ -112,15 +108,9 @@ def hear_word(handover: Handover, _command: object, _context: Context) -> Handov
     return replace(handover, awaits_word=False)
 
 
-def record_end(handover: Handover, command: FromReceiver, _context: Context) -> Handover:
-    """Two ends crossed: ours stays, the receiver's is recorded."""
+def record_end(handover: Handover, command: Heard, _context: Context) -> Handover:
+    """Two ends crossed: ours stays, the other side's is recorded."""
     return replace(handover, recorded=command.end)
-
-
-def record_sender_end(handover: Handover, command: FromSender, _context: Context) -> Handover:
-    """Two ends crossed: ours stays, the sender's is recorded."""
-    ends = {Withdrawn: State.WITHDRAWN, Stopped: State.STOPPED, Voided: State.VOIDED}
-    return replace(handover, recorded=ends.get(type(command), State.EXPIRED))
 
 
 def own_case(handover: Handover, _command: object, _context: Context) -> Handover:

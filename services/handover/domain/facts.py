@@ -109,7 +109,7 @@ def requested(handover: Handover, _command: object, _context: Context) -> Tell:
 
 
 def cancel_requested(handover: Handover, command: RequestCancel | CaseClosed, _context: Context) -> Tell:
-    """Can we undo it?"""
+    """Asks to undo it, because."""
     return _across(handover, HandoverCancelRequested(handover=handover.id, reason=command.reason))
 
 

@@ -115,7 +115,7 @@ NO_MATTER = Matter(
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """This agency's copy. The other agency keeps its own, and the two agree by facts only.
+    """One agency's copy. The other agency keeps its own, and the two agree by facts only.
 
     `id` is the handover reference, the one id both sides know. `version` counts changes. `lead` says whether this side
     leads the case; `recorded` is the other side's end where two ends crossed. `awaits_word`: the sender has stopped or

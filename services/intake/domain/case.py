@@ -38,6 +38,9 @@ class State(StrEnum):
     DISCARDED = "discarded"
 
 
+IN_WORK = (State.ACTIVE, State.PAUSED)  # a profile is told
+
+
 class DossierState(StrEnum):
     """How far the dossier of the handover a case came by has got."""
 
@@ -186,7 +189,7 @@ class Case:
     held: tuple[HeldItem, ...] = ()
     warned: frozenset[Warned] = frozenset()
     duplicates: bool = False
-    writes: Writes = field(default=Writes(), compare=False)
+    writes: Writes = field(default_factory=Writes)
 
     @property
     def tellable_needs(self) -> tuple[Need, ...]:

@@ -1,8 +1,7 @@
 """What can be asked of a case: by people, by the clock, and by what intake hears."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from uuid import UUID
+from datetime import date, timedelta
 
 from contracts.codes import (
     AgeBand,
@@ -221,7 +220,7 @@ class NoteRefusal:
     reason: DossierReason
 
 
-# --- what a command means for a case that is in a certain way (chosen by `law.meant`) -----------------------------------
+# --- what a command means for the case it meets (chosen by `law.meant`) -----------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

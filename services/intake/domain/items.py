@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from contracts.codes import DataCategory
+from contracts.codes import DataCategory, Giver
 from services.intake.domain.persons import Address
 
 # Categories that are special by what they say (Art. 9(1) GDPR), whoever forgot to tick the box.
@@ -23,12 +23,13 @@ class CollectedFrom(StrEnum):
     THIRD_PARTY = "third_party"
 
 
-class Entruster(StrEnum):
-    """Who entrusted an item: only that one's consent lets it go (§ 65 SGB VIII)."""
+class CollectionBasis(StrEnum):
+    """On which ground a third party was asked instead (§ 67a(2) sentence 2 SGB X)."""
 
-    YOUNG_PERSON = "young_person"
-    GUARDIAN = "guardian"
-    THIRD_PERSON = "third_person"
+    OTHER_AGENCY = "sgb_x_67a_2_1"  # Nr. 1: another social agency, entitled to transmit
+    LAW_ALLOWS = "sgb_x_67a_2_2a"  # Nr. 2 a: a law provides for it
+    TASK_REQUIRES = "sgb_x_67a_2_2b"  # Nr. 2 b: the task requires it, or the person would be asked too much
+    CONSENT = "consent"
 
 
 class Part(StrEnum):
@@ -57,7 +58,8 @@ class Item:
     """One datum of a dossier. `content` is JSON text; `hash` is what ledgers keep of it.
 
     It belongs to a case or, as words between agencies, to a handover reference. `collection_basis` is set exactly where
-    it was collected from a third party. `hash_key` is None where the hash came with the item.
+    it was collected from a third party. `entruster` is whose consent alone lets an entrusted item go (§ 65 SGB VIII),
+    None there: neither the young person nor the guardian. `hash_key` is None where the hash came with the item.
     """
 
     id: UUID
@@ -71,7 +73,7 @@ class Item:
     entrusted: bool = False
     special: bool = False
     professional_secret: bool = False
-    entruster: Entruster | None = None
+    entruster: Giver | None = None
     collected_from: CollectedFrom = CollectedFrom.PERSON
     collection_basis: str | None = None
     hash_key: bytes | None = None
@@ -81,9 +83,9 @@ class Item:
 def keyed_hash(key: bytes, content: str) -> str:
     """The fingerprint of an item's content, 64 hexadecimal digits.
 
-    HMAC-SHA-256 under a random key of this one item, because a plain hash of something guessable (a birth date, a school)
-    can be tried out and is therefore itself personal data. The key is erased with the item; the fingerprints in ledgers
-    then say nothing about anybody.
+    HMAC-SHA-256 under a random key of this one item, because a plain hash of something guessable (a birth date, a
+    school) can be tried out and is therefore itself personal data. The key is erased with the item; the fingerprints
+    in ledgers then say nothing about anybody.
     """
     return hmac.new(key, content.encode(), hashlib.sha256).hexdigest()
 
@@ -91,7 +93,7 @@ def keyed_hash(key: bytes, content: str) -> str:
 def may_leave(part: Part, content: str, address: Address | None) -> bool:
     """Whether an item may be handed out at all, whatever was decided about its category.
 
-    A protected address (§ 51 BMG) leaves in no item: neither in the one made for it nor in a text that quotes its street.
+    A protected address (§ 51 BMG) leaves in no item: not in the one made for it, not in a text that quotes its street.
     """
     if address is None or not address.protected:
         return True

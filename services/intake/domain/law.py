@@ -1,5 +1,173 @@
 """The law of a case: which command is possible in which state, where it leads, who learns of it, and why."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
-from chassis.transitions import Context, Decided, Refused, Row, Table, as_matrix  # noqa: F401
+from chassis.transitions import Context, Decided, Refused, Reservation, Row, Table
+from services.intake.domain import commands as asked
+from services.intake.domain import conditions as only
+from services.intake.domain import effects, facts
+from services.intake.domain.case import IN_WORK, Case, DossierState, State
+from services.intake.domain.conditions import Reason
+
+NONE, ANNOUNCED, REGISTERED, CLARIFYING = State.NONE, State.ANNOUNCED, State.REGISTERED, State.CLARIFYING
+ACTIVE, PAUSED, CLOSED, HANDED_OVER = State.ACTIVE, State.PAUSED, State.CLOSED, State.HANDED_OVER
+NOT_COMPETENT, DISCARDED = State.NOT_COMPETENT, State.DISCARDED
+
+KNOWN = (REGISTERED, CLARIFYING, ACTIVE, PAUSED)  # somebody has a name, and work is not over
+HERE = (ANNOUNCED, *KNOWN, NOT_COMPETENT, CLOSED)  # may still change
+ALL = (*HERE, HANDED_OVER, DISCARDED)
+
+R18 = "§ 16(2) SGB I: a wrong agency forwards an application at once"
+PREVIEW = "before the dossier is here, nobody has a name"
+LEAD = "the lead moves where the young person was met, not where somebody said yes"
+PURGE = "§ 84(2) SGB X: what one has no basis for is erased"
+LATE = "bytes that come after the end are dropped unread"
+KEPT = "what came is kept until the duty is answered, or for good where the handover was completed"
+BEFORE = "the person came before the dossier"
+CROSSED = "the birthday crossed the end"
+AGAIN = "said twice"
+
+
+def stays(states: Sequence[State], on: type[Any], **columns: Any) -> tuple[Row[Case], ...]:
+    """One row per state for what does not change the state."""
+    return tuple(Row(state, on, state, **columns) for state in states)
+
+
+def each(states: Sequence[State], on: type[Any], then: State, **columns: Any) -> tuple[Row[Case], ...]:
+    """One row per state for what leads to one and the same state."""
+    return tuple(Row(state, on, then, **columns) for state in states)
+
+
+# fmt: off
+CASE = Table[Case](not_now=Reason.NOT_NOW, always=(facts.changed_profile, facts.erased_items), rows=(
+    # a case begins
+    Row(NONE, asked.Register, REGISTERED, (facts.registered,), (only.born, only.number_free),
+        does=(effects.register,), also=(facts.watch_age,)),
+    Row(NONE, asked.Announce, ANNOUNCED, (facts.announced,), (), PREVIEW, (effects.announce,), (facts.fetch,)),
+    *stays((*HERE, HANDED_OVER), asked.Announce, because=AGAIN),
+    Row(ANNOUNCED, asked.Register, REGISTERED, (facts.registered,), (only.born, only.number_free), BEFORE,
+        (effects.register,), (facts.watch_age,)),
+    # whose task is it
+    Row(REGISTERED, asked.AssignContactPerson, CLARIFYING, does=(effects.assign_contact_person,)),
+    *stays((CLARIFYING, *IN_WORK), asked.AssignContactPerson, does=(effects.assign_contact_person,)),
+    Row(CLARIFYING, asked.ConfirmResponsibility, ACTIVE, (facts.activated,),
+        (only.phase_set, only.age_known, only.needs_stated), does=(effects.confirm_responsibility,)),
+    Row(CLARIFYING, asked.DeclareNotResponsible, NOT_COMPETENT, (), (), R18,
+        (effects.declare_not_responsible,), (facts.forget_age,)),
+    # work
+    *stays((CLARIFYING, *IN_WORK), asked.RecordContact, does=(effects.record_contact,)),
+    *stays(KNOWN, asked.RecordNeed, does=(effects.record_need,)),
+    *stays(KNOWN, asked.ResolveNeed, provided=(only.need_recorded,), does=(effects.resolve_need,)),
+    *stays(KNOWN, asked.RecordSchoolFacts, does=(effects.record_school_facts,)),
+    *stays(KNOWN, asked.OverridePhase, does=(effects.override_phase,)),
+    *stays(KNOWN, asked.AddItems, does=(effects.add_items,)),
+    *stays((*KNOWN, NOT_COMPETENT, CLOSED, HANDED_OVER), asked.ProtectAddress, provided=(only.has_address,),
+           because="§ 51 BMG", does=(effects.protect_address,)),
+    *stays(KNOWN, asked.ReachAgeBand, does=(effects.reach_age_band,), also=(facts.watch_age,)),
+    *stays((ANNOUNCED, NOT_COMPETENT, CLOSED, HANDED_OVER, DISCARDED), asked.ReachAgeBand, because=CROSSED),
+    Row(ACTIVE, asked.Pause, PAUSED, (), (only.review_ahead,), does=(effects.pause,)),
+    Row(PAUSED, asked.Resume, ACTIVE, (facts.activated,), (only.phase_set, only.age_known), does=(effects.end_pause,)),
+    *each(IN_WORK, asked.Close, CLOSED, tells=(facts.closed,), does=(effects.end_pause, effects.close),
+          also=(facts.forget_age,)),
+    Row(CLOSED, asked.Reopen, ACTIVE, (facts.activated,), (only.within_retention, only.phase_set, only.age_known),
+        does=(effects.reopen, effects.reach_age_band), also=(facts.watch_age,)),
+    # the lead moves
+    *stays(HERE, asked.TakeLead, because=LEAD, does=(effects.take_lead,)),
+    *each((*IN_WORK, NOT_COMPETENT, CLOSED), asked.DropLead, HANDED_OVER, tells=(facts.handed_over,), because=LEAD,
+          does=(effects.drop_lead,), also=(facts.forget_age,)),
+    *stays((HANDED_OVER,), asked.DropLead, because=AGAIN),
+    # the dossier
+    *stays(HERE, asked.FetchDossier, provided=(only.still_to_fetch,), does=(effects.fetch_dossier,),
+           also=(facts.fetch,)),
+    Row(ANNOUNCED, asked.StoreDossier, REGISTERED, (facts.dossier_stored, facts.registered),
+        does=(effects.store_dossier,), also=(facts.watch_age,)),
+    *stays(HERE[1:], asked.StoreDossier, tells=(facts.dossier_stored,), does=(effects.store_dossier,),
+           also=(facts.watch_age,)),
+    Row(ANNOUNCED, asked.StorePart, REGISTERED, (facts.dossier_stored, facts.registered),
+        does=(effects.store_part,), also=(facts.watch_age, facts.fetch)),
+    *stays(HERE[1:], asked.StorePart, tells=(facts.dossier_stored,), does=(effects.store_part,),
+           also=(facts.watch_age, facts.fetch)),
+    *stays(ALL, asked.DropDossier, because=LATE),
+    *stays(HERE, asked.NoteRefusal, does=(effects.note_refusal,)),
+    # the handover ends, or consent does
+    *stays(ALL, asked.EndDossier, because=KEPT, does=(effects.end_dossier,)),
+    *stays(ALL, asked.Purge, because=PURGE, does=(effects.purge,), also=(facts.watch_age,)),
+    *each(HERE, asked.Discard, DISCARDED, tells=(facts.discarded,), because=PURGE, does=(effects.discard,),
+          also=(facts.forget_age,)),
+))
+# fmt: on
+
+BY_PEOPLE = (
+    asked.Register,
+    asked.AssignContactPerson,
+    asked.ConfirmResponsibility,
+    asked.DeclareNotResponsible,
+    asked.RecordContact,
+    asked.RecordNeed,
+    asked.ResolveNeed,
+    asked.RecordSchoolFacts,
+    asked.OverridePhase,
+    asked.AddItems,
+    asked.ProtectAddress,
+    asked.Pause,
+    asked.Resume,
+    asked.Close,
+    asked.Reopen,
+    asked.FetchDossier,
+)
+
+
+def possible(state: State) -> tuple[str, ...]:
+    """Names of what people may ask in this state."""
+    names = {command.__name__ for command in BY_PEOPLE}
+    return tuple(name for name in CASE.allowed(state) if name in names)
+
+
+def meant(case: Case, command: object) -> object:
+    """What a command means for this case: ends and bytes that come by themselves mean another thing to another case."""
+    match command:
+        case asked.EndDossier():
+            return _ended(case, command)
+        case asked.EraseReleases(handover, duty, releases):
+            over = case.dossier is DossierState.ENDED and _nothing_stays(case, releases)
+            return (asked.Discard if over else asked.Purge)(handover, duty, releases, ended=False)
+        case asked.StoreDossier() | asked.NoteRefusal() if case.dossier is not DossierState.PENDING:
+            return asked.DropDossier()
+        case asked.Announce() if case.dossier in {DossierState.PENDING, DossierState.REFUSED}:
+            return asked.FetchDossier()
+    return command
+
+
+def _ended(case: Case, command: asked.EndDossier) -> object:
+    releases = None if command.purge else frozenset[Any]()
+    if _nothing_stays(case, releases):
+        return asked.Discard(command.handover, None, releases, ended=True)
+    return asked.Purge(command.handover, None, None, ended=True) if command.purge else command
+
+
+def _nothing_stays(case: Case, releases: frozenset[Any] | None) -> bool:
+    """Whether a case is empty once these releases (None: all) are erased: nothing of its own, and not led here."""
+    left = () if releases is None else tuple(item for item in case.held if item.release not in releases)
+    return case.state in HERE and not (case.leads or case.has_own or left)
+
+
+def decide(case: Case, command: object, context: Context) -> Decided[Case] | Refused:
+    """The one answer to a command: what the table says, about a case that is known here."""
+    means = meant(case, command)
+    if case.state is NONE and CASE.row(NONE, type(means)) is None:
+        return Refused(Reason.UNKNOWN_CASE, unknown=case.id)
+    decision = CASE.decide(case, means, context)
+    return replace(decision, allowed=possible(case.state)) if isinstance(decision, Refused) else decision
+
+
+def reserves(case_id: UUID, command: object) -> Sequence[Reservation]:
+    """The local number a registration asks for, or the one made from the id."""
+    match command:
+        case asked.Register(local_number=str(number)):
+            return (effects.number_reserved(number),)
+        case asked.Register() | asked.Announce():
+            return (effects.number_reserved(effects.made_number(case_id)),)
+    return ()

@@ -6,12 +6,6 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-# Letters and marks of every script (DIN 91379 needs combining marks), and what stands between them in names.
-NAME_SIGNS = frozenset(" '’‘ʼ`´-‐.,·()")
-# Bidirectional controls let a text read otherwise than it is stored.
-BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-LINE_SIGNS = frozenset("\n\t")
-
 
 class ContactPreference(StrEnum):
     """How a young person wants to be reached; `do_not_contact` is an answer as well."""
@@ -26,7 +20,7 @@ class ContactPreference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where somebody lives. `protected`: the register blocks information about it (§ 51 BMG); it is never handed out."""
+    """Where somebody lives. `protected`: the register says nothing about it (§ 51 BMG); we hand it to nobody."""
 
     street: str
     postcode: str
@@ -52,29 +46,11 @@ class Person:
     release: UUID | None = None
 
 
-def nfc(text: str) -> str:
-    """Text as it is stored: composed (NFC), so that equal names have equal bytes, and without blanks around it."""
-    return unicodedata.normalize("NFC", text).strip()
-
-
-def is_name(text: str) -> bool:
-    """Whether this can be a name: letters of any script and what stands between them, at least one letter."""
-    return any(sign.isalpha() for sign in text) and all(
-        unicodedata.category(sign)[0] in "LM" or sign in NAME_SIGNS for sign in text
-    )
-
-
-def is_plain_text(text: str) -> bool:
-    """Free text without control characters (line ends and tabs may stay) and without signs that turn its direction."""
-    return not any(
-        sign in BIDI_CONTROLS or (unicodedata.category(sign) in {"Cc", "Cs"} and sign not in LINE_SIGNS) for sign in text
-    )
-
-
 def name_key(given_names: str, family_name: str) -> str:
     """What two spellings of one name share: NFC, then case folded (ß and SS meet), blanks made one.
 
     Folding may decompose, so the result is composed once more. Used to warn of duplicates, never to join.
     """
-    folded = unicodedata.normalize("NFC", nfc(f"{given_names} {family_name}").casefold())
+    composed = unicodedata.normalize("NFC", f"{given_names} {family_name}")
+    folded = unicodedata.normalize("NFC", composed.casefold())
     return " ".join(folded.split())

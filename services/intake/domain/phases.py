@@ -44,7 +44,7 @@ class SchoolFacts:
 
 
 def phase_of(facts: SchoolFacts) -> Phase | None:
-    """The phase these facts stand for, the latest that fits; None below grade 7, where the talk's phases have not begun.
+    """The phase these facts stand for, the latest that fits; None below grade 7, where no phase has begun.
 
     A final year wins over its grade (grade 9 may be the last one); after a drop-out a person is in transition again.
     """

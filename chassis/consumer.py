@@ -1,0 +1,291 @@
+"""Reads a service's topics in batches and lets go of a batch only when what it means is durable.
+
+Built on aiokafka's `getmany` itself: positions may only move for records that somebody has dealt with, and FastStream's
+loop gives no hold on that (see the decision on reading without FastStream). A batch fails as a whole and is read again.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import (  # type: ignore[import-untyped]  # ships no types
+    AIOKafkaConsumer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
+from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
+    CorruptRecordException,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
+)
+
+from chassis import telemetry
+from chassis.envelope import Envelope, Reason, Record, Unreadable, from_record
+from chassis.relay import backoff_seconds, client_arguments
+
+BATCH_RECORDS_MAX = 500
+POLL_MS = 30  # how long one look waits for records
+FETCH_WAIT_MS = 100  # how long the broker may hold back a fetch that would be empty
+SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member
+REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
+POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
+METADATA_MS = 30_000  # how soon a topic that was missing at start is noticed
+COMMIT_SECONDS = 10.0  # aiokafka retries a commit for ever
+CONNECT_SECONDS = 30.0
+CLOSE_SECONDS = 2.0
+STOP_SECONDS = 5.0  # part of the time the platform gives a whole process to stop
+BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 15.0
+STEADY_SECONDS = 60.0  # a connection that lasted so long was a good one: its end is a first failure
+CAREFUL_SECONDS = 30.0  # after bytes that the library cannot take apart, partitions are read one by one that long
+
+log = logging.getLogger(__name__)
+
+Take = Callable[[Sequence[Record]], Awaitable[None]]
+"""Deals with records in order of each partition; returns when everything is durable, raises to get the same again."""
+
+
+class Consumer:
+    """The one subscription of a service: `start`, `stop`; `assigned` says whether it has its place in the group."""
+
+    def __init__(  # noqa: PLR0913  # all of them are needed, and named
+        self,
+        *,
+        take: Take,
+        topics: Sequence[str],
+        group: str,
+        instance: str,
+        bootstrap: str,
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        self._take, self._topics, self._group = take, list(topics), group
+        self._arguments = {
+            **client_arguments(bootstrap, ssl_context, f"{group}.{instance}"),
+            "group_id": group,
+            "group_instance_id": f"{group}.{instance}",  # static membership: a restart moves no partition
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",  # a new group starts with the oldest record, not after the newest
+            "isolation_level": "read_committed",
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
+            "max_poll_records": BATCH_RECORDS_MAX,
+            "max_poll_interval_ms": POLL_INTERVAL_MS,
+            "session_timeout_ms": SESSION_MS,
+            "heartbeat_interval_ms": HEARTBEAT_MS,
+            "rebalance_timeout_ms": REBALANCE_MS,
+            "metadata_max_age_ms": METADATA_MS,
+        }
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._rebalancing = asyncio.Event()
+        self._careful_until = 0.0
+        self.assigned = False
+        """Whether the group has given this member its partitions (which may be none)."""
+
+    async def start(self) -> None:
+        """Begin; returns at once, whether or not the broker can be reached."""
+        self._task = asyncio.create_task(self._run(), name="consumer")
+
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Finish the batch in flight and stop; after `seconds` without it: it is read again by whoever is next."""
+        self._stopping.set()
+        if self._task is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+
+    async def _run(self) -> None:
+        attempt, loop = 0, asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            began = loop.time()
+            await self._once()
+            attempt = 1 if loop.time() - began > STEADY_SECONDS else attempt + 1
+            await self._pause(backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))
+
+    async def _once(self) -> None:
+        """One connection, from joining the group until stopped or until it fails."""
+        consumer = AIOKafkaConsumer(**self._arguments)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._connect(consumer)
+            await self._read_until_stopped(consumer)
+        except TopicAuthorizationFailedError as error:
+            told = {"consumer": self._group, "topic": _named(error)}
+            log.error("topics are not ours to read", extra=told)  # noqa: TRY400  # it is no bug: its stack says nothing
+        except (KafkaError, OSError, TimeoutError) as error:
+            told = {"consumer": self._group, "error_class": type(error).__name__}
+            log.warning("consumer cannot read its topics", extra=told)
+        except Exception:  # a bug must not end in silence: shown with its stack, tried again from what was committed
+            log.exception("consumer failed, it will start over", extra={"consumer": self._group})
+        finally:
+            self.assigned = False
+            await _close(consumer)
+
+    async def _connect(self, consumer: AIOKafkaConsumer) -> None:
+        self._rebalancing.clear()
+        consumer.subscribe(self._topics, listener=_Drain(self))
+        await consumer.start()
+        for topic in self._topics:
+            if consumer.partitions_for_topic(topic) is None:
+                log.error("topic is missing or not ours to read", extra={"consumer": self._group, "topic": topic})
+
+    async def _read_until_stopped(self, consumer: AIOKafkaConsumer) -> None:
+        """Batch after batch. Whatever is raised here, the next connection begins at what was committed."""
+        attempt = 0
+        while not self._stopping.is_set():
+            records = await self._next(consumer)
+            if not records:
+                continue
+            self._idle.clear()  # no await since the records came: a rebalance either was before or waits for this batch
+            try:
+                if await self._durable(records):
+                    attempt = 0
+                    await self._commit(consumer, records)
+                    continue
+                attempt += 1
+                await self._pause(backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))
+                _rewind(consumer, records)
+            finally:
+                self._idle.set()
+
+    async def _next(self, consumer: AIOKafkaConsumer) -> list[Record]:
+        """The next records. Where the library cannot take a batch apart, start over and read with care."""
+        if asyncio.get_running_loop().time() < self._careful_until:
+            return await self._next_with_care(consumer)
+        try:
+            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
+        except Exception as error:  # what a library raises on the bytes of strangers is an open list
+            if _is_weather(error):
+                raise
+            # What `getmany` had taken from other partitions is lost with the exception, and their positions have moved:
+            # only a new connection reads it again.
+            self._careful_until = asyncio.get_running_loop().time() + CAREFUL_SECONDS
+            raise CorruptRecordException from error
+        return _records(found)
+
+    async def _next_with_care(self, consumer: AIOKafkaConsumer) -> list[Record]:
+        """One look at every partition by itself, so that nothing is lost when one raises."""
+        records: list[Record] = []
+        for partition in sorted(consumer.assignment()):
+            try:
+                records += _records(await consumer.getmany(partition, timeout_ms=0, max_records=BATCH_RECORDS_MAX))
+            except Exception as error:  # as in `_next`
+                if _is_weather(error):
+                    raise
+                records += await self._one(consumer, partition)
+        if not records:
+            await self._pause(POLL_MS / 1000)
+        return records
+
+    async def _one(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> list[Record]:
+        """The record at the position, or, where it is what cannot be taken apart, a note about it."""
+        try:
+            return _records(await consumer.getmany(partition, timeout_ms=FETCH_WAIT_MS * 5, max_records=1))
+        except Exception as error:  # as in `_next`
+            if _is_weather(error):
+                raise
+        offset = await consumer.position(partition)
+        consumer.seek(partition, offset + 1)
+        told = {"topic": partition.topic, "offset": offset, "reason": Reason.UNDECODABLE}
+        log.error("record passed over", extra=told)
+        return [Record(Unreadable(Reason.UNDECODABLE), partition.topic, partition.partition, offset, None, (), None)]
+
+    async def _durable(self, records: Sequence[Record]) -> bool:
+        created = (record.envelope.traceparent for record in records if isinstance(record.envelope, Envelope))
+        try:
+            with telemetry.receive(self._group, len(records), created):
+                await self._take(records)
+        except Exception as error:  # weather or a bug: in both cases nothing of the batch may be passed over
+            told = {"consumer": self._group, "count": len(records), "error_class": type(error).__name__}
+            log.warning("batch is not durable, it will be read again", extra=told, exc_info=True)
+            return False
+        return True
+
+    async def _commit(self, consumer: AIOKafkaConsumer, records: Sequence[Record]) -> None:
+        """Commit this batch's offsets and no others; where that fails the batch comes again, and is known."""
+        offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await consumer.commit(offsets)
+        except (KafkaError, OSError, TimeoutError) as error:
+            told = {"consumer": self._group, "error_class": type(error).__name__}
+            log.warning("offsets were not committed", extra=told)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond `stop` or a rebalance, which has the batch read again by its next owner."""
+        waiting = [asyncio.ensure_future(event.wait()) for event in (self._stopping, self._rebalancing)]
+        try:
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    async def drained(self) -> None:
+        """Returns when no batch is in flight."""
+        self.assigned = False
+        self._rebalancing.set()
+        await self._idle.wait()
+
+    def joined(self) -> None:
+        """The group has given out its partitions."""
+        self.assigned = True
+        self._rebalancing.clear()
+
+
+class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Lets the group wait until the batch in flight is finished and committed; heartbeats go on meanwhile."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
+        await self._consumer.drained()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
+        self._consumer.joined()
+
+
+def _named(error: TopicAuthorizationFailedError) -> str:
+    """The topics an authorisation error is about, as far as it says."""
+    said = error.args[0] if error.args else ()
+    return said if isinstance(said, str) else "+".join(sorted(map(str, said)))
+
+
+def _is_weather(error: Exception) -> bool:
+    """Whether it is the way to the broker that fails, and not the bytes that came over it."""
+    bytes_at_fault = isinstance(error, CorruptRecordException | UnsupportedCodecError)
+    return isinstance(error, KafkaError | OSError | TimeoutError) and not bytes_at_fault
+
+
+def _records(found: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]) -> list[Record]:
+    return [
+        from_record(raw.topic, raw.partition, raw.offset, raw.key, raw.headers, raw.value)
+        for several in found.values()
+        for raw in several
+    ]
+
+
+def _rewind(consumer: AIOKafkaConsumer, records: Iterable[Record]) -> None:
+    """Put every partition back to its first record of this batch; the partitions are still ours, a rebalance waits."""
+    first: dict[TopicPartition, int] = {}
+    for record in records:
+        first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+    for partition, offset in first.items():
+        consumer.seek(partition, offset)
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await consumer.stop()

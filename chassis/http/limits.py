@@ -1,0 +1,119 @@
+"""Limits on everything a caller can make grow: headers, body, time, requests per second, waiting."""
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import monotonic
+
+from starlette.types import Receive
+
+from chassis.http.problems import Trouble, Turned
+
+BODY_BYTES_MAX = 256 * 1024  # a dossier travels in parts of this size, no command comes near it
+BODY_SECONDS_MAX = 10.0  # a phone on a bad line sends 256 KB in this time; a slow attack does not
+HEADERS_BYTES_MAX = 16 * 1024  # a token of 8 KB and what proxies add
+REQUESTS_PER_SECOND = 100.0  # per caller; a specialist system of an agency stays below it
+CALLERS_MAX = 10_000  # buckets kept; the one unused longest goes first, which only ever gives its caller more
+WAITERS_PER_CALLER = 8  # who asks faster than news travels is told to come back
+WAITERS_MAX = 64
+
+
+def check_headers(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse what no client of ours sends."""
+    if sum(len(name) + len(value) for name, value in headers.items()) > HEADERS_BYTES_MAX:
+        raise Turned(Trouble.HEADERS_TOO_LARGE)
+
+
+def check_media_type(headers: Mapping[bytes, bytes]) -> None:
+    """A body is JSON, plain: a compressed one could unfold to anything."""
+    kind, _, parameters = headers.get(b"content-type", b"").partition(b";")
+    charset = parameters.strip().lower().replace(b'"', b"")
+    if kind.strip().lower() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
+        raise Turned(Trouble.UNSUPPORTED_MEDIA_TYPE)
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Turned(Trouble.UNSUPPORTED_MEDIA_TYPE)
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+    """The whole body, as long as it says, in time, and not longer than anybody needs."""
+    announced = _announced(headers)
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            body = await _received(receive)
+    except TimeoutError as error:
+        raise Turned(Trouble.BODY_TIMEOUT) from error
+    if announced is not None and announced != len(body):
+        raise Turned(Trouble.BODY_INCOMPLETE)
+    return body
+
+
+def _announced(headers: Mapping[bytes, bytes]) -> int | None:
+    length = headers.get(b"content-length")
+    if length is None:
+        return None
+    if not length.isdigit():
+        raise Turned(Trouble.BODY_INCOMPLETE)
+    if len(length) > len(str(BODY_BYTES_MAX)) or int(length) > BODY_BYTES_MAX:
+        raise Turned(Trouble.BODY_TOO_LARGE)
+    return int(length)
+
+
+async def _received(receive: Receive) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Turned(Trouble.BODY_INCOMPLETE)
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise Turned(Trouble.BODY_TOO_LARGE)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class Buckets:
+    """A token bucket per caller: so many requests per second, twice as many at once after a pause."""
+
+    def __init__(self, per_second: float = REQUESTS_PER_SECOND, clock: Callable[[], float] = monotonic) -> None:
+        self._per_second, self._burst, self._clock = per_second, per_second * 2, clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, caller: str) -> None:
+        """One request of this caller; Turned when it has none left."""
+        now = self._clock()
+        left, at = self._left.get(caller, (self._burst, now))
+        left = min(self._burst, left + (now - at) * self._per_second)
+        enough = left >= 1
+        self._left[caller] = (left - 1 if enough else left, now)
+        self._left.move_to_end(caller)
+        if len(self._left) > CALLERS_MAX:
+            self._left.popitem(last=False)
+        if not enough:
+            raise Turned(Trouble.TOO_MANY_REQUESTS)
+
+
+class Waiters:
+    """Who is waiting for news, few at a time: waiting is cheap, but not free."""
+
+    def __init__(self) -> None:
+        self._waiting: Counter[str] = Counter()
+
+    @contextmanager
+    def wait(self, caller: str) -> Iterator[bool]:
+        """Whether there is room for this caller to wait; if so it is taken until the block ends."""
+        room = self._waiting.total() < WAITERS_MAX and self._waiting[caller] < WAITERS_PER_CALLER
+        if not room:
+            yield False
+            return
+        self._waiting[caller] += 1
+        try:
+            yield True
+        finally:
+            self._waiting[caller] -= 1
+            if not self._waiting[caller]:
+                del self._waiting[caller]

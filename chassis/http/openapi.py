@@ -1,0 +1,177 @@
+"""How routes describe themselves in OpenAPI 3.1: bodies, answers, problems, headers, who may ask."""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Query
+from fastapi.params import Depends as Dependency
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp
+
+from chassis.http.problems import MEDIA_TYPE, Problems
+from chassis.http.routes import Allow, Command, Route, Stream
+
+SCHEMES: Mapping[str, HTTPBearer] = {
+    name: HTTPBearer(bearerFormat="JWT", scheme_name=name, description=said, auto_error=False)
+    for name, said in (
+        ("person", "Access token of the node's issuer (RFC 9068, typ at+jwt), signed with Ed25519; claim `roles`."),
+        ("service", "Token of another service of the node (typ service+jwt), at most 60 s."),
+        ("party", "Token of another party (typ party+jwt), at most 60 s; iss = party, sub = <party>.<service>."),
+    )
+}
+
+IDEMPOTENCY_KEY = (
+    "1 to 128 letters, digits and the signs . _ : - chosen by the caller, one per command. The same again gives the "
+    "same answer with Idempotency-Replayed: true; with another body 422. Kept for 7 days."
+)
+IF_MATCH = 'The version the caller has seen, as in "3"; another one now gives 412.'
+
+PROBLEM_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457. Ids, states and codes only: nothing that was sent comes back.",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "description": "Resolves to a page on this service."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "instance": {"type": "string", "format": "uri-reference", "description": "Names the log entry of a bug."},
+        "state": {"type": "string", "description": "The present state of the subject."},
+        "allowed": {"type": "array", "items": {"type": "string"}, "description": "What is possible in that state."},
+        "errors": {
+            "type": "array",
+            "maxItems": 20,
+            "items": {
+                "type": "object",
+                "required": ["field", "code"],
+                "properties": {
+                    "field": {"type": "string", "description": "JSON Pointer, as far as the names are known."},
+                    "code": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+# What the mechanism itself may answer, by kind of route; a service's own reasons may come with any command or view.
+OF_ALL = frozenset({401, 403, 404, 429, 431, 500, 503})
+OF_BODIES = frozenset({400, 408, 413, 415, 422})
+OF_COMMANDS = frozenset({409, 412})
+
+
+class DescribedRoute(APIRoute):
+    """A route that FastAPI describes and does not run: the ASGI callable is ours (the costs are in docs, "speed")."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], app: ASGIApp, **described: Any) -> None:
+        super().__init__(path, endpoint, **described)
+        self.app = app
+
+
+class Api(FastAPI):
+    """FastAPI with the schema of problems among its components."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = dict(PROBLEM_SCHEMA)
+        return super().openapi()
+
+
+def described(route: Route, app: ASGIApp, problems: Problems) -> DescribedRoute:
+    """A route with everything its signature, its docstring and its kind say about it."""
+    return DescribedRoute(
+        route.path,
+        _endpoint(route),
+        app,
+        methods=[route.method],
+        status_code=route.status,
+        response_model=route.answer,
+        response_description="As asked.",
+        summary=_summary(route.handler),
+        description=route.description,
+        operation_id=route.handler.__name__,
+        tags=[problems.service],
+        dependencies=_security(route.allow),
+        responses=_responses(route, problems),
+    )
+
+
+def _endpoint(route: Route) -> Callable[..., None]:
+    """A function with the signature that FastAPI is to describe; it is never called."""
+
+    def endpoint() -> None:
+        """Only its signature is read."""
+
+    parameters = [_parameter(name, route.types[name]) for name in route.path_adapters]
+    parameters += [
+        _parameter(name, Annotated[route.types[name], Query()], each.default) for name, each in route.query.items()
+    ]
+    if route.body is not None:
+        parameters.append(_parameter("body", route.body))
+    if isinstance(route, Command):
+        key = Annotated[str, Header(alias="Idempotency-Key", description=IDEMPOTENCY_KEY, max_length=130)]
+        version = Annotated[str | None, Header(alias="If-Match", description=IF_MATCH)]
+        parameters += [_parameter("idempotency_key", key), _parameter("if_match", version, None)]
+    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect.signature reads it
+    endpoint.__name__ = route.handler.__name__
+    return endpoint
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _summary(handler: Callable[..., Any]) -> str:
+    return (inspect.getdoc(handler) or handler.__name__).partition("\n")[0]
+
+
+def _security(allow: Allow) -> Sequence[Dependency]:
+    wanted = {
+        "person": bool(allow.roles),
+        "service": bool(allow.service_names),
+        "party": allow.party_roles is not None,
+    }
+    return [] if allow.everyone else [Depends(SCHEMES[name]) for name, is_wanted in wanted.items() if is_wanted]
+
+
+def _responses(route: Route, problems: Problems) -> dict[int | str, dict[str, Any]]:
+    mechanism = set(OF_ALL)
+    if route.allow.everyone:
+        mechanism -= {401, 403}
+    if isinstance(route, Command):
+        mechanism |= OF_BODIES | OF_COMMANDS
+    elif route.body is not None:
+        mechanism |= OF_BODIES
+    elif route.query:
+        mechanism.add(422)
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status, types in sorted(problems.statuses().items()):
+        own = [type_ for type_ in types if type_.startswith(f"/problems/{problems.service}/")]
+        if own or status in mechanism:
+            responses[status] = _problem(status, types if status in mechanism else own)
+    responses[route.status] = _good(route)
+    return responses
+
+
+def _problem(status: int, types: Sequence[str]) -> dict[str, Any]:
+    return {
+        "description": f"{HTTPStatus(status).phrase}: {', '.join(types)}",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _good(route: Route) -> dict[str, Any]:
+    good: dict[str, Any] = {"description": "As asked."}
+    if isinstance(route, Stream):
+        good["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        return good
+    if isinstance(route, Command) or "version" in getattr(route.answer, "model_fields", ()):
+        good["headers"] = {"ETag": {"description": "The version.", "schema": {"type": "string"}}}
+    if isinstance(route, Command):
+        replayed = {"description": "true where the answer is a stored one.", "schema": {"type": "string"}}
+        good["headers"]["Idempotency-Replayed"] = replayed
+    return good

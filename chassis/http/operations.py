@@ -1,0 +1,142 @@
+"""What operators ask of every service: which lanes are held, what is in them, try them again; what else is overdue."""
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis import parking
+from chassis.executor import Answer, Executor
+from chassis.http.routes import Call, Routes, people
+
+OPERATOR = "operator"
+
+
+class HeldLane(BaseModel):
+    """A lane that waits: how many events, since when, and what is wrong with the first."""
+
+    topic: str
+    key: UUID
+    events: int
+    type: str
+    error_class: str
+    reason: str
+    since: datetime
+    attempts: int
+
+
+class HeldLanes(BaseModel):
+    """The held lanes of this service, oldest first, at most 100."""
+
+    lanes: list[HeldLane]
+
+
+class ParkedEvent(BaseModel):
+    """One event that waits. `body` is shown where it is a fact by its contract: ids, codes and times."""
+
+    seq: int
+    event_id: UUID
+    type: str
+    error_class: str
+    reason: str
+    attempts: int
+    parked_at: datetime
+    last_tried_at: datetime
+    traceparent: str | None
+    partition: int
+    offset: int
+    body: Any
+
+
+class ParkedEvents(BaseModel):
+    """What waits in one lane, in its order, at most 100."""
+
+    events: list[ParkedEvent]
+
+
+class Retried(BaseModel):
+    """How many events went through, and the class of what stopped the lane again, if anything did."""
+
+    done: int
+    stopped_by: str | None
+
+
+class UnreadableRecord(BaseModel):
+    """Where a record lies that is no event, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    bytes: int
+    found_at: datetime
+
+
+class WaitingErrand(BaseModel):
+    """An errand that has not come back yet, and the last word about it."""
+
+    name: str
+    subject: UUID
+    attempts: int
+    last_word: str | None
+    next_at: datetime
+
+
+class OverdueDeadline(BaseModel):
+    """A deadline whose command was refused or could not be run."""
+
+    kind: str
+    subject: UUID
+    due_at: datetime
+    attempts: int
+
+
+class Waiting(BaseModel):
+    """Everything else that waits here."""
+
+    unreadable: list[UnreadableRecord]
+    errands: list[WaitingErrand]
+    deadlines: list[OverdueDeadline]
+
+
+def operations(executor: Executor, consumer: str) -> Routes:
+    """The operators' routes of one service; every one needs the role `operator`."""
+    routes = Routes()
+
+    @routes.view("/parked", allow=people(OPERATOR))
+    async def held(call: Call, tx: AsyncConnection, error_class: str | None = None) -> HeldLanes:
+        """The lanes that are held, oldest first; with `error_class` only those whose first event has it."""
+        return HeldLanes(lanes=[HeldLane(**row) for row in await parking.lanes(tx, consumer, error_class)])
+
+    @routes.view("/parked/{topic}/{key}", allow=people(OPERATOR))
+    async def lane(call: Call, tx: AsyncConnection, topic: str, key: UUID) -> ParkedEvents:
+        """Every event that waits in one lane, in order."""
+        return ParkedEvents(events=[ParkedEvent(**row) for row in await parking.lane(tx, consumer, topic, key)])
+
+    @routes.stream("POST", "/parked/{topic}/{key}/retry", allow=people(OPERATOR))
+    async def retry(call: Call, topic: str, key: UUID) -> Answer:
+        """Try the lane again, in order, until the first failure. Doing so twice does nothing twice."""
+        done, stopped_by = await executor.retry_lane(topic, key)
+        body = Retried(done=done, stopped_by=stopped_by).model_dump_json().encode()
+        return Answer(200, body, (("content-type", "application/json"),))
+
+    @routes.view("/waiting", allow=people(OPERATOR))
+    async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
+        """Records that are no events, errands under way, deadlines that are overdue."""
+        return Waiting(
+            unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],
+            errands=[WaitingErrand(**row._mapping) for row in await tx.execute(_ERRANDS)],
+            deadlines=[OverdueDeadline(**row._mapping) for row in await tx.execute(_OVERDUE)],
+        )
+
+    return routes
+
+
+_ERRANDS = sa.text("SELECT name, subject, attempts, last_word, next_at FROM errand ORDER BY next_at LIMIT 100")
+_OVERDUE = sa.text("""
+    SELECT kind, subject, due_at, attempts FROM deadline WHERE attempts > 0 ORDER BY due_at LIMIT 100
+""")

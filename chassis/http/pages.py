@@ -1,0 +1,116 @@
+"""What every service says about itself: health, readiness, its problems, its OpenAPI document, a page listing it."""
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from chassis.executor import Answer
+from chassis.http.problems import Problem, Problems, Trouble, Turned
+from chassis.http.serve import Request, Serve
+
+Ready = Callable[[], Awaitable[bool]]
+"""Whether a caller should come to this process now."""
+
+HTML = "text/html; charset=utf-8"
+
+
+async def health(_: Request) -> Answer:
+    """The process is alive; says nothing about what it needs."""
+    return _json({"alive": True})
+
+
+def readiness(ready: Ready) -> Serve:
+    """Whether this process can serve."""
+
+    async def serve(_: Request) -> Answer:
+        yes = await ready()
+        return _json({"ready": yes}, 200 if yes else 503)
+
+    return serve
+
+
+def problem_list(problems: Problems) -> Serve:
+    """All the ways this service says no."""
+    rows = [_row(type_, problem) for type_, problem in problems.pages().items()]
+    page = _page(f"{problems.service}: problems", _table(("type", "status", "title"), rows))
+
+    async def serve(request: Request) -> Answer:
+        return _html(page) if _wants_html(request) else _json(rows)
+
+    return serve
+
+
+def problem_page(problems: Problems) -> Serve:
+    """The page to which a problem's `type` resolves."""
+    pages = problems.pages()
+
+    async def serve(request: Request) -> Answer:
+        path: str = request.scope["path"]
+        if path not in pages:
+            raise Turned(Trouble.NOT_FOUND)
+        row = _row(path, pages[path])
+        if not _wants_html(request):
+            return _json(row)
+        return _html(_page(str(row["title"]), _table(("type", "status", "title"), [row])))
+
+    return serve
+
+
+def openapi_document(document: Callable[[], Mapping[str, Any]]) -> Serve:
+    """The OpenAPI document as JSON, made at the first request."""
+    made: list[Answer] = []
+
+    async def serve(_: Request) -> Answer:
+        if not made:
+            made.append(_json(document()))
+        return made[0]
+
+    return serve
+
+
+def listing(document: Callable[[], Mapping[str, Any]]) -> Serve:
+    """The OpenAPI document as a plain page: no script, no style, nothing fetched from elsewhere."""
+
+    async def serve(_: Request) -> Answer:
+        described = document()
+        rows = list(_operations(described))
+        table = _table(("method", "path", "summary", "description"), rows)
+        return _html(_page(f"{described['info']['title']} {described['info']['version']}", table))
+
+    return serve
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[Mapping[str, object]]:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield {"method": method.upper(), "path": path, **operation}
+
+
+def _row(type_: str, problem: Problem) -> Mapping[str, object]:
+    return {"type": type_, "status": int(problem.status), "title": problem.title}
+
+
+def _wants_html(request: Request) -> bool:
+    return b"text/html" in request.headers.get(b"accept", b"")
+
+
+def _json(content: object, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(content, ensure_ascii=False).encode(), (("content-type", "application/json"),))
+
+
+def _html(page: str) -> Answer:
+    return Answer(200, page.encode(), (("content-type", HTML),))
+
+
+def _page(title: str, content: str) -> str:
+    return f'<!doctype html><html lang="en"><title>{escape(title)}</title><h1>{escape(title)}</h1>{content}</html>\n'
+
+
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    lines = (
+        "<tr>" + "".join(f"<td>{escape(str(row.get(column, '')))}</td>" for column in columns) + "</tr>" for row in rows
+    )
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"

@@ -1,0 +1,75 @@
+"""Writing answers: whole ones with the headers that all have, streamed ones against a deadline."""
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from time import monotonic
+from typing import Protocol
+
+from starlette.types import Scope, Send
+
+from chassis.executor import Answer
+from chassis.http.routes import StreamingAnswer
+
+FLUSH_PAUSE_SECONDS = 0.005  # between two looks whether the last bytes have left the process
+LINE = "chassis.line"  # the ASGI extension in which the server's connection stands; see chassis.http.line
+
+SECURITY: tuple[tuple[bytes, bytes], ...] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class Line(Protocol):
+    """A connection, as far as a deadline needs it: asyncio's transport has these."""
+
+    def abort(self) -> None:
+        """Drop what is waiting to be written and tear the connection down."""
+        ...
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes are waiting in this process."""
+        ...
+
+
+class Aborted(ConnectionError):
+    """An answer's time was over before its last byte had left, and there was no line to tear down."""
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Write a whole answer."""
+    headers = [(name.encode(), value.encode()) for name, value in answer.headers]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *SECURITY]})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None:
+    """Write an answer piece by piece; at its deadline what has not left this process never will."""
+    line: Line | None = scope.get("extensions", {}).get(LINE)
+    complete = False
+    try:
+        async with asyncio.timeout(answer.deadline - monotonic()), aclosing(answer.chunks) as chunks:
+            headers = [(name.encode(), value.encode()) for name, value in answer.headers]
+            await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *SECURITY]})
+            async for chunk in chunks:
+                if monotonic() >= answer.deadline:  # a busy loop may come to its timers late
+                    raise TimeoutError  # noqa: TRY301  # the same end as the timer's
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            while line is not None and line.get_write_buffer_size():  # noqa: ASYNC110  # nobody is told when it is empty
+                await asyncio.sleep(FLUSH_PAUSE_SECONDS)
+            await send({"type": "http.response.body", "body": b""})
+            complete = True
+    except TimeoutError:
+        await _abort(line)
+    finally:
+        await answer.closed(complete)
+
+
+async def _abort(line: Line | None) -> None:
+    if line is None:
+        raise Aborted
+    line.abort()
+    await asyncio.sleep(0)  # lets the server notice, or it would complain about an answer without an end

@@ -1,0 +1,465 @@
+"""Carries what was said from the outbox to the broker: in order per subject, at least once, nothing forgotten.
+
+One relay per database leads at a time; the lock of that lives in the database connection that also remembers what was
+published, so whoever has lost the lock can remember nothing. A row leaves the outbox when the broker has acknowledged
+it. Dying anywhere repeats records, in order, and never skips one (Channel.tla: `Publish`); the hearer's inbox drops
+the repeats.
+"""
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # ships no types
+from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]  # ships no types
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from chassis import telemetry
+from chassis.envelope import key_of
+
+ROUND_RECORDS_MAX = 500  # one round's rows; more gains nothing (speed), costs memory
+BATCH_BYTES = 60 * 1024  # per partition, before compression: a topic's max.message.bytes (64 KB) counts whole batches
+POLL_SECONDS_FIRST, POLL_SECONDS_MOST = 0.05, 1.0  # when nobody wakes us: another replica's writes
+FOLLOWER_SECONDS = 1.0  # how often a relay that does not lead asks whether it may
+DATABASE_SECONDS = 10.0  # longer than the role's statement_timeout: then the connection is dead, not slow
+BROKER_SECONDS = 10.0  # for one round's acknowledgements; idempotent batches never expire by themselves
+CONNECT_SECONDS = 10.0
+DISCARD_SECONDS = 0.5
+STOP_SECONDS = 5.0  # part of the time the platform gives a whole process to stop
+BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 15.0
+ASIDE_SECONDS = 10.0  # a topic that is missing or forbidden is left alone that long; others go on
+LOCK = 0x6F757462_6F78  # "outbox": advisory locks are per database, and a service has its own
+
+# The broker's word for "never, however often you ask": the record itself is at fault.
+HOPELESS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
+TOPIC_SHUT = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
+
+log = logging.getLogger(__name__)
+
+
+class Place(NamedTuple):
+    """Where a record has come to lie. The offset is -1 where the broker had it already and does not say."""
+
+    partition: int
+    offset: int
+
+
+class Row(NamedTuple):
+    """A record that waits in the outbox."""
+
+    pos: int
+    topic: str
+    key: UUID
+    headers: list[tuple[str, bytes]]
+    payload: bytes
+
+
+Outcome = Place | Exception | None  # acknowledged, refused or unknown; None: not tried
+Stream = tuple[str, UUID]  # what must stay in order: topic and key
+
+
+def client_arguments(bootstrap: str, ssl_context: ssl.SSLContext | None, client_id: str) -> dict[str, Any]:
+    """What every broker client of ours is made with; plain text without `ssl_context`, for one's own machine."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "client_id": client_id,
+        "security_protocol": "PLAINTEXT" if ssl_context is None else "SSL",
+        "ssl_context": ssl_context,
+        "request_timeout_ms": int(BROKER_SECONDS * 1000),
+        "retry_backoff_ms": 100,
+    }
+
+
+def backoff_seconds(attempt: int, first: float, most: float) -> float:
+    """How long to wait before the attempt after `attempt` (1, 2 …) failed ones: doubling, ± 20 %."""
+    doubled: float = first * 2 ** min(attempt - 1, 16)
+    return min(most, doubled) * _CHANCE.uniform(0.8, 1.2)
+
+
+_CHANCE = random.SystemRandom()
+
+
+class Relay:
+    """The relay of one service: `start`, `wake` after each commit that said something, `stop`.
+
+    The leading one keeps one connection of `engine` for itself.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, *, bootstrap: str, ssl_context: ssl.SSLContext | None, client_id: str
+    ) -> None:
+        self._engine = engine
+        self._sender = _Sender(client_arguments(bootstrap, ssl_context, client_id))
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._attempt = 0
+        self._singly = False
+        self._aside: dict[str, float] = {}
+        self.leading = False
+        """Whether this replica is the one that publishes."""
+
+    async def start(self) -> None:
+        """Begin; returns at once, whether or not database and broker can be reached."""
+        self._task = asyncio.create_task(self._run(), name="relay")
+
+    def wake(self) -> None:
+        """Something was committed. Cheap, from the event loop of `start`."""
+        self._wake.set()
+
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Finish the round in flight and stop; after `seconds` without it: the next leader repeats what was sent."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is None:
+            return
+        await asyncio.wait({self._task}, timeout=seconds)
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+
+    async def oldest_age(self) -> float:
+        """Seconds the oldest unpublished record has waited, held ones included; 0 when nothing waits."""
+        async with self._engine.connect() as connection:
+            age = await connection.scalar(_OLDEST)
+        return float(age or 0)
+
+    async def _run(self) -> None:
+        attempt = 0
+        while not self._stopping:
+            try:
+                led = await self._lead()
+            except (SQLAlchemyError, OSError, TimeoutError):
+                attempt += 1
+                seconds = backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST)
+                log.warning("relay lost its database connection", extra={"attempt": attempt}, exc_info=True)
+            except Exception:  # a bug must not end in silence: shown with its stack, tried again slowly
+                seconds = BACKOFF_SECONDS_MOST
+                log.exception("relay failed, it will start over")
+            else:
+                attempt, seconds = 0, FOLLOWER_SECONDS if not led else 0.0
+            await self._pause(seconds)
+
+    async def _lead(self) -> bool:
+        """Try to become the leader and publish until stopped; False if somebody else leads."""
+        async with self._engine.connect() as fresh:
+            connection = await fresh.execution_options(isolation_level="AUTOCOMMIT")  # every statement is whole
+            try:
+                async with asyncio.timeout(DATABASE_SECONDS):
+                    self.leading = bool(await connection.scalar(_LEAD, {"lock": LOCK}))
+                if self.leading:
+                    log.info("relay leads")
+                    await self._publish_until_stopped(connection)
+                return self.leading
+            finally:
+                if self.leading:
+                    self.leading = False
+                    await self._sender.discard()
+                    with suppress(SQLAlchemyError, OSError):
+                        await connection.invalidate()  # closes it and so frees the lock; the pool must not have it
+
+    async def _publish_until_stopped(self, connection: AsyncConnection) -> None:
+        idle = POLL_SECONDS_FIRST
+        while not self._stopping:
+            self._wake.clear()
+            rows = await self._read(connection)
+            if rows:
+                idle = POLL_SECONDS_FIRST
+                await self._round(connection, rows)
+            else:
+                idle = POLL_SECONDS_FIRST if await self._woken(idle) else min(idle * 2, POLL_SECONDS_MOST)
+
+    async def _read(self, connection: AsyncConnection) -> list[Row]:
+        now = asyncio.get_running_loop().time()
+        self._aside = {topic: until for topic, until in self._aside.items() if until > now}
+        async with asyncio.timeout(DATABASE_SECONDS):
+            found = await connection.execute(_READ, {"aside": list(self._aside), "most": ROUND_RECORDS_MAX})
+        return [Row(pos, topic, key, _headers(headers), bytes(payload)) for pos, topic, key, headers, payload in found]
+
+    async def _round(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        """Publish these rows, remember those acknowledged, decide what the failures mean."""
+        with telemetry.send(len(rows), (_created(row) for row in rows)) as traced:
+            outcomes = await self._sender.publish(rows, singly=self._singly)
+            pairs = zip(rows, outcomes, strict=True)
+            failures = [(row, outcome) for row, outcome in pairs if isinstance(outcome, Exception)]
+            if failures:
+                traced.set("error.type", type(failures[0][1]).__name__)
+            published = acknowledged(rows, outcomes)
+            if published:
+                async with asyncio.timeout(DATABASE_SECONDS):
+                    await connection.execute(_REMEMBER, published)
+        if failures:
+            await self._sender.discard()  # its sequence numbers may have a hole: a new producer starts a new count
+            await self._judge(connection, failures)
+        else:
+            self._attempt, self._singly = 0, False
+
+    async def _judge(self, connection: AsyncConnection, failures: Iterable[tuple[Row, Exception]]) -> None:
+        """Shut topics are set aside, a record that is hopeless alone holds its subject, anything else is weather."""
+        weather: Exception | None = None
+        alone = self._singly
+        for row, error in failures:
+            if isinstance(error, TOPIC_SHUT):
+                self._set_aside(row.topic, error)
+            elif not isinstance(error, HOPELESS):
+                weather = weather or error
+            elif alone:
+                await self._hold(connection, row, error)
+            else:
+                self._singly = True  # the error is a whole batch's; sent alone we see whose it is
+        if weather is not None:
+            self._attempt += 1
+            told = {"attempt": self._attempt, "error_class": type(weather).__name__}
+            log.warning("broker did not take a round", extra=told)
+            await self._pause(backoff_seconds(self._attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))
+
+    def _set_aside(self, topic: str, error: Exception) -> None:
+        if topic not in self._aside:
+            self._aside[topic] = asyncio.get_running_loop().time() + ASIDE_SECONDS
+            told = {"topic": topic, "error_class": type(error).__name__}
+            log.error("topic is missing or not ours to write", extra=told)
+
+    async def _hold(self, connection: AsyncConnection, row: Row, error: Exception) -> None:
+        reason = type(error).__name__
+        told = {"topic": row.topic, "pos": row.pos, "reason": reason}
+        log.error("record can never be sent, its subject is held", extra=told)
+        async with asyncio.timeout(DATABASE_SECONDS):
+            await connection.execute(_HOLD, {"topic": row.topic, "key": row.key, "reason": reason})
+
+    async def _woken(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._wake.wait()
+        return False
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, whatever is committed meanwhile, but not beyond `stop`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self._stopping and (left := until - loop.time()) > 0:
+            self._wake.clear()
+            await self._woken(left)
+
+
+def acknowledged(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> dict[str, list[Any]] | None:
+    """Per stream everything before its first row without an acknowledgement, as columns; None if that is nothing."""
+    stuck: set[Stream] = set()
+    columns: dict[str, list[Any]] = {"topics": [], "positions": [], "partitions": [], "offsets": []}
+    for row, outcome in zip(rows, outcomes, strict=True):
+        if not isinstance(outcome, Place):
+            stuck.add((row.topic, row.key))
+        elif (row.topic, row.key) not in stuck:
+            columns["topics"].append(row.topic)
+            columns["positions"].append(row.pos)
+            columns["partitions"].append(outcome.partition)
+            columns["offsets"].append(outcome.offset)
+    return columns if columns["topics"] else None
+
+
+class _Sender:
+    """One idempotent producer at a time; whoever doubts it discards it."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._arguments = arguments
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, list[int]] = {}
+
+    async def publish(self, rows: Sequence[Row], *, singly: bool) -> list[Outcome]:
+        """Send in order and wait for the acknowledgements; one outcome per row. `singly`: up to the first failure."""
+        outcomes: list[Outcome] = [None] * len(rows)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                producer = await self._connected()
+                await self._ask_partitions(producer, {row.topic for row in rows})
+        except (KafkaError, OSError, TimeoutError) as error:
+            return [error] * len(rows)
+        open_rows = []
+        for index, row in enumerate(rows):
+            if row.topic in self._partitions:
+                open_rows.append(index)
+            else:
+                outcomes[index] = UnknownTopicOrPartitionError()
+        batches = [[index] for index in open_rows] if singly else [open_rows]
+        for indices in batches:
+            await self._send(producer, rows, indices, outcomes)
+            if any(isinstance(outcomes[index], Exception) for index in indices):
+                break
+        return outcomes
+
+    async def discard(self) -> None:
+        """End the producer; what it has not delivered by now it never will."""
+        producer, self._producer, self._partitions = self._producer, None, {}
+        if producer is not None:
+            await _end(producer)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._arguments,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,  # a round is complete before the first batch is handed over; waiting would only cost time
+                max_batch_size=BATCH_BYTES,
+                compression_type="lz4",
+            )
+            self._producer = producer  # kept from here on: one that could not start must be stopped as well
+            try:
+                await producer.start()
+            except BaseException:
+                await self.discard()
+                raise
+        return self._producer
+
+    async def _ask_partitions(self, producer: AIOKafkaProducer, topics: set[str]) -> None:
+        """Learn how many partitions each topic has; one that we may not see or that is missing stays unknown."""
+        unknown = topics - self._partitions.keys()
+        if not unknown:
+            return
+        cluster = await producer.client.fetch_all_metadata()
+        for topic in unknown:
+            partitions = cluster.partitions_for_topic(topic)
+            if partitions:
+                self._partitions[topic] = sorted(partitions)
+
+    async def _send(
+        self, producer: AIOKafkaProducer, rows: Sequence[Row], indices: Sequence[int], outcomes: list[Outcome]
+    ) -> None:
+        """Group by partition in order, hand the batches over, wait; writes the outcomes of `indices`."""
+        sent: list[tuple[list[int], int, asyncio.Future[Any]]] = []
+        try:
+            async with asyncio.timeout(BROKER_SECONDS):
+                for (topic, partition), group in self._by_partition(rows, indices).items():
+                    for batch, builder in _batches(producer, rows, group):
+                        sent.append((batch, partition, await producer.send_batch(builder, topic, partition=partition)))
+                await asyncio.wait([future for _, _, future in sent])
+        except (KafkaError, OSError, TimeoutError) as error:
+            for index in indices:
+                outcomes[index] = error
+        for batch, partition, future in sent:
+            _write_outcomes(batch, partition, future, outcomes)
+
+    def _by_partition(self, rows: Sequence[Row], indices: Iterable[int]) -> Mapping[tuple[str, int], list[int]]:
+        groups: dict[tuple[str, int], list[int]] = {}
+        known: dict[Stream, int] = {}
+        for index in indices:
+            row = rows[index]
+            partition = known.get((row.topic, row.key))
+            if partition is None:
+                partitions = self._partitions[row.topic]
+                partition = known[row.topic, row.key] = _PARTITIONER(key_of(row.key), partitions, partitions)
+            groups.setdefault((row.topic, partition), []).append(index)
+        return groups
+
+
+_PARTITIONER = DefaultPartitioner()
+
+
+def _batches(producer: AIOKafkaProducer, rows: Sequence[Row], group: Sequence[int]) -> Iterable[tuple[list[int], Any]]:
+    """Fill record batches one after the other; yields each with the rows in it. The first record always fits."""
+    builder: Any = producer.create_batch()
+    batch: list[int] = []
+    for index in group:
+        row = rows[index]
+        arguments = {"timestamp": None, "key": key_of(row.key), "value": row.payload, "headers": row.headers}
+        if builder.append(**arguments) is None:
+            yield batch, builder
+            builder, batch = producer.create_batch(), []
+            builder.append(**arguments)
+        batch.append(index)
+    yield batch, builder
+
+
+def _write_outcomes(batch: Sequence[int], partition: int, future: asyncio.Future[Any], outcomes: list[Outcome]) -> None:
+    if not future.done():
+        future.cancel()  # nobody looks at it any more; the batch itself ends with its producer
+    try:
+        base = future.result().offset
+    except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
+        for index in batch:
+            outcomes[index] = error if isinstance(error, Exception) else TimeoutError()
+        return
+    for place, index in enumerate(batch):
+        outcomes[index] = Place(partition, base + place if base >= 0 else -1)
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Stop it without flushing: idempotent batches never expire, so a flush could wait, and send, for ever.
+
+    There is no public way. Connections first, so that nothing is in flight, then the task that sends; what waits is
+    dropped with the object, which then counts as closed.
+    """
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            await producer.client.close()
+            await producer._sender.close()  # noqa: SLF001
+    producer._closed = True  # noqa: SLF001
+
+
+def _headers(text: str) -> list[tuple[str, bytes]]:
+    return [(name, value.encode()) for name, value in json.loads(text)]
+
+
+def _created(row: Row) -> str | None:
+    return next((value.decode() for name, value in row.headers if name == "traceparent"), None)
+
+
+_LEAD = sa.text("SELECT pg_try_advisory_lock(:lock)").bindparams(sa.bindparam("lock", type_=sa.BigInteger))
+
+_OLDEST = sa.text("""
+    SELECT extract(epoch FROM clock_timestamp() - created_at)
+    FROM event_log WHERE pos = (SELECT min(pos) FROM outbox)
+""")
+
+_READ = sa.text("""
+    SELECT pos, said.topic, said.key, said.headers::text, said.payload
+    FROM outbox AS waiting JOIN event_log AS said USING (pos)
+    WHERE waiting.topic <> ALL (:aside)
+      AND NOT EXISTS (SELECT FROM outbox_hold AS held WHERE held.topic = waiting.topic AND held.key = waiting.key)
+    ORDER BY pos LIMIT :most
+""").bindparams(sa.bindparam("aside", type_=ARRAY(sa.Text)))
+
+# One statement, so one transaction. What another leader has deleted meanwhile is not numbered a second time.
+_REMEMBER = sa.text("""
+    WITH sent AS (
+        SELECT * FROM unnest(:topics, :positions, :partitions, :offsets)
+            WITH ORDINALITY AS sent (topic, pos, partition, "offset", place)
+    ), gone AS (
+        DELETE FROM outbox WHERE pos = ANY (:positions) RETURNING pos
+    ), heads AS (
+        SELECT topic, coalesce((SELECT max(number) FROM publication WHERE publication.topic = topics.topic), 0) AS last
+        FROM (SELECT DISTINCT topic FROM sent) AS topics
+    )
+    INSERT INTO publication (topic, number, pos, partition, "offset")
+    SELECT sent.topic, heads.last + row_number() OVER (PARTITION BY sent.topic ORDER BY sent.place),
+           sent.pos, sent.partition, sent."offset"
+    FROM sent JOIN gone USING (pos) JOIN heads ON heads.topic = sent.topic
+""").bindparams(
+    sa.bindparam("topics", type_=ARRAY(sa.Text)),
+    sa.bindparam("positions", type_=ARRAY(sa.BigInteger)),
+    sa.bindparam("partitions", type_=ARRAY(sa.Integer)),
+    sa.bindparam("offsets", type_=ARRAY(sa.BigInteger)),
+)
+
+_HOLD = sa.text("""
+    INSERT INTO outbox_hold (topic, key, reason) VALUES (:topic, :key, :reason) ON CONFLICT DO NOTHING
+""").bindparams(sa.bindparam("key", type_=PG_UUID(as_uuid=True)))

@@ -1,0 +1,258 @@
+"""The command line `staffel`."""
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from deploy.installation import SERVICES, Installation, NotInstalledError, read_alliance
+from deploy.migrations import migrate as migrate_database
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, help="Staffel: carries a case from one public agency to the next.")
+topics_app = typer.Typer(no_args_is_help=True, help="Topics, as the alliance files say.")
+acls_app = typer.Typer(no_args_is_help=True, help="Access lists of the cluster, as the alliance files say.")
+parked_app = typer.Typer(no_args_is_help=True, help="Events that wait for a human.")
+app.add_typer(topics_app, name="topics")
+app.add_typer(acls_app, name="acls")
+app.add_typer(parked_app, name="parked")
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+DataOption = Annotated[Path, typer.Option("--data", envvar="STAFFEL_DATA", help="Folder of the installation.")]
+AgencyOption = Annotated[str, typer.Option("--agency", help="Id of the agency in the alliance file.")]
+DATA = Path(".staffel")
+
+
+@app.command()
+def up(
+    data: DataOption = DATA,
+    alliance: Annotated[list[Path] | None, typer.Option("--alliance", help="Alliance file; may be given several times.")] = None,
+    agency: Annotated[list[str] | None, typer.Option("--agency", help="Run only these agencies' services.")] = None,
+) -> None:
+    """Run Kafka, PostgreSQL and the services of the agencies until Ctrl-C."""
+    from deploy.system import ALLIANCES, System
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        files = tuple(alliance) if alliance else (ALLIANCES / "musterland.yaml",)
+        system = System(data, alliances=files, agencies=agency or (), say=console.print)
+        async with system as installation:
+            for one in installation.agencies:
+                for name in SERVICES:
+                    console.print(f"  {one}.{name:<9} {installation.url(one, name)}/docs")
+            while not stop.is_set():
+                if system.exited():
+                    raise RuntimeError(f"ended unasked: {', '.join(system.exited())}; see {system.data / 'logs'}")
+                await _either(stop, 1.0)
+
+    asyncio.run(main())
+
+
+async def _either(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+@app.command()
+def run(
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    agency: AgencyOption,
+    data: DataOption = DATA,
+    migrate: Annotated[bool, typer.Option(help="Bring the database's tables up to date first.")] = True,
+) -> None:
+    """Run one service of one agency. Settings come from the environment (STAFFEL_…), else from the installation."""
+    from chassis.service import run as run_service
+
+    if service not in SERVICES:
+        _fail(f"{service} is no service; there are {', '.join(SERVICES)}")
+    _settings_of_the_installation(data, agency, service)
+    settings_class = importlib.import_module(f"services.{service}.settings").Settings
+    try:
+        settings = settings_class()
+    except ValidationError as error:
+        for line in error.errors(include_input=False, include_url=False):
+            errors.print(f"STAFFEL_{'_'.join(map(str, line['loc'])).upper()}: {line['msg']}")
+        _fail(f"{agency}.{service} does not start: settings are missing or wrong")
+    if settings.agency != agency:
+        _fail("STAFFEL_AGENCY: is another agency than --agency")
+    if migrate:
+        asyncio.run(migrate_database(settings.database, service))
+    run_service(importlib.import_module(f"services.{service}.app").service(settings))
+
+
+def _settings_of_the_installation(data: Path, agency: str, service: str) -> None:
+    """What the environment does not say is read from the installation's file, if there is one."""
+    file = data / "nodes" / agency / f"{service}.env"
+    if file.exists():
+        for line in file.read_text().splitlines():
+            key, _, value = line.partition("=")
+            os.environ.setdefault(key, value)
+
+
+@app.command()
+def migrate(
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    database: Annotated[str, typer.Option(envvar="STAFFEL_DATABASE", help="DSN, postgresql+asyncpg://…")],
+) -> None:
+    """Bring a service's database to the tables its code expects."""
+    asyncio.run(migrate_database(database, service))
+
+
+@app.command()
+def token(
+    agency: AgencyOption,
+    service: Annotated[str, typer.Option(help="The service it is for (its audience).")],
+    role: Annotated[list[str], typer.Option(help="Role of the caller; may be given several times.")],
+    subject: Annotated[str, typer.Option(help="Who asks: an id of the agency's own user.")] = "operator",
+    data: DataOption = DATA,
+) -> None:
+    """Issue an access token (RFC 9068) with the local issuer's key; the answer is the token alone."""
+    from deploy.tokens import access_token
+
+    sys.stdout.write(access_token(_installation(data), agency, service, role, subject) + "\n")
+
+
+@topics_app.command("plan")
+def topics_plan(data: DataOption = DATA) -> None:
+    """What `apply` would change."""
+    _plan(data, "topics", apply=False)
+
+
+@topics_app.command("apply")
+def topics_apply(data: DataOption = DATA) -> None:
+    """Create and change topics as the alliance files say; nothing is ever deleted."""
+    _plan(data, "topics", apply=True)
+
+
+@acls_app.command("plan")
+def acls_plan(data: DataOption = DATA) -> None:
+    """What `apply` would change."""
+    _plan(data, "acls", apply=False)
+
+
+@acls_app.command("apply")
+def acls_apply(data: DataOption = DATA) -> None:
+    """Allow and revoke as the alliance files say."""
+    _plan(data, "acls", apply=True)
+
+
+def _plan(data: Path, what: str, *, apply: bool) -> None:
+    from deploy import acls, topics
+    from deploy.embedded import admin
+    from deploy.embedded.pki import Tls
+
+    installation = _installation(data)
+    alliances = [read_alliance(file) for file in installation.alliances]
+    with admin.connected(installation.bootstrap, Tls(*installation.tls("admin"))) as kafka:
+        if what == "topics":
+            topic_plan = topics.plan(kafka, alliances, replication=min(3, kafka.brokers()))
+            lines = list(topic_plan.lines())
+            if apply:
+                topics.apply(kafka, topic_plan)
+        else:
+            acl_plan = acls.plan(kafka, alliances)
+            lines = list(acl_plan.lines())
+            if apply:
+                acls.apply(kafka, acl_plan)
+    console.print("\n".join(lines) or "nothing to change")
+
+
+@topics_app.command("read")
+def topics_read(
+    principal: Annotated[str, typer.Option("--as", help="Whose certificate to read with, <agency>.<service>.")],
+    topic: Annotated[list[str] | None, typer.Argument(help="Names of topics; without one all that this principal may see.")] = None,
+    follow: Annotated[bool, typer.Option(help="Go on until Ctrl-C.")] = False,
+    data: DataOption = DATA,
+) -> None:
+    """Read topics from the beginning: one line per event with its attributes and its body."""
+    from deploy.reading import read_topics
+
+    seen = asyncio.run(read_topics(_installation(data), principal, topic or (), follow=follow, say=console.out))
+    if seen == 0:
+        errors.print(f"{principal} sees nothing")
+
+
+@app.command()
+def timeline(ref: Annotated[str, typer.Argument(help="Handover reference.")], data: DataOption = DATA) -> None:
+    """What was told and heard about a handover, over all agencies of this installation, with trace ids."""
+    from deploy.reading import print_timelines
+
+    asyncio.run(print_timelines(_installation(data), ref, console))
+
+
+@parked_app.command("list")
+def parked_list(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
+    """The held lanes of every service."""
+    from deploy.operating import Operator
+
+    asyncio.run(Operator(_installation(data), console).list(agency))
+
+
+@parked_app.command("show")
+def parked_show(
+    agency: AgencyOption,
+    service: Annotated[str, typer.Option()],
+    topic: Annotated[str, typer.Argument()],
+    key: Annotated[str, typer.Argument()],
+    data: DataOption = DATA,
+) -> None:
+    """Every event that waits in one lane, in order."""
+    from deploy.operating import Operator
+
+    asyncio.run(Operator(_installation(data), console).show(agency, service, topic, key))
+
+
+@parked_app.command("retry")
+def parked_retry(
+    agency: AgencyOption,
+    service: Annotated[str, typer.Option()],
+    topic: Annotated[str, typer.Argument()],
+    key: Annotated[str, typer.Argument()],
+    data: DataOption = DATA,
+) -> None:
+    """Try a held lane again, in order, until the first failure."""
+    from deploy.operating import Operator
+
+    if not asyncio.run(Operator(_installation(data), console).retry(agency, service, topic, key)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    data: DataOption = DATA,
+    once: Annotated[bool, typer.Option("--once", help="End when the stories are told, even on a terminal.")] = False,
+) -> None:
+    """Two real handovers on real Kafka and PostgreSQL; stays up on a terminal until Ctrl-C."""
+    from deploy.demo import tell
+
+    raise typer.Exit(asyncio.run(tell(data, stay=sys.stdout.isatty() and not once, console=console)))
+
+
+def _installation(data: Path) -> Installation:
+    try:
+        return Installation.load(data)
+    except NotInstalledError as error:
+        _fail(str(error))
+    raise AssertionError
+
+
+def _fail(reason: str) -> None:
+    errors.print(reason)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

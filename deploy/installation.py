@@ -1,0 +1,155 @@
+"""What an installation on this machine consists of: alliance files with keys in them, addresses, each service's settings."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contracts.alliance import Alliance
+from contracts.codes import Service
+from deploy.embedded.files import PUBLIC, private_folder, write
+from deploy.embedded.keys import SEALING, SIGNING, TOKEN, AgencyKeys, service
+from deploy.embedded.cluster import Addresses
+from deploy.embedded.ports import HOST, remembered
+
+SERVICES: tuple[str, ...] = tuple(str(each) for each in Service)
+FILE = "installation.json"
+
+
+class NotInstalledError(RuntimeError):
+    """There is no installation in this data folder yet: `staffel up` makes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Where everything of an installation is; written by `staffel up`, read by the other commands."""
+
+    data: Path
+    bootstrap: str
+    alliances: tuple[Path, ...]
+    agencies: tuple[str, ...]
+    ports: Mapping[str, int]
+
+    def url(self, agency: str, name: str) -> str:
+        """Base URL of a service; KeyError for one that does not run here."""
+        return f"http://{HOST}:{self.ports[f'{agency}.{name}']}"
+
+    def environment_file(self, agency: str, name: str) -> Path:
+        """The settings of a service as KEY=value lines, readable by their owner alone."""
+        return self.data / "nodes" / agency / f"{name}.env"
+
+    def tls(self, principal: str) -> tuple[Path, Path, Path]:
+        """PEM files of a principal: authority, certificate, private key."""
+        pki = self.data / "pki"
+        return pki / "ca.pem", pki / f"{principal}.pem", pki / f"{principal}.key"
+
+    def keys(self, agency: str) -> AgencyKeys:
+        """The agency's own keys."""
+        return AgencyKeys(self.data / "keys", agency)
+
+    def save(self) -> None:
+        """Remember it for the next command."""
+        known = {**asdict(self), "data": str(self.data), "alliances": [str(file) for file in self.alliances]}
+        write(self.data / FILE, json.dumps(known, indent=2), PUBLIC)
+
+    @classmethod
+    def load(cls, data: Path) -> Installation:
+        """The installation in a data folder. Raises NotInstalledError."""
+        file = data.resolve() / FILE
+        if not file.exists():
+            raise NotInstalledError(f"nothing is installed in {data}; begin with: staffel up")
+        known: dict[str, Any] = json.loads(file.read_text())
+        return cls(
+            Path(known["data"]), known["bootstrap"], tuple(map(Path, known["alliances"])), tuple(known["agencies"]), known["ports"]
+        )
+
+
+def read_alliance(file: Path) -> Alliance:
+    """An alliance file, validated."""
+    return Alliance.model_validate(yaml.safe_load(file.read_text("utf-8")))
+
+
+def install(data: Path, addresses: Addresses, templates: Sequence[Path], agencies: Sequence[str]) -> Installation:
+    """Fill keys and door addresses into the alliance files and write every service's settings."""
+    data = data.resolve()
+    names = [f"{agency}.{name}" for agency in agencies for name in SERVICES]
+    ports = remembered(data / "service_ports.json", names)
+    files = tuple(data / "alliances" / template.name for template in templates)
+    installation = Installation(data, addresses.bootstrap, files, tuple(agencies), ports)
+    private_folder(data / "alliances")
+    for template, file in zip(templates, files, strict=True):
+        write(file, yaml.safe_dump(_completed(template, installation), allow_unicode=True, sort_keys=False), PUBLIC)
+    for agency in agencies:
+        private_folder(data / "nodes" / agency)
+        for name in SERVICES:
+            lines = (f"{key}={value}" for key, value in _settings(installation, addresses, agency, name).items())
+            write(installation.environment_file(agency, name), "\n".join(lines) + "\n")
+    installation.save()
+    return installation
+
+
+def _completed(template: Path, installation: Installation) -> dict[str, Any]:
+    alliance: dict[str, Any] = yaml.safe_load(template.read_text("utf-8"))
+    for agency in alliance["agencies"]:
+        keys = installation.keys(agency["id"])
+        agency["signing_keys"] = [_listed(key) for key in keys.public(SIGNING)]
+        agency["sealing_keys"] = [_listed(key) for key in keys.public(SEALING)]
+        if agency["id"] in installation.agencies:
+            agency["door_url"] = installation.url(agency["id"], Service.CONSENT)
+    return alliance
+
+
+def _listed(key: Mapping[str, Any]) -> dict[str, Any]:
+    public = {name: value for name, value in key.items() if name not in ("nbf", "exp")}
+    return {
+        "kid": key["kid"],
+        "jwk": public,
+        "not_before": datetime.fromtimestamp(key["nbf"], UTC).isoformat(),
+        "not_after": datetime.fromtimestamp(key["exp"], UTC).isoformat(),
+    }
+
+
+def _settings(installation: Installation, addresses: Addresses, agency: str, name: str) -> dict[str, str]:
+    keys = installation.keys(agency)
+    tls = addresses.tls(f"{agency}.{name}")
+    issuer = next(found.issuer for file in installation.alliances for found in read_alliance(file).agencies if found.id == agency)
+    settings: dict[str, str | int | Path] = {
+        "agency": agency,
+        "alliances": json.dumps([str(file) for file in installation.alliances]),
+        "database": addresses.dsn(agency, name),
+        "kafka": installation.bootstrap,
+        "kafka_ca": tls.ca,
+        "kafka_certificate": tls.certificate,
+        "kafka_key": tls.key,
+        "issuer": issuer,
+        "issuer_keys": _public_set(installation, agency, TOKEN),
+        "service_keys": _public_set(installation, agency, *(service(other) for other in SERVICES)),
+        "service_key": keys.file(service(name)),
+        "host": HOST,
+        "port": installation.ports[f"{agency}.{name}"],
+    }
+    if endpoint := os.environ.get("STAFFEL_OTLP_ENDPOINT"):
+        settings["otlp_endpoint"] = endpoint
+    if name in (Service.INTAKE, Service.CONSENT):
+        settings["handover_url"] = installation.url(agency, Service.HANDOVER)
+    if name == Service.CONSENT:
+        settings["intake_url"] = installation.url(agency, Service.INTAKE)
+    if name == Service.INTAKE:
+        settings |= {"party_signing_keys": keys.file(SIGNING), "party_sealing_keys": keys.file(SEALING)}
+    return {f"STAFFEL_{key.upper()}": str(value) for key, value in settings.items()}
+
+
+def _public_set(installation: Installation, agency: str, *purposes: str) -> Path:
+    """A JWK Set with the public keys of these purposes alone: a service accepts no key it has no use for."""
+    keys = installation.keys(agency)
+    name = "token" if purposes == (TOKEN,) else "services"
+    file = installation.data / "nodes" / agency / f"{name}.public.json"
+    private_folder(file.parent)
+    write(file, json.dumps({"keys": [key for purpose in purposes for key in keys.public(purpose)]}, indent=2), PUBLIC)
+    return file

@@ -1,0 +1,126 @@
+"""Everything of an installation, running on this machine: Kafka, PostgreSQL, and a process per service."""
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from deploy import acls, topics
+from deploy.embedded import admin
+from deploy.embedded.cluster import Addresses, Embedded
+from deploy.embedded.files import private_folder
+from deploy.embedded.guard import Guard
+from deploy.embedded.processes import Program, Server
+from deploy.installation import SERVICES, Installation, install, read_alliance
+from deploy.migrations import migrate
+
+READY_SECONDS_MAX = 60  # twelve interpreters start on two cores; a service that needs longer has a reason in its log
+STOP_SECONDS_MAX = 15  # what a service promises (SIGTERM to the end)
+LOOK_EVERY_SECONDS = 0.1
+ALLIANCES = Path(__file__).parent / "alliances"
+
+Say = Callable[[str], None]
+
+
+class System:
+    """`async with System(data, …) as installation`: all of it runs; at the end it stops and the data stays."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        alliances: Sequence[Path] = (ALLIANCES / "musterland.yaml",),
+        agencies: Sequence[str] = (),
+        say: Say = lambda _: None,
+    ) -> None:
+        self.data = data.resolve()
+        self._templates = tuple(alliances)
+        found = [agency.id for file in alliances for agency in read_alliance(file).agencies]
+        self._members = tuple(dict.fromkeys(found))
+        self.agencies = tuple(agencies) or self._members
+        self._say = say
+        self.embedded = Embedded(self.data, self._members, SERVICES)
+        self.servers: dict[str, Server] = {}
+        self._running = AsyncExitStack()
+        self.addresses: Addresses
+        self.installation: Installation
+
+    async def __aenter__(self) -> Installation:
+        async with AsyncExitStack() as running:
+            self.addresses = await running.enter_async_context(self.embedded)
+            self._say("Kafka and PostgreSQL answer")
+            self.installation = install(self.data, self.addresses, self._templates, self.agencies)
+            await asyncio.gather(asyncio.to_thread(self._provide_topics), self._migrate())
+            self._say("topics, access lists and tables are in place")
+            private_folder(self.data / "logs")
+            self._guard = Guard()
+            running.callback(self._guard.close)
+            running.push_async_callback(self._stop_services)
+            for agency in self.agencies:
+                for name in SERVICES:
+                    self.start(agency, name)
+            await self.ready(self.servers)
+            self._say(f"{len(self.servers)} services are ready")
+            self._running = running.pop_all()
+        return self.installation
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._running.aclose()
+
+    def start(self, agency: str, name: str) -> None:
+        """Start one service; `ready` waits for it."""
+        principal = f"{agency}.{name}"
+        program = Program(
+            principal,
+            [sys.executable, "-m", "deploy.cli", "run", name, "--agency", agency, "--data", str(self.data), "--no-migrate"],
+            signal.SIGTERM,
+            self.data / "logs" / f"{principal}.log",
+            self.data / "logs" / f"{principal}.log",
+        )
+        self.servers[principal] = Server(program, self._guard)
+
+    async def ready(self, principals: Iterable[str]) -> None:
+        """Wait until these services answer that they are ready. Raises ServerDiedError, TimeoutError."""
+        async with asyncio.timeout(READY_SECONDS_MAX), httpx.AsyncClient(timeout=2.0) as client:
+            await asyncio.gather(*(self._ready(client, principal) for principal in list(principals)))
+
+    async def _ready(self, client: httpx.AsyncClient, principal: str) -> None:
+        agency, _, name = principal.partition(".")
+        while True:
+            self.servers[principal].must_run()
+            try:
+                answer = await client.get(f"{self.installation.url(agency, name)}/ready")
+            except httpx.TransportError:
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+                continue
+            if answer.is_success:
+                return
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    def exited(self) -> tuple[str, ...]:
+        """Names of everything that has ended although nobody asked it to."""
+        return (*self.embedded.exited(), *(name for name, server in self.servers.items() if not server.runs))
+
+    def _provide_topics(self) -> None:
+        files = [read_alliance(file) for file in self.installation.alliances]
+        with admin.connected(self.addresses.bootstrap, self.addresses.admin) as kafka:
+            topics.apply(kafka, topics.plan(kafka, files, replication=1))
+            acls.apply(kafka, acls.plan(kafka, files))
+
+    async def _migrate(self) -> None:
+        for agency in self.agencies:
+            for name in SERVICES:
+                await migrate(self.addresses.dsn(agency, name), name)
+
+    async def _stop_services(self) -> None:
+        for server in self.servers.values():
+            server.tell_to_stop()
+        await asyncio.gather(*(server.stopped(STOP_SECONDS_MAX) for server in self.servers.values()))

@@ -1,0 +1,24 @@
+"""The local issuer of access tokens, for the demo, the tests and an installation without an identity provider."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from chassis.auth import issue_bearer, read_key
+from deploy.embedded.keys import TOKEN
+from deploy.installation import Installation, read_alliance
+
+CLIENT = "staffel-local"  # the OAuth client these tokens are for
+
+
+def access_token(
+    installation: Installation, agency: str, service: str, roles: Iterable[str], subject: str, seconds: int = 300
+) -> str:
+    """A token of the agency's issuer for one of its services. StopIteration for an agency nobody knows."""
+    issuer = next(
+        found.issuer for file in installation.alliances for found in read_alliance(file).agencies if found.id == agency
+    )
+    return issue_bearer(
+        read_key(installation.keys(agency).file(TOKEN)), issuer=issuer, audience=f"{agency}.{service}",
+        subject=subject, client=CLIENT, roles=roles, now=datetime.now(UTC), seconds=seconds,
+    )

@@ -1,0 +1,16 @@
+"""What consent is and decides: one table per file, `person.py` puts their decisions together."""
+
+from services.consent.domain.consents import CONSENTS
+from services.consent.domain.duties import DUTIES
+from services.consent.domain.notices import NOTICES
+from services.consent.domain.person import LOOK_AGAIN, PERSONS, Law
+from services.consent.domain.reasons import Reason
+from services.consent.domain.receptions import RECEPTIONS
+from services.consent.domain.releases import RELEASES
+from services.consent.domain.transmissions import READ_ITEMS, TRANSMISSIONS
+from services.consent.domain.words import Person
+
+__all__ = [
+    "CONSENTS", "DUTIES", "LOOK_AGAIN", "NOTICES", "PERSONS", "READ_ITEMS", "RECEPTIONS", "RELEASES", "TRANSMISSIONS",
+    "Law", "Person", "Reason",
+]

@@ -1,0 +1,445 @@
+"""One young person: whatever changes where data about them may go is decided here, and everything that follows from it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Table, Tell
+from contracts.alliance import Alliance
+from contracts.codes import END_STATES, ConsentState, Side
+from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, GrantId, HandoverRef, ReleaseId
+from services.consent.domain import commands as c
+from services.consent.domain.consents import CONSENTS, granted, told
+from services.consent.domain.decision import decide_all, eligible, question
+from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT
+from services.consent.domain.reasons import Reason
+from services.consent.domain.receptions import RECEPTIONS
+from services.consent.domain.releases import RELEASES
+from services.consent.domain.transmissions import TRANSMISSIONS, outcome
+from services.consent.domain.words import (
+    Consent,
+    Decision,
+    Disclosed,
+    Duty,
+    Grant,
+    NoticeState,
+    Part,
+    Person,
+    PersonState,
+    Reception,
+    Transmission,
+    TransmissionState,
+    found,
+    put,
+)
+
+LOOK_AGAIN = "look_again"  # the deadline at which the next grant begins or ends
+
+Answer = Decided[Person] | Refused
+
+
+def _age(person: Person, command: c.KnowPerson, context: Context) -> Person:
+    return replace(person, age_band=command.age_band)
+
+
+P = PersonState
+PERSONS = Table[Person](not_now=Reason.NOT_NOW, rows=(
+    Row(P.NONE, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
+    Row(P.HEARD_OF, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
+    Row(P.KNOWN, c.KnowPerson, P.KNOWN, does=(_age,), because="a birthday, or another case of the same person"),
+))
+
+
+@dataclass(frozen=True)
+class Law:
+    """Decides for one agency, under the alliances it belongs to."""
+
+    agency: AgencyId
+    alliances: Mapping[AllianceId, Alliance]
+
+    def decide(self, person: Person, command: object, context: Context) -> Answer:
+        """The one way in: the part of the person the command is about decides, then what follows from it."""
+        decided = _DECIDES[type(command)](self, person, command, context)
+        if isinstance(decided, Refused):
+            return decided
+        after = decided.subject
+        if after.state is PersonState.NONE:
+            after = replace(after, state=PersonState.HEARD_OF)
+        return replace(decided, subject=after)
+
+    # --- about the person -----------------------------------------------------------------------------------------
+
+    def know(self, person: Person, command: c.KnowPerson, context: Context) -> Answer:
+        """The age band; nothing follows from it for what was declared before."""
+        return PERSONS.decide(replace(person, spoken_of=None), command, context)
+
+    def look_again(self, person: Person, command: c.LookAgain, context: Context) -> Answer:
+        """A grant begins or ends by the clock: consents whose last grant is over expire, everything is decided anew."""
+        after, tells = replace(person, spoken_of=None), tuple[Tell, ...]()
+        for consent in person.consents:
+            if consent.state is ConsentState.GIVEN and not _any_left(consent, context.now):
+                expired = CONSENTS.decide(consent, c.ExpireConsent(consent.id), context)
+                after, tells = _folded(after, tells, expired)
+        return self._decided_again(Decided(after, tells), context)
+
+    # --- about a consent ------------------------------------------------------------------------------------------
+
+    def ask(self, person: Person, command: c.RequestConsent, context: Context) -> Answer:
+        """The form is handed out: nothing is permitted by that."""
+        consent = found(person.consents, command.consent) or Consent(command.consent)
+        command = replace(command, facts=self._facts(person, command.sheet, context.now))
+        return self._about_consent(person, consent, command, context)
+
+    def give(self, person: Person, command: c.GiveConsent, context: Context) -> Answer:
+        """A consent is given; it may take the place of an older one."""
+        consent = found(person.consents, command.consent) or Consent(command.consent)
+        command = replace(command, facts=self._facts(person, command.sheet, context.now))
+        decided = self._about_consent(person, consent, command, context)
+        if isinstance(decided, Decided) and command.replaces is not None:
+            decided = _in_its_place(decided, command.replaces, context)
+        return decided if isinstance(decided, Refused) else self._decided_again(decided, context)
+
+    def change(self, person: Person, command: c.RefuseConsent, context: Context) -> Answer:
+        """What needs a consent that is already on record and ends no grant."""
+        consent = found(person.consents, command.consent)
+        if consent is None:
+            return Refused(Reason.UNKNOWN_CONSENT, unknown=command.consent)
+        return self._about_consent(person, consent, command, context)
+
+    def end(self, person: Person, command: "Ending", context: Context) -> Answer:
+        """Withdrawn or invalid: decided anew, and whoever has received something by it must answer."""
+        consent = found(person.consents, command.consent)
+        if consent is None:
+            return Refused(Reason.UNKNOWN_CONSENT, unknown=command.consent)
+        decided = self._about_consent(person, consent, _whole(consent, command), context)
+        if isinstance(decided, Refused):
+            return decided
+        grants = command.grants if isinstance(command, c.WithdrawGrants) else frozenset(g.id for g in consent.grants)
+        return self._decided_again(self._demand_answers(decided, command, grants, context), context)
+
+    def _about_consent(self, person: Person, consent: Consent, command: object, context: Context) -> Answer:
+        decided = CONSENTS.decide(consent, command, context)
+        if isinstance(decided, Refused):
+            return replace(decided, unknown=person.id) if decided.reason is Reason.UNKNOWN_PERSON else decided
+        after, _ = _folded(person, (), decided)
+        return Decided(after, told(person.id, consent, decided.subject))
+
+    def _facts(self, person: Person, sheet: c.Sheet, now: datetime) -> c.Facts:
+        notice = next((n for n in person.notices if n.id == sheet.notice), None)
+        known = notice is not None and notice.state is NoticeState.PUBLISHED
+        current = notice is not None and not notice.superseded and notice.valid_from is not None \
+            and notice.valid_from <= now
+        grants = tuple(granted(wanted, now) for wanted in sheet.grants)
+        return c.Facts(person.age_band, known, current, all(self._eligible(grant, now) for grant in grants), grants)
+
+    def _eligible(self, grant: Grant, now: datetime) -> bool:
+        """Whether the named recipient could receive at all; an alliance that is not known here has none."""
+        asked = Transmission(_NOBODY, HandoverRef(_NOBODY), recipient=grant.recipient, purpose=grant.purpose)
+        alliance = self.alliances.get(grant.alliance)
+        return eligible(question(Person(_NOBODY), asked, alliance, self.agency, now))
+
+    # --- about a transmission -------------------------------------------------------------------------------------
+
+    def open(self, person: Person, command: c.OpenTransmission, context: Context) -> Answer:
+        """Items are proposed; what they are is read from own intake first."""
+        if command.alliance not in self.alliances:
+            return Refused(Reason.UNKNOWN_ALLIANCE)
+        transmission = _of_handover(person, command.handover) or Transmission(command.transmission, command.handover)
+        return _person(person, TRANSMISSIONS.decide(transmission, command, context))
+
+    def take_flags(self, person: Person, command: c.TakeFlags, context: Context) -> Answer:
+        """The items are known now: decide. An answer to an older proposal changes nothing."""
+        transmission = _of_handover(person, command.handover)
+        if transmission is None:
+            return Refused(Reason.UNKNOWN_HANDOVER, unknown=command.handover)
+        decided = _person(person, TRANSMISSIONS.decide(transmission, command, context))
+        fresh = transmission.state is TransmissionState.UNDECIDED and command.proposal == transmission.proposal
+        if isinstance(decided, Refused) or not fresh:
+            return decided
+        after, tells = self._decide_transmission(decided.subject, transmission.id, context)
+        return replace(decided, subject=after, tells=decided.tells + tells)
+
+    def note_stored(self, person: Person, command: c.NoteStored, context: Context) -> Answer:
+        """The recipient has it: it is not to be fetched again."""
+        transmission = _of_handover(person, command.handover)
+        if transmission is None:
+            return Refused(Reason.UNKNOWN_HANDOVER, unknown=command.handover)
+        return _person(person, TRANSMISSIONS.decide(transmission, command, context))
+
+    def note_handover(self, person: Person, command: c.NoteHandover, context: Context) -> Answer:
+        """The own copy of the handover has moved: at the sender a transmission, at the receiver a reception."""
+        if command.side is Side.RECEIVER:
+            decided = _reception(person, command, context)
+        else:
+            decided = _moved(person, command, context)
+        left = NOTHING_LEFT & {command.handover_state, command.recorded}
+        return _lapsed(decided, command.handover, context) if left and isinstance(decided, Decided) else decided
+
+    def tell_release(self, person: Person, command: c.TellRelease, context: Context) -> Answer:
+        """A release is over."""
+        release = found(person.releases, command.release)
+        if release is None:
+            return Refused(Reason.UNKNOWN_RELEASE, unknown=command.release)
+        return _person(person, RELEASES.decide(release, command, context))
+
+    # --- about what was received ----------------------------------------------------------------------------------
+
+    def confirm_storage(self, person: Person, command: c.ConfirmStorage, context: Context) -> Answer:
+        """Own intake has stored what came by a release."""
+        return _reception(person, command, context)
+
+    # --- about a duty ---------------------------------------------------------------------------------------------
+
+    def owe(self, person: Person, command: c.OweAnswer, context: Context) -> Answer:
+        """An answer is owed, unless the handover has ended in a way that leaves nothing here."""
+        duty = found(person.duties, command.duty) or Duty(command.duty)
+        reception = found(person.receptions, command.handover)
+        nothing = reception is not None and NOTHING_LEFT & {reception.handover_state, reception.recorded}
+        return _person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
+
+    def on_duty(self, person: Person, command: "AboutDuty", context: Context) -> Answer:
+        """The other agency's answer, or our own."""
+        duty = found(person.duties, command.duty)
+        if duty is None:
+            return Refused(Reason.UNKNOWN_DUTY, unknown=command.duty)
+        if isinstance(command, c.AnswerErased):
+            command = replace(command, items=_received_by(person, duty))
+        return _person(person, DUTIES.decide(duty, command, context))
+
+    # --- what follows ---------------------------------------------------------------------------------------------
+
+    def _decided_again(self, decided: Decided[Person], context: Context) -> Decided[Person]:
+        """Every open transmission is decided in the same transaction; the clock is set to the next begin or end."""
+        after, tells = decided.subject, decided.tells
+        for transmission in after.transmissions:
+            if transmission.decided:
+                after, more = self._decide_transmission(after, transmission.id, context)
+                tells += more
+        bound = _next_bound(after.consents, context.now)
+        clock = Disarm(LOOK_AGAIN) if bound is None else Arm(LOOK_AGAIN, bound)
+        after = replace(after, spoken_of=decided.subject.spoken_of)
+        return replace(decided, subject=after, tells=tells, deadlines=(*decided.deadlines, clock))
+
+    def _decide_transmission(self, person: Person, wanted: UUID, context: Context) -> tuple[Person, tuple[Tell, ...]]:
+        transmission = found(person.transmissions, wanted)
+        if transmission is None:
+            raise ValueError("only a transmission of this person can be decided")
+        alliance = self.alliances.get(transmission.alliance)
+        about = question(person, transmission, alliance, self.agency, context.now)
+        verdicts = decide_all(transmission.asked, transmission.items, about)
+        decision = Decision(
+            transmission.id, context.now, transmission.alliance, alliance.version if alliance else 0, verdicts
+        )
+        person = replace(person, decisions=(*person.decisions, decision))
+        if transmission.state is not TransmissionState.UNDECIDED and _same(transmission.verdicts, verdicts):
+            return person, ()
+        spoken = TRANSMISSIONS.decide(transmission, outcome(transmission.verdicts, verdicts), context)
+        return _folded(person, (), spoken)
+
+    def _demand_answers(
+        self, decided: Decided[Person], command: "Ending", grants: frozenset[GrantId], context: Context
+    ) -> Decided[Person]:
+        """A duty for every recipient in the ledger that has received by these grants and by nothing that still stands."""
+        person, tells = decided.subject, decided.tells
+        spoken_of = person.spoken_of
+        answered_for = {
+            release for duty in person.duties if duty.consent == command.consent for release in duty.releases
+        }
+        for n, (handover, lines) in enumerate(_by_handover(_fallen(person, grants, context.now), answered_for)):
+            demand = c.DemandAnswer(
+                DutyId(UUID(int=command.first_duty.int + n)), command.consent, handover, lines[0].recipient,
+                lines[0].alliance, _releases(lines), context.now + self._answer_within(lines[0], context.now),
+            )
+            if not _nothing_left(person, handover):
+                person, tells = _folded(person, tells, DUTIES.decide(Duty(demand.duty), demand, context))
+        return replace(decided, subject=replace(person, spoken_of=spoken_of), tells=tells)
+
+    def _answer_within(self, line: Disclosed, now: datetime) -> timedelta:
+        alliance = self.alliances.get(line.alliance)
+        agreement = alliance.agreement(self.agency, line.recipient, now.date()) if alliance else None
+        return timedelta(days=agreement.deadlines.duty_answer_days) if agreement else ANSWER_WITHIN
+
+
+Ending = c.WithdrawConsent | c.WithdrawGrants | c.InvalidateConsent
+AboutDuty = c.HearAnswer | c.AnswerRetained | c.AnswerErased | c.HearErased
+
+_NOBODY: Any = UUID(int=0)
+
+_DECIDES: Mapping[type, Callable[[Law, Person, Any, Context], Answer]] = {
+    c.KnowPerson: Law.know,
+    c.LookAgain: Law.look_again,
+    c.RequestConsent: Law.ask,
+    c.GiveConsent: Law.give,
+    c.RefuseConsent: Law.change,
+    c.WithdrawConsent: Law.end,
+    c.WithdrawGrants: Law.end,
+    c.InvalidateConsent: Law.end,
+    c.OpenTransmission: Law.open,
+    c.TakeFlags: Law.take_flags,
+    c.NoteStored: Law.note_stored,
+    c.NoteHandover: Law.note_handover,
+    c.TellRelease: Law.tell_release,
+    c.ConfirmStorage: Law.confirm_storage,
+    c.OweAnswer: Law.owe,
+    c.HearAnswer: Law.on_duty,
+    c.AnswerRetained: Law.on_duty,
+    c.AnswerErased: Law.on_duty,
+    c.HearErased: Law.on_duty,
+}
+
+
+def _in_its_place(decided: Decided[Person], replaced: ConsentId, context: Context) -> Answer:
+    """The older consent ends by the new one; what is answered speaks of the new one."""
+    older = found(decided.subject.consents, replaced)
+    if older is None:
+        return Refused(Reason.UNKNOWN_CONSENT, unknown=replaced)
+    ended = CONSENTS.decide(older, c.ReplaceConsent(replaced), context)
+    if isinstance(ended, Refused):
+        return ended
+    after, tells = _folded(decided.subject, decided.tells, ended)
+    return replace(decided, subject=replace(after, spoken_of=decided.subject.spoken_of), tells=tells)
+
+
+# --- parts of a person ------------------------------------------------------------------------------------------------
+
+
+def _with_part(person: Person, part: Part) -> Person:
+    """The person with this part in its place, spoken of."""
+    match part:
+        case Consent():
+            person = replace(person, consents=put(person.consents, part))
+            return replace(person, spoken_of=found(person.consents, part.id))
+        case Transmission():
+            person = replace(person, transmissions=put(person.transmissions, part))
+            return replace(person, spoken_of=found(person.transmissions, part.id))
+        case Reception():
+            person = replace(person, receptions=put(person.receptions, part))
+            return replace(person, spoken_of=found(person.receptions, part.id))
+        case Duty():
+            person = replace(person, duties=put(person.duties, part))
+            return replace(person, spoken_of=found(person.duties, part.id))
+        case _:
+            person = replace(person, releases=put(person.releases, part))
+            return replace(person, spoken_of=found(person.releases, part.id))
+
+
+def _person(person: Person, decided: Decided[Part] | Refused) -> Answer:
+    """A part's decision as the person's."""
+    if isinstance(decided, Refused):
+        return decided
+    return Decided(_with_part(person, decided.subject), decided.tells, decided.deadlines, decided.errands)
+
+
+def _folded(
+    person: Person, tells: tuple[Tell, ...], decided: Decided[Part] | Refused
+) -> tuple[Person, tuple[Tell, ...]]:
+    """Add a part's decision that has a row in every state it is asked in."""
+    if isinstance(decided, Refused):
+        raise ValueError(f"no row where there must be one: {decided.reason} in {decided.state}")
+    return _with_part(person, decided.subject), tells + decided.tells
+
+
+def _of_handover(person: Person, handover: HandoverRef) -> Transmission | None:
+    return next((t for t in person.transmissions if t.handover == handover), None)
+
+
+def _reception(person: Person, command: c.NoteHandover | c.ConfirmStorage, context: Context) -> Answer:
+    reception = found(person.receptions, command.handover) or Reception(command.handover)
+    return _person(person, RECEPTIONS.decide(reception, command, context))
+
+
+def _moved(person: Person, command: c.NoteHandover, context: Context) -> Answer:
+    """A handover that ended before anything was proposed has no transmission, and nothing to close."""
+    transmission = _of_handover(person, command.handover)
+    if transmission is None:
+        return Decided(replace(person, spoken_of=None))
+    over = command.handover_state in END_STATES
+    word = c.CloseTransmission(command) if over else c.KeepOpen(command)
+    return _person(person, TRANSMISSIONS.decide(transmission, word, context))
+
+
+def _lapsed(decided: Decided[Person], handover: HandoverRef, context: Context) -> Decided[Person]:
+    """Nothing is left at the receiver: no duty of this handover is owed any more."""
+    person, tells = decided.subject, decided.tells
+    for duty in person.duties:
+        if duty.handover == handover:
+            person, tells = _folded(person, tells, DUTIES.decide(duty, c.NothingLeft(duty.id), context))
+    return replace(decided, subject=person, tells=tells)
+
+
+# --- grants and what rests on them ------------------------------------------------------------------------------------
+
+
+def _whole(consent: Consent, command: Ending) -> Ending:
+    """Taking back the last grants is taking back the consent."""
+    if not isinstance(command, c.WithdrawGrants) or not consent.has(command.grants):
+        return command
+    left = {grant.id for grant in consent.grants if grant.withdrawn_at is None} - command.grants
+    return command if left else c.WithdrawConsent(command.consent, command.first_duty)
+
+
+def _any_left(consent: Consent, now: datetime) -> bool:
+    return any(grant.withdrawn_at is None and now < grant.valid_until for grant in consent.grants)
+
+
+def _next_bound(consents: Iterable[Consent], now: datetime) -> datetime | None:
+    """The next instant at which a grant begins or ends by itself."""
+    bounds = (
+        bound
+        for consent in consents
+        if consent.state is ConsentState.GIVEN
+        for grant in consent.grants
+        if grant.withdrawn_at is None
+        for bound in (grant.valid_from, grant.valid_until)
+    )
+    return min((bound for bound in bounds if bound > now), default=None)
+
+
+def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    """Whether the same would be said of every item again."""
+    return [(i.id, i.verdict, i.reason) for i in before] == [(i.id, i.verdict, i.reason) for i in now]
+
+
+def _fallen(person: Person, grants: frozenset[GrantId], now: datetime) -> tuple[Disclosed, ...]:
+    """Lines of the ledger that rest on one of these grants, and on nothing else that still stands."""
+    standing = {grant.id for consent in person.consents for grant in consent.standing(now)}
+    return tuple(
+        line
+        for line in person.ledger
+        if any(basis.grant in grants for basis in line.bases)
+        and all(basis.grant is not None and basis.grant not in standing for basis in line.bases)
+    )
+
+
+def _by_handover(
+    lines: tuple[Disclosed, ...], answered_for: set[ReleaseId]
+) -> list[tuple[HandoverRef, list[Disclosed]]]:
+    grouped: dict[HandoverRef, list[Disclosed]] = {}
+    for line in lines:
+        if line.release not in answered_for:
+            grouped.setdefault(line.handover, []).append(line)
+    return sorted(grouped.items())
+
+
+def _releases(lines: list[Disclosed]) -> tuple[ReleaseId, ...]:
+    return tuple(dict.fromkeys(line.release for line in lines))
+
+
+def _nothing_left(person: Person, handover: HandoverRef) -> bool:
+    transmission = _of_handover(person, handover)
+    return transmission is not None and bool(
+        NOTHING_LEFT & {transmission.handover_state, transmission.recorded}
+    )
+
+
+def _received_by(person: Person, duty: Duty) -> tuple[Any, ...]:
+    """What is stored here by the releases the duty names."""
+    return tuple(
+        item
+        for reception in person.receptions
+        for stored in reception.stored
+        if stored.release in duty.releases
+        for item in stored.items
+    )

@@ -1,0 +1,124 @@
+"""What the door and errands ask the agency's own intake and handover services, each call signed with our own key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from chassis.service import Tools
+from contracts.alliance import Alliance
+from contracts.codes import DataCategory, Giver, HandoverState, Service, Side
+from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId
+from contracts.topics import Principal
+from services.consent.domain.words import Item
+
+ASK_SECONDS: Final = 1.0  # for a neighbour in the same agency; the lease's time is running
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What door and errands work with."""
+
+    tools: Tools
+    agency: AgencyId
+    alliances: Mapping[AllianceId, Alliance]
+
+
+class Neighbour(BaseModel):
+    """What another service of this agency answers; fields it may have beside these are no business of ours."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Flags(Neighbour):
+    """What own intake says about an item without its content."""
+
+    id: UUID
+    category: DataCategory
+    entrusted: bool
+    special: bool
+    professional_secret: bool
+    entruster: Giver | None
+    hash: str
+
+    def item(self) -> Item:
+        """The same as the domain has it."""
+        return Item(
+            ItemId(self.id), self.category, self.entrusted, self.special, self.professional_secret, self.entruster,
+            self.hash,
+        )
+
+
+class Content(Flags):
+    """An item with what it says, where it was collected, and the release by which it once came to this agency."""
+
+    content: JsonValue
+    collected_from: str
+    received_by: UUID | None
+
+
+class Standing(Neighbour):
+    """What the own handover service says about its copy."""
+
+    state: HandoverState
+    side: Side
+    counterpart: AgencyId
+    alliance: AllianceId
+
+
+class Unreachable(Exception):
+    """A neighbour does not answer, or not what was agreed."""
+
+
+FLAGS: TypeAdapter[list[Flags]] = TypeAdapter(list[Flags])
+CONTENTS: TypeAdapter[list[Content]] = TypeAdapter(list[Content])
+STANDING: TypeAdapter[Standing] = TypeAdapter(Standing)
+
+
+async def flags_of(resources: Resources, items: Sequence[ItemId]) -> list[Flags]:
+    """What own intake says these items are; what it no longer has is missing. Raises Unreachable."""
+    answer = await _asked(resources, Service.INTAKE, "POST", "/internal/items/flags", {"items": _strings(items)})
+    return _read(FLAGS, answer)
+
+
+async def contents_of(resources: Resources, items: Sequence[ItemId], handover: HandoverRef) -> list[Content]:
+    """The items themselves, with the flags they have now. Raises Unreachable."""
+    body = {"items": _strings(items), "handover": str(handover)}
+    return _read(CONTENTS, await _asked(resources, Service.INTAKE, "POST", "/internal/items/content", body))
+
+
+async def standing_of(resources: Resources, handover: HandoverRef) -> Standing | None:
+    """How the own copy of the handover stands now; None where there is none. Raises Unreachable."""
+    answer = await _asked(resources, Service.HANDOVER, "GET", f"/internal/handovers/{handover}", None)
+    return None if answer.status_code == httpx.codes.NOT_FOUND else _read(STANDING, answer)
+
+
+async def _asked(
+    resources: Resources, service: Service, method: str, path: str, body: Mapping[str, Any] | None
+) -> httpx.Response:
+    tools, settings = resources.tools, resources.tools.settings
+    base = settings.intake_url if service is Service.INTAKE else settings.handover_url
+    token = tools.signed_for(str(Principal(resources.agency, service)))
+    try:
+        return await tools.client.request(
+            method, base + path, json=body, headers={"authorization": f"Bearer {token}"}, timeout=ASK_SECONDS
+        )
+    except httpx.HTTPError as error:
+        raise Unreachable from error
+
+
+def _read(adapter: TypeAdapter[T], answer: httpx.Response) -> T:
+    if not answer.is_success:
+        raise Unreachable
+    try:
+        return adapter.validate_json(answer.content)
+    except ValidationError as error:
+        raise Unreachable from error
+
+
+def _strings(items: Sequence[ItemId]) -> list[str]:
+    return [str(item) for item in items]

@@ -1,0 +1,69 @@
+"""A dossier, sealed so that the recipient alone can open it, and only as what it is."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+from joserfc.registry import HeaderParameter
+from pydantic import TypeAdapter
+
+from contracts.ids import ItemId
+from services.consent.domain.words import Transmission
+from services.consent.door.neighbours import Content, Resources
+from services.consent.store.leases import Lease
+from services.consent.store.rows import bases_kept
+
+ALGORITHMS: Final = ("ECDH-ES+A256KW", "A256GCM")  # X25519; never compressed
+BOUND: Final = ("handover", "recipient", "release")  # in the protected header, so that no seal fits elsewhere
+REGISTRY: Final = jwe.JWERegistry(
+    header_registry={name: HeaderParameter(name, "str") for name in BOUND}, algorithms=list(ALGORITHMS)
+)
+DOSSIER: Final = TypeAdapter(dict[str, Any])
+
+
+def key_of(resources: Resources, transmission: Transmission, now: datetime) -> OKPKey | None:
+    """The recipient's key as the alliance knows it; None where there is none that can be sealed to."""
+    alliance = resources.alliances.get(transmission.alliance)
+    public = alliance.sealing_key(transmission.recipient, now) if alliance else None
+    if public is None:
+        return None
+    try:
+        return OKPKey.import_key({**public.jwk, "kid": public.kid})  # type: ignore[arg-type]  # a JWK from a file is a plain mapping
+    except (JoseError, ValueError):
+        return None
+
+
+def sealed(lease: Lease, contents: dict[str, Any], key: OKPKey) -> bytes:
+    """JWE compact (RFC 7516), bound to handover, recipient and release."""
+    of = lease.transmission
+    header = {
+        "alg": ALGORITHMS[0], "enc": ALGORITHMS[1], "typ": "staffel-dossier+jwe", "kid": key.kid or "",
+        "handover": str(of.handover), "recipient": of.recipient, "release": str(lease.id),
+    }
+    return jwe.encrypt_compact(header, DOSSIER.dump_json(contents), key, registry=REGISTRY).encode()
+
+
+def dossier(lease: Lease, contents: Sequence[Content]) -> dict[str, Any]:
+    """What the recipient reads: each item with where it was collected, for what, on which bases it may be used."""
+    bases = {line.item: bases_kept(line.bases) for line in lease.lines}
+    return {
+        "release": lease.id,
+        "handover": lease.transmission.handover,
+        "completeness": lease.completeness,
+        "items": [
+            {
+                "id": content.id,
+                "category": content.category,
+                "flags": content.model_dump(include={"entrusted", "special", "professional_secret"}),
+                "collected_from": content.collected_from,
+                "purpose": lease.transmission.purpose,
+                "bases": bases[ItemId(content.id)],
+                "hash": content.hash,
+                "content": content.content,
+            }
+            for content in contents
+        ],
+    }

@@ -1,0 +1,49 @@
+"""What a process that died leaves behind: releases that nobody closed, withdrawals that nobody carried out."""
+
+import asyncio
+from typing import Final
+from uuid import UUID
+
+from chassis.executor import Inner, Overloaded, Step, Unavailable, Work
+from contracts.ids import ConsentId, DutyId, GrantId
+from contracts.new_ids import new_id
+from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
+from services.consent.door.neighbours import Resources
+from services.consent.door.release import tell
+from services.consent.store import leases
+from services.consent.store.persons import PERSON, forget_intents
+
+SWEEP_SECONDS: Final = 5.0  # longer than any lease or withdrawal lasts
+
+
+async def sweep(resources: Resources) -> None:
+    """For ever: close and tell releases whose process died, carry out withdrawals whose process died.
+
+    What is seen in two rounds is old enough: the rounds are further apart than any lease or withdrawal lasts, by our own
+    clock and not by times in rows, which a clock that is set may contradict.
+    """
+    releases: set[tuple[UUID, UUID]] = set()
+    intents: set[leases.Intent] = set()
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        async with resources.tools.engine.connect() as connection:
+            releases_now, intents_now = set(await leases.untold(connection)), set(await leases.intents(connection))
+        for wanted, of in sorted(releases & releases_now):
+            async with resources.tools.engine.begin() as tx:
+                await leases.close_lease(tx, wanted, delivered=False)
+            await tell(resources, wanted, of)
+        for intent in intents & intents_now:
+            await _carry_out(resources, intent)
+        releases, intents = releases_now, intents_now
+
+
+async def _carry_out(resources: Resources, intent: leases.Intent) -> None:
+    consent, first = ConsentId(intent.consent), DutyId(new_id())
+    grants = frozenset(GrantId(grant) for grant in intent.grants or ())
+    command = WithdrawGrants(consent, grants, first) if grants else WithdrawConsent(consent, first)
+    try:
+        await resources.tools.executor.run(Work(Inner("intent"), (Step(PERSON, intent.person, command),)))
+    except (Overloaded, Unavailable):
+        return  # the next round finds it again
+    async with resources.tools.engine.begin() as tx:
+        await forget_intents(tx)

@@ -1,0 +1,43 @@
+"""How the consent service says no: one problem for each reason (RFC 9457)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
+
+from chassis.http import Problem
+from services.consent.domain import Reason
+
+R, S = Reason, HTTPStatus
+
+PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
+    {
+        R.UNKNOWN_PERSON: Problem(S.NOT_FOUND, "Nobody of that id is known here."),
+        R.UNKNOWN_CONSENT: Problem(S.NOT_FOUND, "This person has no such consent."),
+        R.UNKNOWN_GRANT: Problem(S.NOT_FOUND, "This consent has no such grant."),
+        R.UNKNOWN_NOTICE: Problem(S.NOT_FOUND, "There is no such notice."),
+        R.UNKNOWN_HANDOVER: Problem(S.NOT_FOUND, "There is no such handover here."),
+        R.UNKNOWN_DUTY: Problem(S.NOT_FOUND, "There is no such duty here."),
+        R.UNKNOWN_RELEASE: Problem(S.NOT_FOUND, "There is no such release here."),
+        R.UNKNOWN_ALLIANCE: Problem(S.UNPROCESSABLE_ENTITY, "This agency is not in that alliance."),
+        R.NOT_NOW: Problem(S.CONFLICT, "The present state does not allow this."),
+        R.NOTICE_NOT_CURRENT: Problem(S.UNPROCESSABLE_ENTITY, "The notice is not the one that is valid now."),
+        R.WRONG_GIVER: Problem(S.UNPROCESSABLE_ENTITY, "At this age and insight somebody else has to declare it."),
+        R.YOUNG_PERSON_NOT_HEARD: Problem(S.UNPROCESSABLE_ENTITY, "The young person must be heard first."),
+        R.FORM_TOO_WEAK: Problem(S.UNPROCESSABLE_ENTITY, "Data on health need a written or electronic consent."),
+        R.RETROACTIVE: Problem(S.UNPROCESSABLE_ENTITY, "A grant begins now or later, and ends after it begins."),
+        R.PERIOD_TOO_LONG: Problem(S.UNPROCESSABLE_ENTITY, "A grant lasts 24 months at the longest."),
+        R.RECIPIENT_NOT_ELIGIBLE: Problem(
+            S.UNPROCESSABLE_ENTITY, "No agreement is in force by which this agency could receive data for that purpose."
+        ),
+        R.NOT_OPEN: Problem(S.CONFLICT, "The handover is not in a state in which its dossier may be fetched."),
+        R.CONSENT_WITHDRAWN: Problem(S.CONFLICT, "The consent was withdrawn."),
+        R.NOTHING_PERMITTED: Problem(S.FORBIDDEN, "There is no legal basis for any of these items now."),
+        R.ALREADY_STORED: Problem(S.GONE, "The recipient has confirmed that it stored these items."),
+        R.TOO_LARGE: Problem(S.REQUEST_ENTITY_TOO_LARGE, "The item does not fit into one response."),
+        R.UNREACHABLE: Problem(S.SERVICE_UNAVAILABLE, "Another service of this agency cannot be asked.", 2),
+        R.BUSY: Problem(S.SERVICE_UNAVAILABLE, "The person's records are being changed at this moment.", 1),
+        R.NO_SEALING_KEY: Problem(S.SERVICE_UNAVAILABLE, "No key is known to seal to the recipient.", 60),
+    }
+)

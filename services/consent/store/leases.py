@@ -1,0 +1,158 @@
+"""The rows behind the door and behind a withdrawal (`models/Lease.tla`): intents, leases, the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.database import insert
+from contracts.codes import Completeness, DataCategory
+from contracts.ids import AgencyId, ItemId, PersonId, ReleaseId
+from services.consent.domain.words import Basis, Transmission
+from services.consent.store.rows import bases_kept, transmission_of
+from services.consent.store.tables import (
+    consent,
+    consent_grant,
+    ledger,
+    person,
+    release,
+    transmission,
+    withdrawal_intent,
+)
+
+LOCK_WAIT = "1s"  # a release would rather be refused than wait: its time is running
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item that is to go, as it will stand in the ledger."""
+
+    item: ItemId
+    category: DataCategory
+    hash: str
+    bases: tuple[Basis, ...]
+    received_by: ReleaseId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A release about to be opened."""
+
+    id: ReleaseId
+    person: PersonId
+    transmission: Transmission
+    alliance_version: int
+    completeness: Completeness
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A withdrawal that was written down; `grants` None: of the whole consent."""
+
+    id: UUID
+    person: UUID
+    consent: UUID
+    grants: tuple[UUID, ...] | None
+
+
+# --- withdrawal -------------------------------------------------------------------------------------------------------
+
+
+async def intend_withdrawal(
+    tx: AsyncConnection, intent: UUID, of: UUID, wanted: UUID, grants: Sequence[UUID] | None
+) -> None:
+    """Write down that this consent (or these grants of it) is being withdrawn; nothing where it has ended already."""
+    given = sa.select(
+        sa.literal(intent), consent.c.person, consent.c.id,
+        sa.literal(None if grants is None else list(grants), withdrawal_intent.c.grants.type),
+        sa.func.clock_timestamp(),
+    ).where(consent.c.id == wanted, consent.c.person == of, consent.c.state.in_(["requested", "given"]))
+    await tx.execute(sa.insert(withdrawal_intent).from_select(list(withdrawal_intent.c.keys()), given))
+
+
+async def leases_open(tx: AsyncConnection, wanted: UUID) -> bool:
+    """Whether any release about the person of this consent may still be writing."""
+    query = sa.select(release.c.id).join(consent, consent.c.person == release.c.person)
+    open_one = query.where(consent.c.id == wanted, release.c.closed_at.is_(None)).limit(1)
+    return (await tx.execute(open_one)).first() is not None
+
+
+async def intents(tx: AsyncConnection) -> Sequence[Intent]:
+    """Withdrawals that are written down and not carried out yet, oldest first."""
+    rows = await tx.execute(sa.select(withdrawal_intent).order_by(withdrawal_intent.c.id).limit(100))
+    return [Intent(row.id, row.person, row.consent, None if row.grants is None else tuple(row.grants)) for row in rows]
+
+
+# --- release ----------------------------------------------------------------------------------------------------------
+
+
+async def claimed(tx: AsyncConnection, handover: UUID) -> tuple[PersonId, Transmission] | None:
+    """Whose data a claim is about and what was proposed; only for asking around, decided is under the lock."""
+    row = (await tx.execute(sa.select(transmission).where(transmission.c.handover == handover))).first()
+    return None if row is None else (PersonId(row.person), transmission_of(row, ()))
+
+
+async def being_withdrawn(tx: AsyncConnection, of: UUID, recipient: AgencyId) -> bool:
+    """Whether a withdrawal is under way that concerns this recipient: readers stay out of its way."""
+    query = (
+        sa.select(withdrawal_intent.c.id)
+        .join(consent, sa.and_(consent.c.id == withdrawal_intent.c.consent, consent.c.state == "given"))
+        .join(consent_grant, consent_grant.c.consent == consent.c.id)
+        .where(
+            withdrawal_intent.c.person == of,
+            consent_grant.c.recipient == recipient,
+            consent_grant.c.withdrawn_at.is_(None),
+            sa.or_(withdrawal_intent.c.grants.is_(None), consent_grant.c.id == sa.any_(withdrawal_intent.c.grants)),
+        )
+        .limit(1)
+    )
+    return (await tx.execute(query)).first() is not None
+
+
+async def hold_person(tx: AsyncConnection, of: UUID) -> datetime:
+    """Lock the row that every withdrawal changes, shared with other releases; the time is the database's, afterwards.
+
+    Nothing weaker closes the race: plain reads, serializable transactions and conditional inserts let releases through
+    that became effective after the withdrawal was answered. Raises when the lock is not had within `LOCK_WAIT`.
+    """
+    await tx.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
+    await tx.execute(sa.select(person.c.id).where(person.c.id == of).with_for_update(read=True))
+    now: datetime = (await tx.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+    return now
+
+
+async def open_lease(tx: AsyncConnection, lease: Lease, now: datetime) -> None:
+    """The release and its lines of the ledger: committed before the first byte leaves."""
+    of = lease.transmission
+    await insert(tx, release, [{
+        "id": lease.id, "person": lease.person, "handover": of.handover, "transmission": of.id,
+        "alliance": of.alliance, "alliance_version": lease.alliance_version, "recipient": of.recipient,
+        "purpose": of.purpose, "items": len(lease.lines), "completeness": lease.completeness, "opened_at": now,
+        "closed_at": None, "told": False, "version": 1,
+    }])
+    await insert(tx, ledger, [
+        {
+            "release": lease.id, "item": line.item, "person": lease.person, "category": line.category,
+            "hash": line.hash, "bases": bases_kept(line.bases), "received_by": line.received_by,
+        }
+        for line in lease.lines
+    ])
+
+
+async def close_lease(tx: AsyncConnection, wanted: UUID, *, delivered: bool) -> None:
+    """No byte of this release will leave any more; where not all have, how much arrived is unknown."""
+    closed = sa.update(release).where(release.c.id == wanted, release.c.closed_at.is_(None))
+    changes = {"closed_at": sa.func.clock_timestamp(), "version": release.c.version + 1}
+    if not delivered:
+        changes["completeness"] = sa.literal(Completeness.UNKNOWN.value)
+    await tx.execute(closed.values(**changes))
+
+
+async def untold(tx: AsyncConnection) -> Sequence[tuple[UUID, UUID]]:
+    """Releases that nothing was said of yet: (release, person), oldest first."""
+    query = sa.select(release.c.id, release.c.person).where(~release.c.told).order_by(release.c.id).limit(100)
+    return [(row.id, row.person) for row in await tx.execute(query)]

@@ -1,0 +1,258 @@
+"""Persons and notices, loaded and saved whole."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.database import insert, upsert
+from contracts.codes import AgeBand
+from contracts.ids import NoticeId, PersonId
+from contracts.new_ids import new_id
+from services.consent.domain.commands import (
+    GiveConsent,
+    InvalidateConsent,
+    RequestConsent,
+    TellRelease,
+    WithdrawConsent,
+    WithdrawGrants,
+)
+from services.consent.domain.words import Decision, Disclosed, Notice, Person, PersonState, Release
+from services.consent.store.rows import (
+    bases_kept,
+    consent_of,
+    consent_row,
+    disclosed_of,
+    duty_of,
+    duty_row,
+    grant_row,
+    notice_of,
+    or_none,
+    reception_of,
+    reception_row,
+    release_of,
+    restriction_of,
+    transmission_of,
+    transmission_row,
+)
+from services.consent.store.tables import (
+    TEXTS,
+    consent,
+    consent_grant,
+    decision,
+    decision_item,
+    duty,
+    ledger,
+    notice,
+    person,
+    reception,
+    release,
+    restriction,
+    statutory_basis,
+    transmission,
+    withdrawal_intent,
+)
+
+PERSON = "person"  # the kinds of subjects of this service
+NOTICE = "notice"
+
+Rows = Mapping[UUID, Sequence[Any]]
+# --- notices ----------------------------------------------------------------------------------------------------------
+
+
+async def load_notices(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Notice]:
+    """The notices of these ids, locked; one that does not exist yet is blank."""
+    query = sa.select(notice).where(notice.c.id.in_(list(wanted))).order_by(notice.c.id).with_for_update()
+    found = {row.id: notice_of(row) for row in await tx.execute(query)}
+    return {each: found.get(each) or Notice(NoticeId(each)) for each in wanted}
+
+
+async def save_notices(tx: AsyncConnection, changed: Sequence[tuple[Notice, Notice]]) -> None:
+    """Write the notices that are new."""
+    columns = notice.c.keys()
+    await upsert(tx, notice, [{name: getattr(after, name) for name in columns} for _, after in changed])
+
+
+# --- persons: load ----------------------------------------------------------------------------------------------------
+
+ABOUT_NOTICES = (RequestConsent, GiveConsent)
+ABOUT_LEDGER = (WithdrawConsent, WithdrawGrants, InvalidateConsent)
+
+
+async def load_persons(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Person]:
+    """The persons of these ids with all their parts, locked; what commands do not ask about stays unloaded."""
+    ids = sorted(wanted)
+    rows = await _locked(tx, ids)
+    known = {row.id for row in rows}
+    parts = await _parts(tx, sorted(known)) if known else {}
+    blank = {each: Person(PersonId(each)) for each in ids if each not in known}
+    persons = blank | {row.id: _person(row, parts) for row in rows}
+    return {each: await _with_asked(tx, persons[each], wanted[each]) for each in ids}
+
+
+async def _locked(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[Any]:
+    """Lock in key order; an id without a row yet is locked by name, so that two cannot create it side by side."""
+    query = sa.select(person).where(person.c.id.in_(ids)).order_by(person.c.id).with_for_update()
+    rows = (await tx.execute(query)).all()
+    missing = sorted(set(ids) - {row.id for row in rows})
+    if not missing:
+        return rows
+    await tx.execute(_LOCK_BY_NAME, {"ids": [str(each) for each in missing]})
+    return (await tx.execute(query)).all()
+
+
+_LOCK_BY_NAME = sa.text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(id, 0)) FROM (SELECT unnest(:ids) AS id ORDER BY 1) AS names"
+).bindparams(sa.bindparam("ids", type_=TEXTS))
+
+PARTS = (consent, consent_grant, transmission, statutory_basis, restriction, reception, duty)
+
+
+async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
+    """What a decision at the door looks at, read under the lock on the person's row that the caller holds."""
+    row = (await tx.execute(sa.select(person).where(person.c.id == of))).one()
+    empty: Rows = {}
+    found = await _parts(tx, [of], (consent, consent_grant, transmission, statutory_basis, restriction))
+    return _person(row, {reception.name: empty, duty.name: empty} | dict(found))
+
+
+async def _parts(tx: AsyncConnection, ids: Sequence[UUID], tables: Iterable[sa.Table] = PARTS) -> Mapping[str, Rows]:
+    """The rows of these persons, table by table, in the order of their ids."""
+    found: dict[str, Rows] = {}
+    for table in tables:
+        by_person: dict[UUID, list[Any]] = defaultdict(list)
+        for row in await tx.execute(sa.select(table).where(table.c.person.in_(ids)).order_by(*table.primary_key)):
+            by_person[row.person].append(row)
+        found[table.name] = by_person
+    return found
+
+
+def _person(row: Any, parts: Mapping[str, Rows]) -> Person:
+    def mine(table: sa.Table) -> Sequence[Any]:
+        return parts[table.name].get(row.id, ())
+
+    stated = mine(statutory_basis)
+    return Person(
+        PersonId(row.id), row.version, PersonState(row.state), or_none(AgeBand, row.age_band),
+        consents=tuple(consent_of(each, mine(consent_grant)) for each in mine(consent)),
+        transmissions=tuple(transmission_of(each, stated) for each in mine(transmission)),
+        receptions=tuple(reception_of(each) for each in mine(reception)),
+        duties=tuple(duty_of(each) for each in mine(duty)),
+        restrictions=tuple(restriction_of(each) for each in mine(restriction)),
+    )
+
+
+async def _with_asked(tx: AsyncConnection, loaded: Person, commands: Sequence[object]) -> Person:
+    """Notices, releases and ledger, where a command asks about them: rare commands, so one query each is fine."""
+    named = [command.sheet.notice for command in commands if isinstance(command, ABOUT_NOTICES)]
+    closing = [command.release for command in commands if isinstance(command, TellRelease)]
+    extra: dict[str, Any] = {}
+    if named:
+        extra["notices"] = await _notices_named(tx, named)
+    if closing:
+        extra["releases"] = await _releases_named(tx, loaded.id, closing)
+    if any(isinstance(command, ABOUT_LEDGER) for command in commands):
+        extra["ledger"] = await _ledger(tx, loaded.id)
+    return replace(loaded, **extra)
+
+
+async def _notices_named(tx: AsyncConnection, ids: Sequence[UUID]) -> tuple[Notice, ...]:
+    later = notice.alias()
+    superseded = sa.exists().where(
+        later.c.language == notice.c.language, later.c.plain_language == notice.c.plain_language,
+        later.c.valid_from > notice.c.valid_from, later.c.valid_from <= sa.func.clock_timestamp(),
+    )
+    query = sa.select(notice, superseded.label("superseded")).where(notice.c.id.in_(ids))
+    return tuple(notice_of(row) for row in await tx.execute(query))
+
+
+async def _releases_named(tx: AsyncConnection, of: UUID, ids: Sequence[UUID]) -> tuple[Release, ...]:
+    query = sa.select(release).where(release.c.id.in_(ids), release.c.person == of).order_by(release.c.id)
+    return tuple(release_of(row) for row in await tx.execute(query))
+
+
+async def _ledger(tx: AsyncConnection, of: UUID) -> tuple[Disclosed, ...]:
+    query = (
+        sa.select(ledger.c.item, ledger.c.bases, release)
+        .join(release, release.c.id == ledger.c.release)
+        .where(ledger.c.person == of)
+        .order_by(ledger.c.release, ledger.c.item)
+    )
+    return tuple(disclosed_of(row) for row in await tx.execute(query))
+
+
+# --- persons: save ----------------------------------------------------------------------------------------------------
+
+
+async def save_persons(tx: AsyncConnection, changed: Sequence[tuple[Person, Person]]) -> None:
+    """Write what is different, each table once; decisions are only ever added."""
+    afters = [after for _, after in changed]
+    await upsert(tx, person, [
+        {"id": a.id, "version": a.version, "state": a.state, "age_band": a.age_band} for a in afters
+    ])
+    consents = _changed(changed, "consents")
+    await upsert(tx, consent, [consent_row(of, each) for of, _, each in consents])
+    await upsert(tx, consent_grant, [grant_row(of, each, g) for of, _, each in consents for g in each.grants])
+    if any(older is not None for _, older, _ in consents):
+        await forget_intents(tx, [each.id for _, _, each in consents])
+    await upsert(tx, transmission, [transmission_row(of, each) for of, _, each in _changed(changed, "transmissions")])
+    await upsert(tx, reception, [reception_row(of, each) for of, _, each in _changed(changed, "receptions")])
+    await upsert(tx, duty, [duty_row(of, each) for of, _, each in _changed(changed, "duties")])
+    await _tell_releases(tx, [each.id for _, _, each in _changed(changed, "releases")])
+    await add_decisions(tx, [(after.id, None, each) for after in afters for each in after.decisions])
+
+
+def _changed(changed: Sequence[tuple[Person, Person]], name: str) -> list[tuple[UUID, Any, Any]]:
+    """(person, older self or None, part) of every part that is new or different."""
+    found: list[tuple[UUID, Any, Any]] = []
+    for before, after in changed:
+        older = {part.id: part for part in getattr(before, name)}
+        found += [(after.id, older.get(p.id), p) for p in getattr(after, name) if older.get(p.id) != p]
+    return found
+
+
+async def forget_intents(tx: AsyncConnection, consents: Sequence[UUID] | None = None) -> None:
+    """Forget intents that have been carried out, or whose consent ended otherwise (of these consents, or of all)."""
+    taken_back = sa.select(consent_grant.c.id).where(
+        consent_grant.c.id == sa.any_(withdrawal_intent.c.grants), consent_grant.c.withdrawn_at.is_(None)
+    )
+    open_still = sa.select(consent.c.id).where(
+        consent.c.id == withdrawal_intent.c.consent,
+        consent.c.state.in_(["requested", "given"]),
+        sa.or_(withdrawal_intent.c.grants.is_(None), sa.exists(taken_back)),
+    )
+    gone = sa.delete(withdrawal_intent).where(~sa.exists(open_still))
+    if consents is not None:
+        gone = gone.where(withdrawal_intent.c.consent.in_(sorted(consents)))
+    await tx.execute(gone)
+
+
+async def _tell_releases(tx: AsyncConnection, ids: Sequence[UUID]) -> None:
+    if ids:
+        closed = sa.func.coalesce(release.c.closed_at, sa.func.clock_timestamp())
+        told = sa.update(release).where(release.c.id.in_(sorted(ids)))
+        await tx.execute(told.values(told=True, closed_at=closed, version=release.c.version + 1))
+
+
+async def add_decisions(tx: AsyncConnection, made: Sequence[tuple[UUID, UUID | None, Decision]]) -> None:
+    """Append decisions: (person, release or None, decision)."""
+    rows = [(new_id(), of, by, each) for of, by, each in made]
+    await insert(tx, decision, [
+        {
+            "id": key, "person": of, "transmission": each.transmission, "release": by, "at": each.at,
+            "alliance": each.alliance, "alliance_version": each.alliance_version,
+        }
+        for key, of, by, each in rows
+    ])
+    await insert(tx, decision_item, [
+        {
+            "decision": key, "item": item.id, "verdict": item.verdict, "reason": item.reason,
+            "bases": bases_kept(item.bases),
+        }
+        for key, _, _, each in rows
+        for item in each.items
+    ])

@@ -1,0 +1,245 @@
+"""From rows to the parts of a person, and back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from contracts.codes import (
+    Completeness,
+    ConsentForm,
+    ConsentState,
+    DataCategory,
+    DecisionReason,
+    DutyAnswer,
+    Giver,
+    HandoverState,
+    LegalBasis,
+    Purpose,
+    RetentionNorm,
+    Side,
+    Verdict,
+)
+from contracts.ids import (
+    AgencyId,
+    AllianceId,
+    CaseId,
+    ConsentId,
+    DutyId,
+    GrantId,
+    HandoverRef,
+    ItemId,
+    NoticeId,
+    ReleaseId,
+    TransmissionId,
+)
+from services.consent.domain.words import (
+    Basis,
+    Consent,
+    Disclosed,
+    Duty,
+    DutyState,
+    Grant,
+    InvalidReason,
+    Item,
+    ItemDecision,
+    Notice,
+    NoticeState,
+    Reception,
+    ReceptionState,
+    Release,
+    ReleaseState,
+    Restriction,
+    Stated,
+    Stored,
+    Transmission,
+    TransmissionState,
+)
+
+Row = Mapping[str, Any]
+E = TypeVar("E")
+
+
+def notice_of(row: Any) -> Notice:
+    """A notice as it stands in its row."""
+    return Notice(
+        NoticeId(row.id), row.version, NoticeState(row.state), row.language, row.plain_language, row.text, row.sha256,
+        row.valid_from, superseded=bool(getattr(row, "superseded", False)),
+    )
+
+
+def or_none(code: type[E], value: Any) -> E | None:
+    """The code of a column that may be empty."""
+    return None if value is None else code(value)  # type: ignore[call-arg]  # every code is made from its value
+
+
+def consent_of(row: Any, grants: Sequence[Any]) -> Consent:
+    """A consent with those of the person's grants that are its own."""
+    return Consent(
+        ConsentId(row.id), row.version, ConsentState(row.state), Giver(row.giver), row.insight, row.young_person_heard,
+        ConsentForm(row.form), NoticeId(row.notice), tuple(_grant(each) for each in grants if each.consent == row.id),
+        row.given_at, row.ended_at, or_none(InvalidReason, row.invalid_because),
+    )
+
+
+def _grant(row: Any) -> Grant:
+    return Grant(
+        GrantId(row.id), AllianceId(row.alliance), AgencyId(row.recipient), Purpose(row.purpose),
+        frozenset(DataCategory(each) for each in row.categories), row.entrusted_included, row.valid_from,
+        row.valid_until, row.withdrawn_at,
+    )
+
+
+def transmission_of(row: Any, stated: Sequence[Any]) -> Transmission:
+    """A transmission with what was stated for it."""
+    return Transmission(
+        TransmissionId(row.id), HandoverRef(row.handover), row.version, TransmissionState(row.state), CaseId(row.case),
+        AllianceId(row.alliance), AgencyId(row.recipient), Purpose(row.purpose), row.proposal,
+        tuple(ItemId(each) for each in row.asked), tuple(_item(each) for each in row.items),
+        tuple(_verdict(each) for each in row.verdicts),
+        tuple(Stated(each.norm, each.not_endangering) for each in stated if each.transmission == row.id),
+        or_none(HandoverState, row.handover_state), or_none(HandoverState, row.recorded),
+        frozenset(ItemId(each) for each in row.stored),
+    )
+
+
+def _item(kept: Row) -> Item:
+    return Item(
+        ItemId(UUID(kept["id"])), DataCategory(kept["category"]), kept["entrusted"], kept["special"],
+        kept["professional_secret"], or_none(Giver, kept["entruster"]), kept["hash"],
+    )
+
+
+def _verdict(kept: Row) -> ItemDecision:
+    bases = tuple(_basis(each) for each in kept["bases"])
+    return ItemDecision(ItemId(UUID(kept["id"])), Verdict(kept["verdict"]), DecisionReason(kept["reason"]), bases)
+
+
+def _basis(kept: Row) -> Basis:
+    consent_id, grant_id, until = kept["consent"], kept["grant"], kept["until"]
+    return Basis(
+        LegalBasis(kept["norm"]),
+        None if consent_id is None else ConsentId(UUID(consent_id)),
+        None if grant_id is None else GrantId(UUID(grant_id)),
+        kept["task"],
+        None if until is None else datetime.fromisoformat(until),
+    )
+
+
+def reception_of(row: Any) -> Reception:
+    """A reception."""
+    stored = tuple(
+        Stored(ReleaseId(UUID(each["release"])), tuple(ItemId(UUID(item)) for item in each["items"]))
+        for each in row.stored
+    )
+    return Reception(
+        HandoverRef(row.id), row.version, ReceptionState(row.state), AgencyId(row.sender), AllianceId(row.alliance),
+        or_none(HandoverState, row.handover_state), or_none(HandoverState, row.recorded), stored,
+    )
+
+
+def duty_of(row: Any) -> Duty:
+    """A duty."""
+    return Duty(
+        DutyId(row.id), row.version, DutyState(row.state), Side(row.side), HandoverRef(row.handover),
+        AgencyId(row.counterpart), AllianceId(row.alliance), None if row.consent is None else ConsentId(row.consent),
+        tuple(ReleaseId(each) for each in row.releases), row.answer_by, or_none(DutyAnswer, row.answer),
+        or_none(RetentionNorm, row.norm), row.answered_at,
+    )
+
+
+def restriction_of(row: Any) -> Restriction:
+    """A restriction."""
+    recipient = None if row.recipient is None else AgencyId(row.recipient)
+    return Restriction(recipient, frozenset(DataCategory(each) for each in row.categories))
+
+
+def release_of(row: Any) -> Release:
+    """A release; its state is what its times say."""
+    state = ReleaseState.OPEN if row.closed_at is None else ReleaseState.CLOSED
+    return Release(
+        ReleaseId(row.id), HandoverRef(row.handover), row.version, ReleaseState.TOLD if row.told else state,
+        Completeness(row.completeness), row.items,
+    )
+
+
+def disclosed_of(row: Any) -> Disclosed:
+    """A line of the ledger, joined with its release."""
+    return Disclosed(
+        ReleaseId(row.id), HandoverRef(row.handover), AllianceId(row.alliance), AgencyId(row.recipient),
+        Purpose(row.purpose), ItemId(row.item), tuple(_basis(each) for each in row.bases),
+    )
+
+
+def consent_row(of: UUID, each: Consent) -> Row:
+    """A consent without its grants."""
+    return {
+        "id": each.id, "person": of, "version": each.version, "state": each.state, "giver": each.giver,
+        "insight": each.insight, "young_person_heard": each.young_person_heard, "form": each.form,
+        "notice": each.notice, "given_at": each.given_at, "ended_at": each.ended_at,
+        "invalid_because": each.invalid_because,
+    }
+
+
+def grant_row(of: UUID, given: Consent, each: Grant) -> Row:
+    """A grant of that consent."""
+    return {
+        "id": each.id, "person": of, "consent": given.id, "alliance": each.alliance, "recipient": each.recipient,
+        "purpose": each.purpose, "categories": sorted(each.categories), "entrusted_included": each.entrusted_included,
+        "valid_from": each.valid_from, "valid_until": each.valid_until, "withdrawn_at": each.withdrawn_at,
+    }
+
+
+def transmission_row(of: UUID, each: Transmission) -> Row:
+    """A transmission; items and verdicts travel as JSON."""
+    return {
+        "id": each.id, "person": of, "handover": each.handover, "version": each.version, "state": each.state,
+        "case": each.case, "alliance": each.alliance, "recipient": each.recipient, "purpose": each.purpose,
+        "proposal": each.proposal, "asked": list(each.asked), "items": [_kept(item) for item in each.items],
+        "verdicts": [_verdict_kept(item) for item in each.verdicts], "handover_state": each.handover_state,
+        "recorded": each.recorded, "stored": sorted(each.stored),
+    }
+
+
+def _kept(item: Item) -> Row:
+    return {**asdict(item), "id": str(item.id)}
+
+
+def _verdict_kept(each: ItemDecision) -> Row:
+    return {"id": str(each.id), "verdict": each.verdict, "reason": each.reason, "bases": bases_kept(each.bases)}
+
+
+def bases_kept(bases: Iterable[Basis]) -> list[Row]:
+    """Bases as they stand in a row: ids and codes, times in ISO 8601."""
+    return [
+        {
+            "norm": basis.norm,
+            "consent": None if basis.consent is None else str(basis.consent),
+            "grant": None if basis.grant is None else str(basis.grant),
+            "task": basis.task,
+            "until": None if basis.until is None else basis.until.isoformat(),
+        }
+        for basis in bases
+    ]
+
+
+def reception_row(of: UUID, each: Reception) -> Row:
+    """A reception."""
+    stored = [{"release": str(s.release), "items": [str(item) for item in s.items]} for s in each.stored]
+    return {
+        "id": each.id, "person": of, "version": each.version, "state": each.state, "sender": each.sender,
+        "alliance": each.alliance, "handover_state": each.handover_state, "recorded": each.recorded, "stored": stored,
+    }
+
+
+def duty_row(of: UUID, each: Duty) -> Row:
+    """A duty."""
+    return {
+        "id": each.id, "person": of, "version": each.version, "state": each.state, "side": each.side,
+        "handover": each.handover, "counterpart": each.counterpart, "alliance": each.alliance, "consent": each.consent,
+        "releases": list(each.releases), "answer_by": each.answer_by, "answer": each.answer, "norm": each.norm,
+        "answered_at": each.answered_at,
+    }
+
+

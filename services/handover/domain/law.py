@@ -1,0 +1,89 @@
+"""The decision on a handover: which table is asked, and what follows every yes alike (stamps, clocks, the baton)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from chassis.transitions import Context, Decided, Refused, Reservation, Table
+from contracts.codes import HandoverState as State
+from contracts.codes import Side
+from contracts.ids import HandoverRef
+
+from .clocks import changes, wound
+from .commands import Command, Desk, Draft, Propose, Requested
+from .facts import told_at_home
+from .local import RECEIVER_LOCAL, SENDER_LOCAL
+from .receiver import RECEIVER
+from .sender import SENDER
+from .subject import CaseState, Handover, Reason, baton
+
+# What an answer says is `allowed` is what a person of this side may do now; a copy that does not exist may be drafted.
+TABLES: Mapping[Side, Table[Handover]] = {
+    Side.SENDER: Table(SENDER + SENDER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
+    Side.RECEIVER: Table(RECEIVER + RECEIVER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
+}
+# A case of these states may be active a moment later: intake may have said so, and it is on its way to us.
+MAY_BECOME_ACTIVE = frozenset({CaseState.NONE, CaseState.ANNOUNCED, CaseState.REGISTERED})
+
+
+def decide(handover: Handover, command: Command, context: Context) -> Decided[Handover] | Refused:
+    """Apply the one row there is for this side, state and command, or refuse with the reason.
+
+    Refusals about a handover or a case this service has not heard of name it as `unknown`.
+    """
+    if handover.state is State.NONE and not isinstance(command, Draft | Requested):
+        return Refused(Reason.HANDOVER_NOT_KNOWN, unknown=handover.id)
+    side = Side.SENDER if isinstance(command, Draft) else handover.side
+    decided = TABLES[side].decide(handover, command, context)
+    if isinstance(decided, Refused):
+        return replace(decided, allowed=allowed(handover), unknown=_unheard(handover, command, decided))
+    return _settled(handover, decided, context.now)
+
+
+def allowed(handover: Handover) -> tuple[str, ...]:
+    """What a person of this side may do with the handover as it is now, in the order of the table."""
+    rows = TABLES[handover.side].rows
+    now = (row.on for row in rows if row.while_ is handover.state and issubclass(row.on, Desk))
+    return tuple(dict.fromkeys(on.__name__ for on in now))
+
+
+def reserves(handover: HandoverRef, command: object) -> Sequence[Reservation]:
+    """The right to move a case's lead: a sender needs it to propose, a receiver's copy holds it until it leads."""
+    match command:
+        case Propose():
+            return (baton(command.case),)
+        case Requested():
+            return (baton(handover),)
+        case _:
+            return ()
+
+
+def _unheard(handover: Handover, command: Command, refused: Refused) -> UUID | None:
+    """The case of a draft, where this service knows nothing or not enough of it yet."""
+    if refused.reason is not Reason.CASE_NOT_ACTIVE or not isinstance(command, Draft):
+        return None
+    known = handover.around.case
+    return command.case if known is None or known.state in MAY_BECOME_ACTIVE else None
+
+
+def _settled(before: Handover, decided: Decided[Handover], now: datetime) -> Decided[Handover]:
+    after = wound(before, _stamped(before, decided.subject, now), now)
+    if after.holds_baton and not after.needs_baton:
+        free = replace(after, holds_baton=False)
+        return replace(decided, subject=free, deadlines=changes(before, free), frees=(after.baton,))
+    return replace(decided, subject=after, deadlines=changes(before, after))
+
+
+def _stamped(before: Handover, after: Handover, now: datetime) -> Handover:
+    """With the time of this change, and of the first time each milestone was reached."""
+    if after.state is before.state:
+        return after
+    after = replace(after, changed_at=now, ended_at=now if after.ended else None)
+    if after.state is State.REQUESTED:
+        return replace(after, requested_at=after.requested_at or now)
+    if after.state is State.ACCEPTED:
+        return replace(after, accepted_at=after.accepted_at or now)
+    if after.state is State.ACTIVE:
+        return replace(after, met_at=after.met_at or now)
+    return after

@@ -1,0 +1,42 @@
+"""Puts the rooms of the intake service together."""
+
+from importlib.metadata import version
+
+from chassis.executor import Step
+from chassis.inbox import Source
+from chassis.service import Service
+from contracts.addressing import heard_topics, postmarks
+from contracts.codes import Service as Name
+from contracts.new_ids import new_id
+from contracts.topics import Principal
+from services.intake.api import routes
+from services.intake.domain.commands import ReachAgeBand
+from services.intake.domain.facts import AGE_BAND
+from services.intake.errands import ERRANDS
+from services.intake.events import HEARS
+from services.intake.problems import PROBLEMS
+from services.intake.settings import Settings
+from services.intake.store import CASE, CASES, WRITTEN
+
+
+def service(settings: Settings) -> Service:
+    """The intake service of one agency."""
+    alliances = settings.read_alliances
+    heard = heard_topics(settings.agency, Name.INTAKE, alliances)
+    return Service(
+        name=Name.INTAKE,
+        principal=str(Principal(settings.agency, Name.INTAKE)),
+        settings=settings,
+        version=version("staffel"),
+        kinds=(CASES, WRITTEN),
+        hears=HEARS,
+        sources={topic: Source(source.writer, source.origin, source.alliance) for topic, source in heard.items()},
+        address=postmarks(settings.agency, alliances),
+        new_id=new_id,
+        routes=routes,
+        problems=PROBLEMS,
+        scope_attribute="alliance",
+        version_attribute="allianceversion",
+        deadlines={AGE_BAND: lambda case: Step(CASE, case, ReachAgeBand())},
+        errands=ERRANDS,
+    )

@@ -1,0 +1,55 @@
+"""Words between agencies, written against a handover reference before any event names them."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from chassis.transitions import Condition, Context, Decided, Refused, Row, Table
+from services.intake.domain.conditions import Reason
+from services.intake.domain.items import Item
+
+WORDS_MAX = 500  # per handover: as many as one event can name
+
+
+class WordsState(StrEnum):
+    """There is one state: what is written stays until the handover is erased."""
+
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What this agency wrote under one handover reference. `id` is the reference; `written` is saved, never loaded."""
+
+    id: UUID
+    version: int = 0
+    state: WordsState = WordsState.OPEN
+    count: int = 0
+    written: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An answer, a note, a feedback: one item."""
+
+    item: Item
+
+
+def write(words: Words, command: Write, context: Context) -> Words:
+    """Keep one item more."""
+    return replace(words, count=words.count + 1, written=(*words.written, command.item))
+
+
+room_left = Condition[Words](lambda words, command, context: words.count < WORDS_MAX, Reason.TOO_MANY_WORDS)
+
+# fmt: off
+WORDS = Table[Words](not_now=Reason.NOT_NOW, rows=(
+    Row(WordsState.OPEN, Write, WordsState.OPEN, (), (room_left,), "every sentence goes by the same door", (write,)),
+))
+# fmt: on
+
+
+def decide(words: Words, command: Any, context: Context) -> Decided[Words] | Refused:
+    """The one answer to a command about words."""
+    return WORDS.decide(words, command, context)

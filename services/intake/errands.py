@@ -1,0 +1,220 @@
+"""What the intake service does over the network: it fetches a dossier at the sender's door."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import httpx
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import GuestProtocol, OKPKey
+from joserfc.registry import HeaderParameter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chassis.auth import sign_party
+from chassis.errands import Again, ErrandCall, ErrandFunction
+from chassis.executor import Step
+from chassis.service import Tools
+from contracts.codes import Completeness, DataCategory, HandoverState, ItemFlag, LegalBasis, Purpose, Service
+from contracts.events import ITEMS_MAX, Sha256
+from contracts.ids import AgencyId, ItemId, ReleaseId
+from contracts.new_ids import new_id
+from contracts.topics import Principal
+from services.intake.domain.case import DossierReason
+from services.intake.domain.commands import NoteRefusal, StoreDossier, StorePart
+from services.intake.domain.dossiers import part_of, person_in
+from services.intake.domain.facts import FETCH_DOSSIER
+from services.intake.domain.items import CollectedFrom, Item, Provenance
+from services.intake.settings import Settings
+from services.intake.store import CASE
+
+SEALED_BYTES_MAX: Final = 512 * 1024  # the door seals at most 256 KB; base64 makes a third more of it
+NOT_OPEN_TRIES_MAX: Final = 60  # about an hour: the sender's copy has long heard of its own confirmation by then
+UNREADABLE_TRIES_MAX: Final = 8  # about two minutes: a body cut on its way comes whole another time
+# Only in these states may bytes be kept when they arrive (models/README.md, StoreDossier).
+KEEPING: Final = frozenset(
+    {HandoverState.ACCEPTED, HandoverState.CANCELLING, HandoverState.ACTIVE, HandoverState.PAUSED}
+)
+ALGORITHMS: Final = ["ECDH-ES+A256KW", "A256GCM"]
+FOR_GOOD: Final[Mapping[int, DossierReason]] = {
+    httpx.codes.NOT_FOUND: DossierReason.NOT_KNOWN_THERE,
+    httpx.codes.GONE: DossierReason.USED_UP,
+}
+CONSENT_WITHDRAWN: Final = "consent-withdrawn"
+COLLECTED_PATTERN: Final = r"^(person|guardian|third_party:[a-z0-9_]{1,60})$"
+
+
+class _Part(BaseModel):
+    """What another agency sends: fields of a newer release are passed by, anything else must fit."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class SealedItem(_Part):
+    """One item of a dossier as the door gives it out."""
+
+    id: ItemId
+    category: DataCategory
+    flags: frozenset[ItemFlag]
+    collected_from: str = Field(pattern=COLLECTED_PATTERN)
+    purpose: Purpose
+    bases: tuple[LegalBasis, ...] = Field(max_length=10)
+    hash: Sha256
+    content: str = Field(max_length=SEALED_BYTES_MAX)
+
+
+class Dossier(_Part):
+    """What is inside the seal."""
+
+    handover: UUID
+    release: ReleaseId
+    completeness: Completeness
+    items: tuple[SealedItem, ...] = Field(max_length=ITEMS_MAX)
+
+
+class _UnreadableError(Exception):
+    """Not sealed to us, not whole, or not what was asked for."""
+
+
+async def fetch_dossier(call: ErrandCall) -> Step | None:
+    """Ask the door; what comes back becomes one command. Cut connections and busy doors are asked again."""
+    tools: Tools = call.resources
+    settings: Settings = tools.settings
+    sender = AgencyId(call.about["sender"])
+    door = settings.door_of(sender, call.about["alliance"])
+    if door is None:
+        return _refused(call, DossierReason.NO_DOOR)
+    status, body = await _ask(tools.client, door, call.subject, _token(settings, sender))
+    if status != httpx.codes.OK:
+        return _no(call, status, body)
+    try:
+        dossier = unsealed(body, settings.sealing_keys(), call.subject, settings.agency)
+    except _UnreadableError as error:
+        if call.attempt < UNREADABLE_TRIES_MAX:
+            raise Again("unreadable") from error
+        return _refused(call, DossierReason.UNREADABLE)
+    if await _own_copy(tools, call.subject) not in KEEPING:
+        return None  # it ended meanwhile: dropped unread; the end itself is told by its own event
+    return _stored(call, settings, sender, dossier)
+
+
+def _token(settings: Settings, sender: AgencyId) -> str:
+    return sign_party(
+        settings.signing_key(),
+        party=settings.agency,
+        role=Service.INTAKE,
+        audience=str(Principal(sender, Service.CONSENT)),
+        now=_clock(),
+    )
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251  # when a token is signed and bytes arrive; no decision rests on it
+
+
+async def _ask(client: httpx.AsyncClient, door: str, handover: UUID, token: str) -> tuple[int, bytes]:
+    """Status and whole body; a body that is cut or too long is none."""
+    headers = {"authorization": f"Bearer {token}"}
+    asked = {"handover": str(handover)}
+    try:
+        async with client.stream("POST", f"{door}/releases", json=asked, headers=headers) as answer:
+            body = b""
+            async for piece in answer.aiter_raw():
+                body += piece
+                if len(body) > SEALED_BYTES_MAX:
+                    raise Again("too_long")
+            return answer.status_code, body
+    except httpx.TransportError as error:
+        raise Again("unreachable") from error
+
+
+def _no(call: ErrandCall, status: int, body: bytes) -> Step:
+    """What a refusal means: for good, or only for now. The body of a problem names its type, nothing else is read."""
+    if status in FOR_GOOD:
+        return _refused(call, FOR_GOOD[status])
+    if status != httpx.codes.CONFLICT:
+        raise Again(f"status_{status}")
+    if CONSENT_WITHDRAWN.encode() in body:
+        return _refused(call, DossierReason.CONSENT_WITHDRAWN)
+    if call.attempt < NOT_OPEN_TRIES_MAX:
+        raise Again("not_open")
+    return _refused(call, DossierReason.NOT_OPEN)
+
+
+def _refused(call: ErrandCall, reason: DossierReason) -> Step:
+    return Step(CASE, call.subject, NoteRefusal(reason))
+
+
+def unsealed(body: bytes, keys: Mapping[str, OKPKey], handover: UUID, recipient: AgencyId) -> Dossier:
+    """Open the seal with the key it names and check that it was made for this handover and for us."""
+    try:
+        sealed = jwe.decrypt_compact(body.strip(), lambda guest: _named(keys, guest), registry=_REGISTRY)
+        header = sealed.protected
+        dossier = Dossier.model_validate_json(sealed.plaintext or b"")
+    except (JoseError, ValidationError, ValueError, KeyError) as error:
+        raise _UnreadableError from error
+    if (header.get("handover"), header.get("recipient"), dossier.handover) != (str(handover), recipient, handover):
+        raise _UnreadableError
+    return dossier
+
+
+def _named(keys: Mapping[str, OKPKey], guest: GuestProtocol) -> OKPKey:
+    header = guest.headers()
+    if "zip" in header:
+        raise _UnreadableError  # compressed before it was sealed: a bomb, whatever else it is
+    return keys[str(header.get("kid"))]
+
+
+_REGISTRY: Final = jwe.JWERegistry(
+    header_registry={
+        "handover": HeaderParameter("Handover reference the dossier belongs to", "str", required=True),
+        "recipient": HeaderParameter("Agency it is sealed to", "str", required=True),
+    },
+    algorithms=ALGORITHMS,
+    strict_check_header=False,
+)
+
+
+async def _own_copy(tools: Tools, handover: UUID) -> str:
+    """State of the own copy of the handover, asked after the bytes have arrived."""
+    settings: Settings = tools.settings
+    audience = str(Principal(settings.agency, Service.HANDOVER))
+    headers = {"authorization": f"Bearer {tools.signed_for(audience)}"}
+    try:
+        answer = await tools.client.get(f"{settings.handover_url}/internal/handovers/{handover}", headers=headers)
+    except httpx.TransportError as error:
+        raise Again("own_handover_unreachable") from error
+    if answer.status_code != httpx.codes.OK:
+        raise Again(f"own_handover_{answer.status_code}")
+    return str(answer.json()["state"])
+
+
+def _stored(call: ErrandCall, settings: Settings, sender: AgencyId, dossier: Dossier) -> Step:
+    now = _clock()
+    items = tuple(_item(one, dossier.release, sender, now) for one in dossier.items)
+    person = person_in(((item.part, item.content) for item in items), call.subject, dossier.release)
+    command = StorePart if dossier.completeness is Completeness.MORE else StoreDossier
+    return Step(CASE, call.subject, command(dossier.release, settings.sphere, items, person))
+
+
+def _item(sealed: SealedItem, release: ReleaseId, sender: AgencyId, now: datetime) -> Item:
+    """A received item under an id of our own: an id that others choose must never hit a row of ours."""
+    collected_from, _, basis = sealed.collected_from.partition(":")
+    return Item(
+        id=new_id(),
+        category=sealed.category,
+        content=sealed.content,
+        hash=sealed.hash,
+        recorded_at=now,
+        part=part_of(sealed.category, sealed.content),
+        entrusted=ItemFlag.ENTRUSTED in sealed.flags,
+        special=ItemFlag.SPECIAL in sealed.flags,
+        professional_secret=ItemFlag.PROFESSIONAL_SECRET in sealed.flags,
+        collected_from=CollectedFrom(collected_from),
+        collection_basis=basis or None,
+        provenance=Provenance(release, sealed.id, sender, sealed.purpose, tuple(sealed.bases), now),
+    )
+
+
+ERRANDS: Final[Mapping[str, ErrandFunction]] = {FETCH_DOSSIER: fetch_dossier}

@@ -1,0 +1,70 @@
+"""What the intake service hears: how its agency's handovers move, and what consent demands to be erased."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from chassis.executor import Step
+from chassis.inbox import Hear, Meta
+from contracts.codes import END_STATES, HandoverState, Side
+from contracts.consent import ConsentErasureDemanded
+from contracts.handover import HandoverChanged
+from services.intake.domain.commands import Announce, DropLead, EndDossier, EraseReleases, TakeLead
+from services.intake.store import CASE
+
+# In these states the receiver has a case of its own (models/README.md, "The receiver hears" and "acts", column data).
+WITH_CASE: Final = frozenset(
+    {HandoverState.ACCEPTED, HandoverState.CANCELLING, HandoverState.ACTIVE, HandoverState.PAUSED}
+)
+# Ends after which the dossier stays for the time being: until the duty is answered, or under the receiver's own rule.
+KEEPING: Final = frozenset({HandoverState.STOPPED, HandoverState.COMPLETED})
+
+
+def follow(event: HandoverChanged, meta: Meta) -> Sequence[Step]:
+    """One move of the own copy of a handover becomes at most one command on the case."""
+    return _at_sender(event) if event.side is Side.SENDER else _at_receiver(event)
+
+
+def _at_sender(event: HandoverChanged) -> Sequence[Step]:
+    if event.lead or event.case is None:
+        return ()
+    return (Step(CASE, event.case, DropLead(event.handover)),)
+
+
+def _at_receiver(event: HandoverChanged) -> Sequence[Step]:
+    """A receiver's case is keyed by the handover reference; before acceptance there is none, and nothing to erase."""
+    command = _meaning(event)
+    return () if command is None else (Step(CASE, event.handover, command),)
+
+
+def _meaning(event: HandoverChanged) -> object | None:
+    ended_now = event.before in WITH_CASE and event.state in END_STATES
+    voided_later = event.state is HandoverState.COMPLETED and event.recorded is HandoverState.VOIDED
+    if voided_later:
+        return EndDossier(event.handover, purge=True)
+    if ended_now:
+        return EndDossier(event.handover, purge=event.state not in KEEPING)
+    if event.state is HandoverState.ACCEPTED:
+        return _announced(event)
+    if event.lead and event.before in {HandoverState.ACCEPTED, HandoverState.CANCELLING}:
+        return TakeLead()
+    return None
+
+
+def _announced(event: HandoverChanged) -> Announce:
+    preview = event.preview
+    return Announce(
+        handover=event.handover,
+        sender=event.counterpart,
+        alliance=event.alliance,
+        phase=None if preview is None else preview.phase,
+        age_band=None if preview is None else preview.age_band,
+        needs=frozenset() if preview is None else frozenset(preview.needs),
+    )
+
+
+def erase(event: ConsentErasureDemanded, meta: Meta) -> Sequence[Step]:
+    """Exactly what came by these releases."""
+    return (Step(CASE, event.handover, EraseReleases(event.handover, event.duty, frozenset(event.releases))),)
+
+
+HEARS: Final = (Hear(HandoverChanged, follow), Hear(ConsentErasureDemanded, erase))

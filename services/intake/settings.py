@@ -1,0 +1,61 @@
+"""What the environment must say to the intake service, beside what it says to every service."""
+
+import json
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+from joserfc.jwk import OKPKey
+from pydantic import Field
+
+from chassis.auth import key_from
+from chassis.service import ServiceSettings
+from contracts.alliance import Alliance
+from contracts.codes import Sphere
+from contracts.ids import AgencyId
+
+
+class Settings(ServiceSettings):
+    """Whose service this is, with whom that agency works together, and its own keys, which intake holds."""
+
+    agency: AgencyId = Field(description="Id of the agency that runs this service, as in the alliance files")
+    alliances: tuple[Path, ...] = Field(description="Files of the alliances this agency belongs to, as a JSON list")
+    handover_url: str = Field(description="Base URL of the agency's own handover service")
+    party_signing_keys: Path = Field(description="JWK Set with the agency's private signing keys, newest first")
+    party_sealing_keys: Path = Field(description="JWK Set with the agency's private sealing keys, newest first")
+    reopen_days: int = Field(default=730, ge=1, description="Days after its closing in which a case may be reopened")
+
+    @cached_property
+    def read_alliances(self) -> tuple[Alliance, ...]:
+        """The files, each read once; ValueError names the place where one is wrong."""
+        return tuple(Alliance.model_validate(yaml.safe_load(file.read_text("utf-8"))) for file in self.alliances)
+
+    @cached_property
+    def sphere(self) -> Sphere:
+        """Whose law the agency works under; ValueError where no alliance file knows the agency."""
+        for alliance in self.read_alliances:
+            agency = alliance.agency(self.agency)
+            if agency is not None:
+                return agency.sphere
+        raise ValueError("agency: is in no alliance file")
+
+    @property
+    def retention(self) -> timedelta:
+        """How long a closed case can be reopened."""
+        return timedelta(days=self.reopen_days)
+
+    def signing_key(self) -> OKPKey:
+        """The agency's newest signing key; read anew, so that a rotation needs no restart."""
+        newest = json.loads(self.party_signing_keys.read_text("utf-8"))["keys"][0]
+        return key_from(newest)
+
+    def sealing_keys(self) -> dict[str, OKPKey]:
+        """The agency's sealing keys (X25519) by name: what was sealed to the older one can still be opened."""
+        found = json.loads(self.party_sealing_keys.read_text("utf-8"))["keys"]
+        return {jwk["kid"]: OKPKey.import_key(jwk) for jwk in found}
+
+    def door_of(self, sender: AgencyId, alliance: str) -> str | None:
+        """Base URL of another agency's door, if the alliance's file names one."""
+        agencies = (known.agency(sender) for known in self.read_alliances if known.id == alliance)
+        return next((agency.door_url for agency in agencies if agency is not None), None)

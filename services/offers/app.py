@@ -1,0 +1,41 @@
+"""Puts the rooms of the offers service together."""
+
+from importlib.metadata import version
+
+from chassis.executor import Step
+from chassis.inbox import Source
+from chassis.service import Service
+from contracts.addressing import heard_topics, postmarks
+from contracts.codes import Service as Name
+from contracts.new_ids import new_id
+from contracts.topics import Principal
+from services.offers.api import routes
+from services.offers.domain import FUNDING, EndFunding
+from services.offers.errands import ERRANDS
+from services.offers.events import HEARS
+from services.offers.problems import PROBLEMS
+from services.offers.settings import Settings
+from services.offers.store import OFFER, offer_kind
+
+
+def service(settings: Settings) -> Service:
+    """The offers service of one agency."""
+    alliances = settings.read_alliances()
+    heard = heard_topics(settings.agency, Name.OFFERS, alliances)
+    return Service(
+        name=Name.OFFERS,
+        principal=str(Principal(settings.agency, Name.OFFERS)),
+        settings=settings,
+        version=version("staffel"),
+        kinds=(offer_kind(frozenset(alliance.id for alliance in alliances)),),
+        hears=HEARS,
+        sources={topic: Source(source.writer, source.origin, source.alliance) for topic, source in heard.items()},
+        address=postmarks(settings.agency, alliances),
+        new_id=new_id,
+        routes=routes,
+        problems=PROBLEMS,
+        scope_attribute="alliance",
+        version_attribute="allianceversion",
+        deadlines={FUNDING: lambda offer: Step(OFFER, offer, EndFunding())},
+        errands=ERRANDS,
+    )

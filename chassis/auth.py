@@ -15,7 +15,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_urlsafe
@@ -78,10 +78,9 @@ def new_key(kid: str) -> OKPKey:
 
 def key_from(jwk: Mapping[str, Any]) -> OKPKey:
     """A key from its JWK (RFC 8037); ValueError when it is no Ed25519 key."""
-    key = OKPKey.import_key(dict(jwk))
-    if key.curve_name != ALGORITHM:
+    if (jwk.get("kty"), jwk.get("crv")) != ("OKP", ALGORITHM):
         raise ValueError("only Ed25519 keys sign here")
-    return key
+    return OKPKey.import_key(dict(jwk))
 
 
 def key_set(keys: Iterable[OKPKey], *, private: bool = False) -> str:
@@ -90,16 +89,20 @@ def key_set(keys: Iterable[OKPKey], *, private: bool = False) -> str:
 
 
 class KeyFile:
-    """The public keys of a JWK Set in a file, read again when it has changed: two keys at once overlap for rotation."""
+    """The public keys of a JWK Set in a file, read again when it has changed.
+
+    Two keys at once overlap for rotation; nothing has to be started anew.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._changed = -1
+        self._changed = (-1, -1)
         self._keys: dict[str, OKPKey] = {}
 
     def find(self, kid: str) -> OKPKey | None:
-        """The key of that name; the file is looked at only when the name is not known or the file is newer."""
-        changed = self._path.stat().st_mtime_ns
+        """The key of that name, if the file has one now."""
+        status = self._path.stat()
+        changed = (status.st_mtime_ns, status.st_size)
         if changed != self._changed:
             found = json.loads(self._path.read_text("utf-8"))["keys"]
             self._keys = {jwk["kid"]: key_from(jwk) for jwk in found}
@@ -244,12 +247,15 @@ class Gate:
         if known is not None and now < known.until:
             return known
         proved = self._read(token, now)
+        self._remember(digest, proved, now)
+        return proved
+
+    def _remember(self, digest: bytes, proved: Proved, now: datetime) -> None:
         until = min(proved.until, now + timedelta(seconds=REMEMBERED_SECONDS))
-        self._remembered[digest] = Proved(proved.caller, until, proved.thumbprint)
+        self._remembered[digest] = replace(proved, until=until)
         self._remembered.move_to_end(digest)
         if len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
-        return proved
 
     def _read(self, token: bytes, now: datetime) -> Proved:
         header = _part(token, 0)

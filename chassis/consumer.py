@@ -21,7 +21,7 @@ from aiokafka import (  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
     CorruptRecordException,
     KafkaError,
-    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     UnsupportedCodecError,
 )
 
@@ -35,7 +35,7 @@ FETCH_WAIT_MS = 100  # how long the broker may hold back a fetch that would be e
 SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member
 REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
 POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
-METADATA_MS = 30_000  # how soon a topic that was missing at start is noticed
+LOOK_AGAIN_SECONDS = 30.0  # how soon a topic that was missing at start is noticed
 COMMIT_SECONDS = 10.0  # aiokafka retries a commit for ever
 CONNECT_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
@@ -77,7 +77,6 @@ class Consumer:
             "session_timeout_ms": SESSION_MS,
             "heartbeat_interval_ms": HEARTBEAT_MS,
             "rebalance_timeout_ms": REBALANCE_MS,
-            "metadata_max_age_ms": METADATA_MS,
         }
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -85,6 +84,9 @@ class Consumer:
         self._idle.set()
         self._rebalancing = asyncio.Event()
         self._careful_until = 0.0
+        self._there: list[str] = []
+        self._missing: list[str] = []
+        self._look_again = 0.0
         self.assigned = False
         """Whether the group has given this member its partitions (which may be none)."""
 
@@ -120,9 +122,6 @@ class Consumer:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connect(consumer)
             await self._read_until_stopped(consumer)
-        except TopicAuthorizationFailedError as error:
-            told = {"consumer": self._group, "topic": _named(error)}
-            log.error("topics are not ours to read", extra=told)  # noqa: TRY400  # it is no bug: its stack says nothing
         except (KafkaError, OSError, TimeoutError) as error:
             told = {"consumer": self._group, "error_class": type(error).__name__}
             log.warning("consumer cannot read its topics", extra=told)
@@ -133,17 +132,43 @@ class Consumer:
             await _close(consumer)
 
     async def _connect(self, consumer: AIOKafkaConsumer) -> None:
+        """Join the group with those of our topics that can be seen; one that is missing must not stop the others."""
         self._rebalancing.clear()
-        consumer.subscribe(self._topics, listener=_Drain(self))
         await consumer.start()
-        for topic in self._topics:
-            if consumer.partitions_for_topic(topic) is None:
-                log.error("topic is missing or not ours to read", extra={"consumer": self._group, "topic": topic})
+        visible = await consumer.topics()
+        self._missing = [topic for topic in self._topics if topic not in visible]
+        self._look_again = asyncio.get_running_loop().time() + LOOK_AGAIN_SECONDS
+        for topic in self._missing:
+            log.error("topic is missing or not ours to read", extra={"consumer": self._group, "topic": topic})
+        self._there = [topic for topic in self._topics if topic in visible]
+        if not self._there:
+            raise UnknownTopicOrPartitionError
+        consumer.subscribe(self._there, listener=_Drain(self))
+
+    def _ask_for_new_topics(self, consumer: AIOKafkaConsumer) -> None:
+        """Once after joining: a static member that comes back gets its old partitions, whatever it subscribes to now.
+
+        Joining a second time makes the group's leader give out everything anew; from others it changes nothing.
+        """
+        if self.assigned and self._there:
+            consumer.subscribe(self._there, listener=_Drain(self))
+            self._there = []
+
+    async def _has_more(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether a topic that was missing has come; asked now and then, and only while one is missing."""
+        now = asyncio.get_running_loop().time()
+        if not self._missing or now < self._look_again:
+            return False
+        self._look_again = now + LOOK_AGAIN_SECONDS
+        async with asyncio.timeout(CONNECT_SECONDS):
+            visible = await consumer.topics()
+        return any(topic in visible for topic in self._missing)
 
     async def _read_until_stopped(self, consumer: AIOKafkaConsumer) -> None:
         """Batch after batch. Whatever is raised here, the next connection begins at what was committed."""
         attempt = 0
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not await self._has_more(consumer):
+            self._ask_for_new_topics(consumer)
             records = await self._next(consumer)
             if not records:
                 continue
@@ -254,12 +279,6 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
         self._consumer.joined()
-
-
-def _named(error: TopicAuthorizationFailedError) -> str:
-    """The topics an authorisation error is about, as far as it says."""
-    said = error.args[0] if error.args else ()
-    return said if isinstance(said, str) else "+".join(sorted(map(str, said)))
 
 
 def _is_weather(error: Exception) -> bool:

@@ -17,7 +17,7 @@ POOL_TIMEOUT_SECONDS = 2.0  # a caller learns quickly that there is no room, ins
 WEATHER = ("08", "40", "53", "55", "57", "58")
 
 
-def engine(dsn: str, *, size: int = 3, overflow: int = 2) -> AsyncEngine:
+def engine(dsn: str, *, size: int = 4, overflow: int = 4) -> AsyncEngine:
     """An engine for one service: small pool, dead connections noticed before use, READ COMMITTED."""
     return create_async_engine(
         dsn,

@@ -485,9 +485,11 @@ class Executor:
         if fate is Fate.PARK:
             _alarm(heard, error_class, error_class)
             batch.lanes.park(heard, error_class, error_class)
+        elif fate is Fate.KNOWN:
+            batch.lanes.known(heard)
         elif fate is Fate.PASS_BY:
             batch.lanes.passed_by(heard)
-        elif fate is Fate.APPLY:
+        else:
             outcome = self._apply(batch, work, str(heard.meta.id))
             if isinstance(outcome, Refused):
                 _alarm(heard, "refused", outcome.reason)

@@ -218,11 +218,10 @@ class Lanes:
             return Fate.KNOWN, ""
         return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLY, "")
 
-    @staticmethod
-    def _judge_unheard(heard: Heard, lane: _Lane) -> tuple[Fate, str]:
-        if heard.meta.seq > lane.last_seq + 1 or lane.waiting:
-            return Fate.PARK, "gap" if not lane.waiting else "behind"
-        return Fate.PASS_BY, ""
+    def _judge_unheard(self, heard: Heard, lane: _Lane) -> tuple[Fate, str]:
+        if heard.meta.seq > lane.last_seq and self._held(heard, lane):
+            return Fate.PARK, "behind"
+        return (Fate.PARK, "gap") if heard.meta.seq > lane.last_seq + 1 else (Fate.PASS_BY, "")
 
     @staticmethod
     def _held(heard: Heard, lane: _Lane) -> bool:
@@ -240,6 +239,11 @@ class Lanes:
     def passed_by(self, heard: Heard) -> None:
         """Nobody here hears this type; its number counts all the same."""
         self._advance(heard)
+
+    def known(self, heard: Heard) -> None:
+        """It has had its effect already; where it was still parked, it no longer is."""
+        if heard.redrive:
+            self._redriven.append(heard)
 
     def park(self, heard: Heard, error_class: str, reason: str) -> None:
         """Hold the lane at this event; what follows it in the lane waits behind it."""

@@ -32,8 +32,9 @@ from chassis.consumer import Consumer
 from chassis.database import engine, is_weather
 from chassis.deadlines import Due
 from chassis.errands import ErrandFunction, Errands
-from chassis.executor import Executor, Kind, Overloaded, Step, Unavailable, Work
+from chassis.executor import Bug, Executor, Kind, Overloaded, Step, Unavailable, Work
 from chassis.http import Problem, Routes, build
+from chassis.http.line import LineProtocol
 from chassis.http.operations import operations
 from chassis.inbox import Hear, Hearing, Source
 from chassis.outbox import Addressing
@@ -43,6 +44,14 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5  # how late a deadline may fire at the most when nothing else is wrong
 STOP_SECONDS = 12  # a stop is over after this, whatever hangs; the platform kills after 15
+FORGET_SECONDS = 60  # 5 000 rows a minute keep up with 80 commands a second
+FORGET = (
+    """DELETE FROM answer WHERE ctid = ANY(ARRAY(
+           SELECT ctid FROM answer WHERE answered_at < clock_timestamp() - interval '7 days' LIMIT 5000))""",
+    # longer than a topic's retention (30 d) and the longest a lane may be held before somebody is called
+    """DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+           SELECT ctid FROM inbox WHERE heard_at < clock_timestamp() - interval '45 days' LIMIT 5000))""",
+)
 CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
 KEEPS_ITS_WORD = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}  # anything else loses what was acknowledged
 
@@ -68,6 +77,7 @@ class ServiceSettings(BaseSettings):
     port: int = Field(description="Port to listen on", ge=1, le=65535)
     instance: str = Field(default="0", description="Which replica this is: the broker's static membership, the telemetry's instance")
     otlp_endpoint: HttpUrl | None = Field(default=None, description="OTLP/HTTP endpoint; without one no span is exported")
+    otlp_share: float = Field(default=0.1, description="Share of the traces that begin here which are exported", ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -185,7 +195,7 @@ class Running:
         await self._executor.start()
         await self._relay.start()
         await self._errands.start()
-        loops: list[Awaitable[None]] = [self._fire_deadlines(), self._retry_freed_lanes()]
+        loops: list[Awaitable[None]] = [self._fire_deadlines(), self._retry_freed_lanes(), self._forget_what_is_over()]
         loops += [background(resources) for background in self._service.background]
         self._tasks = [asyncio.ensure_future(self._guarded(loop)) for loop in loops]
         await self._consumer.start()
@@ -242,6 +252,23 @@ class Running:
             await self._executor.run(Work(cause, (step,)))
         except (Overloaded, Unavailable):
             log.warning("deadline waits", extra={"deadline": cause.kind})
+        except Bug as bug:
+            log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})
+            async with self._engine.begin() as tx:
+                await deadlines.postpone(tx, cause)
+
+    async def _forget_what_is_over(self) -> None:
+        """Answers and inbox rows that nobody can ask for any more go, a bounded number at a time."""
+        while True:
+            try:
+                for statement in FORGET:
+                    async with self._engine.begin() as tx:
+                        await tx.execute(sa.text(statement))
+            except Exception as error:
+                if not is_weather(error):
+                    raise
+                log.warning("forgetting waits for the database")
+            await asyncio.sleep(FORGET_SECONDS)
 
     async def _retry_freed_lanes(self) -> None:
         """What was held because something before it was missing goes on by itself when that has come."""
@@ -272,12 +299,12 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
     """Run the service until `stop` is set. Raises what made it fail."""
     settings = service.settings
     endpoint = str(settings.otlp_endpoint) if settings.otlp_endpoint else None
-    telemetry.configure(service.principal, settings.instance, endpoint)
+    telemetry.configure(service.principal, settings.instance, endpoint, share=settings.otlp_share)
     running = Running(service)
     async with running.parts() as app:
         server = _Server(uvicorn.Config(
-            app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", lifespan="off",
-            log_config=None, access_log=False, timeout_graceful_shutdown=5, limit_concurrency=1000, h11_max_incomplete_event_size=16384,
+            app, host=settings.host, port=settings.port, loop="uvloop", http=LineProtocol, lifespan="off",
+            log_config=None, access_log=False, timeout_graceful_shutdown=5, limit_concurrency=1000,
         ))
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())

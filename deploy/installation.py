@@ -134,8 +134,8 @@ def _settings(installation: Installation, addresses: Addresses, agency: str, nam
         "host": HOST,
         "port": installation.ports[f"{agency}.{name}"],
     }
-    if endpoint := os.environ.get("STAFFEL_OTLP_ENDPOINT"):
-        settings["otlp_endpoint"] = endpoint
+    passed_on = ("otlp_endpoint", "otlp_share")  # said once to `staffel up`, meant for every service
+    settings |= {key: os.environ[name] for key in passed_on if (name := f"STAFFEL_{key.upper()}") in os.environ}
     if name in (Service.INTAKE, Service.CONSENT):
         settings["handover_url"] = installation.url(agency, Service.HANDOVER)
     if name == Service.CONSENT:

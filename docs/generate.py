@@ -12,41 +12,77 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from contracts.codes import Service
 from contracts.registry import EVENTS
-from docs import event_catalogue
+from docs import event_catalogue, reference
+from docs.blocks import filled
+from docs.picture import picture
 
 ROOT: Final = Path(__file__).parent.parent
 
+Make = Callable[[], str]
+
 # From path (below the root) to the function that returns the whole text.
-GENERATED: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+GENERATED: Final[Mapping[str, Make]] = MappingProxyType(
     {
         "contracts/generated/catalogue.md": event_catalogue.catalogue,
         **{f"contracts/generated/schemas/{of}.json": partial(event_catalogue.schema, EVENTS[of]) for of in EVENTS},
+        "docs/reference/events.md": reference.events_page,
+        "docs/reference/law.md": reference.law_page,
+        "docs/reference/matrices.md": reference.matrices_page,
+        "docs/reference/problems.md": reference.problems_page,
+        "docs/reference/settings.md": reference.settings_page,
     }
 )
 # In these folders nothing else may lie.
-FOLDERS: Final = ("contracts/generated",)
+FOLDERS: Final = ("contracts/generated", "docs/reference")
+
+# Documents that people write, with the blocks in them that are made from code.
+BLOCKS: Final[Mapping[str, Mapping[str, Make]]] = MappingProxyType(
+    {
+        "README.md": {"picture": picture},
+        **{
+            f"services/{service}/README.md": {
+                "diagram": partial(reference.diagram, service),
+                "hears": partial(reference.hears, service),
+                "problems": partial(reference.problems, service),
+            }
+            for service in Service
+        },
+    }
+)
+
+
+def wanted(root: Path = ROOT) -> dict[str, str]:
+    """Every document as it must be, by its path. FileNotFoundError for one that people have yet to write."""
+    whole = {path: text() for path, text in GENERATED.items()}
+    return whole | {path: filled((root / path).read_text("utf-8"), blocks) for path, blocks in BLOCKS.items()}
 
 
 def out_of_date(root: Path = ROOT) -> list[str]:
     """The paths whose file differs from what would be generated, is missing, or is left over; sorted."""
-    differing = {path for path, text in GENERATED.items() if _read(root / path) != text()}
-    lying = {
-        file.relative_to(root).as_posix() for folder in FOLDERS for file in (root / folder).rglob("*") if file.is_file()
-    }
-    return sorted(differing | (lying - GENERATED.keys()))
+    return _out_of_date(root, wanted(root))
 
 
 def write(root: Path = ROOT) -> list[str]:
     """Make disk and code agree, and return the paths that were touched."""
-    touched = out_of_date(root)
+    texts = wanted(root)
+    touched = _out_of_date(root, texts)
     for path in touched:
-        if path in GENERATED:
+        if path in texts:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(GENERATED[path](), encoding="utf-8")
+            (root / path).write_text(texts[path], encoding="utf-8")
         else:
             (root / path).unlink()
     return touched
+
+
+def _out_of_date(root: Path, texts: Mapping[str, str]) -> list[str]:
+    differing = {path for path, text in texts.items() if _read(root / path) != text}
+    lying = {
+        file.relative_to(root).as_posix() for folder in FOLDERS for file in (root / folder).rglob("*") if file.is_file()
+    }
+    return sorted(differing | (lying - texts.keys()))
 
 
 def _read(file: Path) -> str | None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,17 +10,14 @@ from uuid import UUID
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as StarletteRequest
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.auth import Caller, Gate
 from chassis.executor import Answer
 from chassis.http.idempotency import NEWS_SECONDS_MAX
 from chassis.http.limits import REQUESTS_PER_SECOND, Buckets
-from chassis.http.openapi import Api, described
+from chassis.http.openapi import Api, DescribedRoute, described
 from chassis.http.pages import Ready, health, listing, openapi_document, problem_list, problem_page, readiness
 from chassis.http.problems import Problem, Problems, Trouble, Turned
 from chassis.http.routes import (
@@ -33,7 +31,6 @@ from chassis.http.routes import (
     people,
     services,
 )
-from chassis.http.send import SECURITY
 from chassis.http.serve import Desk, Request, Runs, Serve
 from chassis.http.text import Body, Day, Instant, Name, Text
 
@@ -67,7 +64,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def build(
+def build(  # noqa: PLR0913  # the wiring of a service, by name
     routes: Routes,
     *,
     service: str,
@@ -97,14 +94,14 @@ def build(
         redirect_slashes=False,  # a body sent to a slightly wrong address is not sent a second time
         telemetry=NATIVE_TELEMETRY_OFF,  # chassis.telemetry has an allow-list of what may be seen
     )
-    app.router.routes += [described(route, desk.app(route), said) for route in routes.listed]
-    app.router.routes += _about(app, desk, ready)
+    other = desk.answering("*", _other_method(said, app.router.routes))
+    app.router.routes += [described(route, desk.app(route), other, said) for route in routes.listed]
+    app.router.routes += _about(app, desk, ready, other)
     app.router.default = _http_only(desk.answering("*", _nowhere))
-    app.add_exception_handler(HTTPException, _other_method(said, app.router.routes))
     return app
 
 
-def _about(app: Api, desk: Desk, ready: Ready) -> Sequence[BaseRoute]:
+def _about(app: Api, desk: Desk, ready: Ready, other: ASGIApp) -> Sequence[BaseRoute]:
     """What every service says about itself. No part of the OpenAPI document: for operators and readers."""
     pages: Mapping[str, Serve] = {
         "/health": health,
@@ -114,20 +111,27 @@ def _about(app: Api, desk: Desk, ready: Ready) -> Sequence[BaseRoute]:
         "/openapi.json": openapi_document(app.openapi),
         "/docs": listing(app.openapi),
     }
-    routes = []
-    for path, serve in pages.items():
-        route = Route(path, _never, methods=["GET"], include_in_schema=False)
-        route.app = desk.answering(path, serve)
-        routes.append(route)
-    return routes
-
-
-async def _never(_: object) -> Response:
-    raise AssertionError("replaced by the route's app")
+    return [
+        DescribedRoute(path, serve, desk.answering(path, serve), other, methods=["GET"], include_in_schema=False)
+        for path, serve in pages.items()
+    ]
 
 
 async def _nowhere(_: Request) -> Answer:
     raise Turned(Trouble.NOT_FOUND)
+
+
+def _other_method(problems: Problems, routes: Sequence[BaseRoute]) -> Serve:
+    """An address asked with a method it does not know: says which ones it knows."""
+
+    async def serve(request: Request) -> Answer:
+        path = request.scope["route"].path
+        same = [each for each in routes if isinstance(each, DescribedRoute) and each.path == path]
+        known = ", ".join(sorted({method for each in same for method in each.methods}))
+        answer = problems.answer(Trouble.METHOD_NOT_ALLOWED)
+        return replace(answer, headers=(*answer.headers, ("allow", known)))
+
+    return serve
 
 
 def _http_only(app: ASGIApp) -> ASGIApp:
@@ -140,17 +144,3 @@ def _http_only(app: ASGIApp) -> ASGIApp:
             await send({"type": "websocket.close"})
 
     return default
-
-
-def _other_method(problems: Problems, routes: Sequence[BaseRoute]) -> Callable[..., Response]:
-    """An address asked with a method it does not know: the router raises this and nothing else."""
-
-    def answer(request: StarletteRequest, _: Exception) -> Response:
-        path = request.scope["route"].path
-        same = [each for each in routes if isinstance(each, Route) and each.path == path]
-        known = {method for each in same for method in each.methods or ()}
-        said = problems.answer(Trouble.METHOD_NOT_ALLOWED)
-        headers = {**dict(said.headers), "allow": ", ".join(sorted(known))}
-        return Response(said.body, said.status, headers | {name.decode(): value.decode() for name, value in SECURITY})
-
-    return answer

@@ -1,9 +1,7 @@
 """One Idempotency-Key, one command: what a key may look like, what it stands for, how its answer is written."""
 from __future__ import annotations
 
-import hashlib
 import hmac
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -11,6 +9,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from chassis.executor import Answer
 from chassis.http.problems import Problems, Trouble, Turned
@@ -46,9 +45,7 @@ def expected_version(headers: Mapping[bytes, bytes]) -> int | None:
 
 def fingerprint(key: bytes, method: str, path: str, body: bytes) -> bytes:
     """What a key stands for. Keyed, because a plain hash of a body with a name and a birth date could be guessed."""
-    said = hmac.new(key, method.encode() + b"\n" + path.encode() + b"\n", hashlib.sha256)
-    said.update(body)
-    return said.digest()
+    return hmac.digest(key, b"\n".join((method.encode(), path.encode(), body)), "sha256")
 
 
 def etag(version: object) -> str:
@@ -67,8 +64,7 @@ def renders(
         headers = [("content-type", "application/json")]
         if "version" in outcome:
             headers.append(("etag", etag(outcome["version"])))
-        body = json.dumps(outcome, ensure_ascii=False, separators=(",", ":")).encode()
-        return Answer(status, body, tuple(headers))
+        return Answer(status, to_json(outcome), tuple(headers))
 
     return render
 

@@ -11,10 +11,10 @@ from starlette.types import Receive
 
 from chassis.http.problems import Trouble, Turned
 
-BODY_BYTES_MAX = 256 * 1024  # a dossier travels in parts of this size, no command comes near it
+BODY_BYTES_MAX = 256 * 1024  # what is larger travels in parts; no command comes near it
 BODY_SECONDS_MAX = 10.0  # a phone on a bad line sends 256 KB in this time; a slow attack does not
 HEADERS_BYTES_MAX = 16 * 1024  # a token of 8 KB and what proxies add
-REQUESTS_PER_SECOND = 100.0  # per caller; a specialist system of an agency stays below it
+REQUESTS_PER_SECOND = 100.0  # per caller; a system that works for a whole office stays below it
 CALLERS_MAX = 10_000  # buckets kept; the one unused longest goes first, which only ever gives its caller more
 WAITERS_PER_CALLER = 8  # who asks faster than news travels is told to come back
 WAITERS_MAX = 64
@@ -22,7 +22,7 @@ WAITERS_MAX = 64
 
 def check_headers(headers: Mapping[bytes, bytes]) -> None:
     """Refuse what no client of ours sends."""
-    if sum(len(name) + len(value) for name, value in headers.items()) > HEADERS_BYTES_MAX:
+    if sum(map(len, headers)) + sum(map(len, headers.values())) > HEADERS_BYTES_MAX:
         raise Turned(Trouble.HEADERS_TOO_LARGE)
 
 

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Header, Query
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.problems import MEDIA_TYPE, Problems
 from chassis.http.routes import Allow, Command, Route, Stream
@@ -63,30 +63,52 @@ OF_COMMANDS = frozenset({409, 412})
 
 
 class DescribedRoute(APIRoute):
-    """A route that FastAPI describes and does not run: the ASGI callable is ours (the costs are in docs, "speed")."""
+    """A route that FastAPI describes and does not run: solving dependencies costs more than all that is done here."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], app: ASGIApp, **described: Any) -> None:
+    def __init__(self, path: str, endpoint: Callable[..., Any], app: ASGIApp, other: ASGIApp, **described: Any) -> None:
         super().__init__(path, endpoint, **described)
-        self.app = app
+        self.app, self._other = app, other
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; to another method with `other`."""
+        await (self.app if scope["method"] in self.methods else self._other)(scope, receive, send)
 
 
 class Api(FastAPI):
     """FastAPI with the schema of problems among its components."""
 
+    def build_middleware_stack(self) -> ASGIApp:
+        """Nothing stands between the server and the routes: each of them answers for its own troubles."""
+        return self.router
+
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""
-        if self.openapi_schema is None:
-            schema = super().openapi()
-            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = dict(PROBLEM_SCHEMA)
-        return super().openapi()
+        if self.openapi_schema is not None:
+            return self.openapi_schema
+        document = super().openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = dict(PROBLEM_SCHEMA)
+        _drop_the_validation_errors_of_fastapi(document, schemas)
+        return document
 
 
-def described(route: Route, app: ASGIApp, problems: Problems) -> DescribedRoute:
+def _drop_the_validation_errors_of_fastapi(document: Mapping[str, Any], schemas: dict[str, Any]) -> None:
+    """FastAPI adds them wherever there is a parameter; nothing here ever answers that way."""
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+
+
+def described(route: Route, app: ASGIApp, other: ASGIApp, problems: Problems) -> DescribedRoute:
     """A route with everything its signature, its docstring and its kind say about it."""
     return DescribedRoute(
         route.path,
         _endpoint(route),
         app,
+        other,
         methods=[route.method],
         status_code=route.status,
         response_model=route.answer,
@@ -166,7 +188,7 @@ def _problem(status: int, types: Sequence[str]) -> dict[str, Any]:
 
 def _good(route: Route) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "As asked."}
-    if isinstance(route, Stream):
+    if isinstance(route, Stream) and route.answer is None:
         good["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         return good
     if isinstance(route, Command) or "version" in getattr(route.answer, "model_fields", ()):

@@ -184,7 +184,7 @@ class Routes:
 
     listed: list[Route] = field(default_factory=list)
 
-    def command(
+    def command(  # noqa: PLR0913  # what a route says about itself, by name
         self,
         method: Method,
         path: str,
@@ -228,15 +228,24 @@ class Routes:
         return add
 
     def stream(
-        self, method: Literal["GET", "POST"], path: str, *, allow: Allow, body: type[BaseModel] | None = None
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        allow: Allow,
+        body: type[BaseModel] | None = None,
+        answer: type[BaseModel] | None = None,
     ) -> Callable[[F], F]:
-        """`async def handler(call, resources, <path parameters>, body) -> StreamingAnswer | Refused`."""
+        """`async def handler(call, resources, <path parameters>, body) -> StreamingAnswer | Answer | Refused`.
+
+        Nothing is stored, there is no Idempotency-Key. `answer` describes what comes back where it is JSON.
+        """
 
         def add(handler: F) -> F:
             types, annotated, adapters, query = _read_signature(path, handler)
             if annotated is not body or query:
                 raise ValueError(f"{method} {path}: a stream takes call, resources, path parameters and its body")
-            self.listed.append(Stream(method, path, handler, allow, 200, None, body, adapters, query, types))
+            self.listed.append(Stream(method, path, handler, allow, 200, answer, body, adapters, query, types))
             return handler
 
         return add

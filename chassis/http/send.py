@@ -34,7 +34,7 @@ class Line(Protocol):
         ...
 
 
-class Aborted(ConnectionError):
+class Aborted(ConnectionError):  # noqa: N818  # what happened, in the words of the design
     """An answer's time was over before its last byte had left, and there was no line to tear down."""
 
 

@@ -130,7 +130,7 @@ class Desk:
         )
         return self.problems.answer(Trouble.BUG, {"instance": f"urn:uuid:{instance}"})
 
-    def call(self, route: Route, request: Request) -> Call:
+    def call(self, route: Route, request: Request, if_match: int | None = None) -> Call:
         """Who asks and that they may; raises Turned. Before any byte of the body is read."""
         now = self.clock()
         if route.allow.everyone:
@@ -141,7 +141,7 @@ class Desk:
         self.buckets.take(caller.principal)
         if not route.allow.admits(caller):
             raise Turned(Trouble.FORBIDDEN)
-        return Call(caller, now, self.new_id)
+        return Call(caller, now, self.new_id, if_match)
 
     def _caller(self, request: Request, now: datetime) -> Caller:
         try:
@@ -163,7 +163,7 @@ class _Commanding:
 
     async def __call__(self, request: Request) -> Answer:
         desk, route, headers = self._desk, self._route, request.headers
-        call = replace(desk.call(route, request), if_match=expected_version(headers))
+        call = desk.call(route, request, expected_version(headers))
         key = idempotency_key(headers)
         path = path_parameters(request.scope["path_params"], route.path_adapters)
         raw, body = await _body(route, request, self._names)

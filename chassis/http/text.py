@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -53,14 +54,19 @@ def _name(value: str) -> str:
     return composed
 
 
-def _written_as(pattern: re.Pattern[str], code: str) -> Any:
-    def check(value: object) -> object:
+def _read_as(read: Callable[[str], date], pattern: re.Pattern[str]) -> Any:
+    def from_text(value: object) -> object:
         """Numbers and numeric strings are no times, although pydantic would take them as seconds since 1970."""
-        if isinstance(value, str) and pattern.fullmatch(value) is None:
-            raise PydanticCustomError(code, "is not written as RFC 3339 says")
-        return value
+        if not isinstance(value, str):
+            return value
+        try:
+            if pattern.fullmatch(value):
+                return read(value)
+        except ValueError:
+            pass  # written as a time, but the calendar or the clock does not have it
+        raise PydanticCustomError("time_form", "is no time as RFC 3339 writes it")
 
-    return BeforeValidator(check)
+    return BeforeValidator(from_text)
 
 
 def _instant(value: datetime) -> datetime:
@@ -86,8 +92,8 @@ Everything that can be seen is taken as it is, markup included. Shorter: `Annota
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARACTERS_MAX), AfterValidator(_name)]
 """A person's name: NFC, letters of any script with their marks (DIN 91379 included), apostrophes, hyphens, dots."""
 
-Instant = Annotated[datetime, _written_as(_INSTANT, "instant_form"), AfterValidator(_instant)]
+Instant = Annotated[datetime, _read_as(datetime.fromisoformat, _INSTANT), AfterValidator(_instant)]
 """A point in time, written as RFC 3339 with an offset; in UTC from here on."""
 
-Day = Annotated[date, _written_as(_DAY, "day_form"), AfterValidator(_day)]
+Day = Annotated[date, _read_as(date.fromisoformat, _DAY), AfterValidator(_day)]
 """A calendar day, written as RFC 3339 full-date."""

@@ -72,6 +72,8 @@ CREATE TABLE inbox (
 
 CREATE INDEX inbox_key ON inbox (key);
 
+CREATE INDEX inbox_heard_at ON inbox (heard_at);
+
 -- Per consumer, topic and subject: the last number and id applied. Tells a repeat, a gap and a fork apart, for ever.
 CREATE TABLE lane (
     consumer    text NOT NULL,

@@ -1,6 +1,7 @@
 """Start a server as a child of ours, and stop it."""
 
 import asyncio
+import logging
 import os
 import pwd
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded.guard import STOP_SECONDS_MAX, Guard, end
+
+log = logging.getLogger(__name__)
 
 LOG_LINES_SHOWN = 15
 # Nothing of ours: what stands in our environment (PGOPTIONS, JAVA_TOOL_OPTIONS, secrets) is not for the servers.
@@ -93,6 +96,7 @@ class Server:
         try:
             await asyncio.to_thread(self._process.wait, seconds_max)
         except subprocess.TimeoutExpired:
+            log.warning("%s did not end within %s s and is killed", self.name, seconds_max)
             self.kill()
 
     def kill(self) -> None:

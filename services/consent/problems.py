@@ -22,6 +22,7 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
         R.UNKNOWN_RELEASE: Problem(S.NOT_FOUND, "There is no such release here."),
         R.UNKNOWN_ALLIANCE: Problem(S.UNPROCESSABLE_ENTITY, "This agency is not in that alliance."),
         R.NOT_NOW: Problem(S.CONFLICT, "The present state does not allow this."),
+        R.NOT_THE_COUNTERPART: Problem(S.FORBIDDEN, "Only the other agency of this handover may say this."),
         R.NOTICE_NOT_CURRENT: Problem(S.UNPROCESSABLE_ENTITY, "The notice is not the one that is valid now."),
         R.WRONG_GIVER: Problem(S.UNPROCESSABLE_ENTITY, "At this age and insight somebody else has to declare it."),
         R.YOUNG_PERSON_NOT_HEARD: Problem(S.UNPROCESSABLE_ENTITY, "The young person must be heard first."),

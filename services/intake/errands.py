@@ -10,20 +10,20 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, OKPKey
 from joserfc.registry import HeaderParameter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from chassis.auth import sign_party
 from chassis.errands import Again, ErrandCall, ErrandFunction
 from chassis.executor import Step
 from chassis.service import Tools
-from contracts.codes import Completeness, DataCategory, HandoverState, ItemFlag, LegalBasis, Purpose, Service
+from contracts.codes import Completeness, DataCategory, HandoverState, LegalBasis, Purpose, Service
 from contracts.events import ITEMS_MAX, Sha256
 from contracts.ids import AgencyId, ItemId, ReleaseId
 from contracts.new_ids import new_id
 from contracts.topics import Principal
 from services.intake.domain.case import DossierReason
 from services.intake.domain.commands import NoteRefusal, StoreDossier, StorePart
-from services.intake.domain.dossiers import part_of, person_in
+from services.intake.domain.dossiers import as_content, part_of, person_in
 from services.intake.domain.facts import FETCH_DOSSIER
 from services.intake.domain.items import CollectedFrom, Item, Provenance
 from services.intake.settings import Settings
@@ -38,6 +38,7 @@ KEEPING: Final = frozenset(
 )
 ALGORITHMS: Final = ["ECDH-ES+A256KW", "A256GCM"]
 FOR_GOOD: Final[Mapping[int, DossierReason]] = {
+    httpx.codes.FORBIDDEN: DossierReason.NOTHING_PERMITTED,
     httpx.codes.NOT_FOUND: DossierReason.NOT_KNOWN_THERE,
     httpx.codes.GONE: DossierReason.USED_UP,
 }
@@ -51,17 +52,31 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+class Flags(_Part):
+    """What the law says about an item beside its category."""
+
+    entrusted: bool = False
+    special: bool = False
+    professional_secret: bool = False
+
+
+class Basis(_Part):
+    """On what an item was transmitted; details beside the norm stay in the ledgers of both consent services."""
+
+    norm: LegalBasis
+
+
 class SealedItem(_Part):
     """One item of a dossier as the door gives it out."""
 
     id: ItemId
     category: DataCategory
-    flags: frozenset[ItemFlag]
+    flags: Flags
     collected_from: str = Field(pattern=COLLECTED_PATTERN)
     purpose: Purpose
-    bases: tuple[LegalBasis, ...] = Field(max_length=10)
+    bases: tuple[Basis, ...] = Field(max_length=10)
     hash: Sha256
-    content: str = Field(max_length=SEALED_BYTES_MAX)
+    content: JsonValue
 
 
 class Dossier(_Part):
@@ -82,6 +97,8 @@ async def fetch_dossier(call: ErrandCall) -> Step | None:
     tools: Tools = call.resources
     settings: Settings = tools.settings
     sender = AgencyId(call.about["sender"])
+    if "after" in call.about and call.attempt == 1:
+        raise Again("part_stored")  # the door leaves out only what it has heard to be stored here
     door = settings.door_of(sender, call.about["alliance"])
     if door is None:
         return _refused(call, DossierReason.NO_DOOR)
@@ -105,12 +122,11 @@ def _token(settings: Settings, sender: AgencyId) -> str:
         party=settings.agency,
         role=Service.INTAKE,
         audience=str(Principal(sender, Service.CONSENT)),
-        now=_clock(),
     )
 
 
 def _clock() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251  # when a token is signed and bytes arrive; no decision rests on it
+    return datetime.now(UTC)  # noqa: TID251  # when the bytes arrived; no decision rests on it
 
 
 async def _ask(client: httpx.AsyncClient, door: str, handover: UUID, token: str) -> tuple[int, bytes]:
@@ -149,7 +165,7 @@ def _refused(call: ErrandCall, reason: DossierReason) -> Step:
 def unsealed(body: bytes, keys: Mapping[str, OKPKey], handover: UUID, recipient: AgencyId) -> Dossier:
     """Open the seal with the key it names and check that it was made for this handover and for us."""
     try:
-        sealed = jwe.decrypt_compact(body.strip(), lambda guest: _named(keys, guest), registry=_REGISTRY)
+        sealed = jwe.decrypt_compact(body.strip(), lambda guest: _named(keys, guest), registry=_registry())
         header = sealed.protected
         dossier = Dossier.model_validate_json(sealed.plaintext or b"")
     except (JoseError, ValidationError, ValueError, KeyError) as error:
@@ -166,14 +182,16 @@ def _named(keys: Mapping[str, OKPKey], guest: GuestProtocol) -> OKPKey:
     return keys[str(header.get("kid"))]
 
 
-_REGISTRY: Final = jwe.JWERegistry(
-    header_registry={
+def _registry() -> jwe.JWERegistry:
+    """What a seal may look like: one algorithm, no compression, no parameter that is not known here."""
+    known = {
         "handover": HeaderParameter("Handover reference the dossier belongs to", "str", required=True),
         "recipient": HeaderParameter("Agency it is sealed to", "str", required=True),
-    },
-    algorithms=ALGORITHMS,
-    strict_check_header=False,
-)
+        "release": HeaderParameter("What left through the door", "str"),
+    }
+    registry = jwe.JWERegistry(header_registry=known, algorithms=ALGORITHMS)
+    registry.max_ciphertext_length = SEALED_BYTES_MAX  # the library's 64 KB are less than one answer of a door
+    return registry
 
 
 async def _own_copy(tools: Tools, handover: UUID) -> str:
@@ -201,19 +219,21 @@ def _stored(call: ErrandCall, settings: Settings, sender: AgencyId, dossier: Dos
 def _item(sealed: SealedItem, release: ReleaseId, sender: AgencyId, now: datetime) -> Item:
     """A received item under an id of our own: an id that others choose must never hit a row of ours."""
     collected_from, _, basis = sealed.collected_from.partition(":")
+    content = sealed.content if isinstance(sealed.content, str) else as_content(sealed.content)
+    bases = tuple(basis.norm for basis in sealed.bases)
     return Item(
         id=new_id(),
         category=sealed.category,
-        content=sealed.content,
+        content=content,
         hash=sealed.hash,
         recorded_at=now,
-        part=part_of(sealed.category, sealed.content),
-        entrusted=ItemFlag.ENTRUSTED in sealed.flags,
-        special=ItemFlag.SPECIAL in sealed.flags,
-        professional_secret=ItemFlag.PROFESSIONAL_SECRET in sealed.flags,
+        part=part_of(sealed.category, content),
+        entrusted=sealed.flags.entrusted,
+        special=sealed.flags.special,
+        professional_secret=sealed.flags.professional_secret,
         collected_from=CollectedFrom(collected_from),
         collection_basis=basis or None,
-        provenance=Provenance(release, sealed.id, sender, sealed.purpose, tuple(sealed.bases), now),
+        provenance=Provenance(release, sealed.id, sender, sealed.purpose, bases, now),
     )
 
 

@@ -9,7 +9,7 @@ import yaml
 from joserfc.jwk import OKPKey
 from pydantic import Field
 
-from chassis.auth import key_from
+from chassis.auth import read_key
 from chassis.service import ServiceSettings
 from contracts.alliance import Alliance
 from contracts.codes import Sphere
@@ -47,8 +47,7 @@ class Settings(ServiceSettings):
 
     def signing_key(self) -> OKPKey:
         """The agency's newest signing key; read anew, so that a rotation needs no restart."""
-        newest = json.loads(self.party_signing_keys.read_text("utf-8"))["keys"][0]
-        return key_from(newest)
+        return read_key(self.party_signing_keys)
 
     def sealing_keys(self) -> dict[str, OKPKey]:
         """The agency's sealing keys (X25519) by name: what was sealed to the older one can still be opened."""

@@ -203,8 +203,8 @@ async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> 
     """The cases with what the waiting commands may ask about; one nobody has heard of comes blank."""
     rows = {row.id: row for row in await tx.execute(_CASE.where(cases.c.id.in_(wanted)))}
     open_needs = await _grouped(tx, needs, rows) if rows else {}
-    erasing = [case for case in rows if _any_of(wanted[case], EndDossier, EraseReleases)]
-    held = await _grouped(tx, items, erasing, items.c.release.is_not(None)) if erasing else {}
+    asking = [case for case in rows if _any_of(wanted[case], EndDossier, EraseReleases, StoreDossier)]
+    held = await _grouped(tx, items, asking, items.c.release.is_not(None)) if asking else {}
     doubled = await _duplicates(tx, wanted)
     return {
         case: _case(case, rows.get(case), open_needs.get(case, ()), held.get(case, ()), duplicates=case in doubled)

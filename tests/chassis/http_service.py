@@ -71,7 +71,7 @@ class Paint(Body):
     coats: int = 1
     share: float = 0.5
     by: UUID | None = None
-    parts: list[Part] = []
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,25 +131,27 @@ def smash(_: Call, thing: UUID) -> Step:
 @routes.view("/things/{thing}", allow=people("painter") | services("stores"))
 async def show(call: Call, tx: Any, thing: UUID) -> ThingView | Refused:
     """Show it."""
+    assert tx is not None
     if thing != THING:
         return Refused(Reason.UNKNOWN_THING, unknown=thing)
     return ThingView(id=thing, version=3, colour=call.caller.kind)
 
 
 @routes.view("/things", allow=anyone())
-async def search(_: Call, tx: Any, colour: Text, size: list[int] = [], limit: int = 10) -> Found:  # noqa: B006  # read only
+async def search(_: Call, tx: Any, colour: Text, size: tuple[int, ...] = (), limit: int = 10) -> Found:
     """Find things."""
+    assert tx is not None
     return Found([colour, *map(str, size), str(limit)])
 
 
-@routes.stream("POST", "/things/{thing}/pieces", allow=parties("intake"), body=Paint)
+@routes.stream("POST", "/things/{thing}/pieces", allow=parties("yard"), body=Paint)
 async def pieces(call: Call, resources: Any, thing: UUID, body: Paint) -> StreamingAnswer | Refused:
     """The thing in pieces."""
     if body.colour == "none":
         return Refused(Reason.DRY)
 
     async def chunks() -> AsyncGenerator[bytes, None]:
-        yield call.caller.name.encode()
+        yield f"{call.caller.name} {thing} ".encode()
         if body.colour == "slow":
             await asyncio.sleep(5)
         yield b"end"
@@ -171,6 +173,7 @@ class RemembersAnswers:
     runs: int = 0
 
     async def run(self, work: Work) -> Answer | None:
+        """One command, as the real one would answer it."""
         self.runs += 1
         if self.raises is not None:
             raise self.raises
@@ -192,6 +195,7 @@ class NoDatabase:
     """Views of the invented service need no rows."""
 
     def connect(self) -> Self:
+        """Nothing to connect to."""
         return self
 
     async def __aenter__(self) -> Self:
@@ -202,6 +206,7 @@ class NoDatabase:
     ) -> None: ...
 
     async def execution_options(self, **_: Any) -> Self:
+        """Nothing to set."""
         return self
 
 
@@ -212,6 +217,7 @@ class OneKey:
         self.key = key
 
     def find(self, kid: str) -> Any:
+        """The one key, under its name only."""
         return self.key if kid == self.key.kid else None
 
 
@@ -245,7 +251,7 @@ def as_service() -> str:
     return f"Bearer {sign_internal(SERVICE_KEY, issuer='north.stores', audience=AUDIENCE, now=NOW)}"
 
 
-def as_party(role: str = "intake") -> str:
+def as_party(role: str = "yard") -> str:
     return f"Bearer {sign_party(PARTY_KEY, party='south', role=role, audience=AUDIENCE, now=NOW)}"
 
 
@@ -259,11 +265,13 @@ class Site:
     client: httpx.AsyncClient
 
     def post(self, path: str, content: Any, **headers: str) -> Awaitable[httpx.Response]:
+        """Post as a painter; a header said to be empty is left out."""
         said = {"content-type": "application/json", "authorization": bearer(), "idempotency-key": "k1"}
         said |= {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post(path, content=content, headers={n: v for n, v in said.items() if v})
 
     def get(self, path: str, **headers: str) -> Awaitable[httpx.Response]:
+        """Get as a painter; a header said to be empty is left out."""
         said = {"authorization": bearer()} | {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.get(path, headers={n: v for n, v in said.items() if v})
 

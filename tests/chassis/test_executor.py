@@ -324,6 +324,18 @@ async def test_a_refused_event_is_parked_with_all_that_follows_and_goes_on_when_
     assert await balls(database, box) == 2
 
 
+async def test_what_nobody_hears_waits_behind_a_held_event_and_goes_on_with_it(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    box = new_id()
+    await executor.run(asked("fill", Step("box", box, Put(10))))
+    await executor.hear([record(box, 1), record(box, 2, type="test.other.v1"), record(box, 3)])
+    await executor.run(Work(Inner("empty"), (Step("box", box, Free()),)))
+    assert await executor.retry_lane("b.boxes.events", box) == (3, None)
+    assert await balls(database, box) == 2
+    assert await rows(database, "SELECT last_seq FROM lane") == [(3,)]
+
+
 async def test_a_bug_in_a_handler_parks_its_event_alone(executor: Executor, database: AsyncEngine) -> None:
     box, other = new_id(), new_id()
     await executor.hear([record(box, 1, 7), record(other, 1)])

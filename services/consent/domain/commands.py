@@ -228,6 +228,7 @@ class KeepOpen:
 class NoteStored:
     """Recipient: these items of that release are stored there."""
 
+    by: AgencyId
     handover: HandoverRef
     release: ReleaseId
     items: tuple[ItemId, ...]
@@ -272,6 +273,7 @@ class DemandAnswer:
 class HearAnswer:
     """The other agency: erased, or retained on that norm."""
 
+    by: AgencyId
     duty: DutyId
     answer: DutyAnswer
     norm: RetentionNorm | None

@@ -95,7 +95,7 @@ DECLARED = (
     _asks(lambda c, context: not_retroactive(c.facts, context.now), Reason.RETROACTIVE),
     _asks(lambda c, _: not_too_long(c.facts), Reason.PERIOD_TOO_LONG),
 )
-HAS_GRANTS = Condition[Consent](lambda consent, command, _: consent.has(command.grants), Reason.UNKNOWN_GRANT)
+HAS_GRANTS: Condition[Consent] = Condition(lambda consent, command, _: consent.has(command.grants), Reason.UNKNOWN_GRANT)
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------

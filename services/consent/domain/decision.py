@@ -75,12 +75,13 @@ def decide_all(asked: tuple[ItemId, ...], items: tuple[Item, ...], about: Questi
 def decide_item(item: Item, about: Question) -> ItemDecision:
     """The steps of the law in their order; the first that has an answer has given it."""
     granted = _granted(item, about)
-    if not eligible(about):
-        return _deny(item, DecisionReason.RECIPIENT_NOT_ELIGIBLE)
-    if item.entrusted and not granted:  # § 65 SGB VIII; the grants found are the entruster's alone
-        return _deny(item, DecisionReason.ENTRUSTED)
-    if item.professional_secret and not granted:  # § 76 SGB X
-        return _deny(item, DecisionReason.PROFESSIONAL_SECRET)
+    for denied, reason in (
+        (not eligible(about), DecisionReason.RECIPIENT_NOT_ELIGIBLE),
+        (item.entrusted and not granted, DecisionReason.ENTRUSTED),  # § 65 SGB VIII; grants found are the entruster's
+        (item.professional_secret and not granted, DecisionReason.PROFESSIONAL_SECRET),  # § 76 SGB X
+    ):
+        if denied:
+            return _deny(item, reason)
     if granted:
         return ItemDecision(item.id, Verdict.PERMIT, DecisionReason.CONSENT, granted + _statutory(item, about))
     if _restricted(item, about):

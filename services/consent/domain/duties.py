@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from chassis.transitions import Context, Row, Table, Tell
+from chassis.transitions import Condition, Context, Row, Table, Tell
 from contracts.codes import DutyAnswer, HandoverState, Side
 from contracts.consent import ConsentDataAnswered, ConsentErasureDemanded, ConsentWithdrawalNotified
 from contracts.ids import HandoverRef
@@ -90,6 +90,9 @@ def _erasure(duty: Duty, command: AnswerErased, context: Context) -> Tell:
     ))
 
 
+BY_RECIPIENT: Condition[Duty] = Condition(lambda duty, command, _: duty.counterpart == command.by, Reason.NOT_THE_COUNTERPART)
+
+
 # --- the table --------------------------------------------------------------------------------------------------------
 
 S = DutyState
@@ -102,9 +105,9 @@ DUTIES = Table[Duty](not_now=Reason.NOT_NOW, rows=(
     #   while        on              then         tells          because
     # the sender awaits
     Row(Before.NONE, DemandAnswer,   S.AWAITS,    (_notified,),  because=R8, does=(_demanded,)),
-    Row(S.AWAITS,    HearAnswer,     S.ANSWERED,  (),            because=R8, does=(_heard,)),
-    Row(S.ANSWERED,  HearAnswer,     S.ANSWERED,  (),            because=ONCE),
-    Row(S.LAPSED,    HearAnswer,     S.ANSWERED,  (),            because="the word came after all: it is kept", does=(_heard,)),
+    Row(S.AWAITS,    HearAnswer,     S.ANSWERED,  (),            provided=(BY_RECIPIENT,), because=R8, does=(_heard,)),
+    Row(S.ANSWERED,  HearAnswer,     S.ANSWERED,  (),            provided=(BY_RECIPIENT,), because=ONCE),
+    Row(S.LAPSED,    HearAnswer,     S.ANSWERED,  (),            provided=(BY_RECIPIENT,), because="the word came after all: it is kept", does=(_heard,)),
     Row(S.AWAITS,    NothingLeft,    S.LAPSED,    (),            because=GONE),
     # the receiver owes
     Row(Before.NONE, OweAnswer,      S.OWES,      (),            because=R8, does=(_owed,)),

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     UNKNOWN_RELEASE = "unknown-release"
     UNKNOWN_ALLIANCE = "unknown-alliance"
     NOT_NOW = "not-now"
+    NOT_THE_COUNTERPART = "not-the-counterpart"
     # About giving.
     NOTICE_NOT_CURRENT = "notice-not-current"
     WRONG_GIVER = "wrong-giver"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from chassis.transitions import Context, Errand, Row, Table, Tell
+from chassis.transitions import Condition, Context, Errand, Row, Table, Tell
 from contracts.consent import (
     DecidedItem,
     TransmissionDenied,
@@ -94,6 +94,9 @@ PERMITTED_TOLD, PARTLY_TOLD = _says(TransmissionPermitted), _says(TransmissionPa
 DENIED_TOLD, REDUCED_TOLD, ENDED_TOLD = _says(TransmissionDenied), _says(TransmissionReduced), _says(TransmissionEnded)
 
 
+BY_RECIPIENT: Condition[Transmission] = Condition(lambda t, command, _: t.recipient == command.by, Reason.NOT_THE_COUNTERPART)
+
+
 # --- the table --------------------------------------------------------------------------------------------------------
 
 S = TransmissionState
@@ -138,6 +141,6 @@ TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, rows=(
 
     *(Row(state,      KeepOpen,         state,        (),                because="the door asks for itself; this is for the lists", does=(_moved,)) for state in S),
     *(Row(state,      CloseTransmission, S.ENDED if state is S.ENDED else S.CLOSED, (), because="the handover has ended", does=(_moved,)) for state in S),
-    *(Row(state,      NoteStored,       state,        (),                because="stored is stored, whatever came of the handover", does=(_stored,)) for state in S),
+    *(Row(state,      NoteStored,       state,        (),                because="stored is stored, whatever came of the handover", does=(_stored,), provided=(BY_RECIPIENT,)) for state in S),
 ))
 # fmt: on

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 
 from chassis.service import Tools
 from contracts.alliance import Alliance
-from contracts.codes import DataCategory, Giver, HandoverState, Service, Side
+from contracts.codes import DataCategory, Giver, HandoverState, ItemFlag, Service, Side
 from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId
 from contracts.topics import Principal
 from services.consent.domain.words import Item
@@ -45,6 +45,13 @@ class Flags(Neighbour):
     entruster: Giver | None
     hash: str
 
+    @property
+    def flags(self) -> list[ItemFlag]:
+        """The flags that are up."""
+        up = {ItemFlag.ENTRUSTED: self.entrusted, ItemFlag.SPECIAL: self.special,
+              ItemFlag.PROFESSIONAL_SECRET: self.professional_secret}
+        return [flag for flag, is_up in up.items() if is_up]
+
     def item(self) -> Item:
         """The same as the domain has it."""
         return Item(
@@ -70,7 +77,7 @@ class Standing(Neighbour):
     alliance: AllianceId
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     """A neighbour does not answer, or not what was agreed."""
 
 
@@ -80,19 +87,19 @@ STANDING: TypeAdapter[Standing] = TypeAdapter(Standing)
 
 
 async def flags_of(resources: Resources, items: Sequence[ItemId]) -> list[Flags]:
-    """What own intake says these items are; what it no longer has is missing. Raises Unreachable."""
+    """What own intake says these items are; what it no longer has is missing. Raises UnreachableError."""
     answer = await _asked(resources, Service.INTAKE, "POST", "/internal/items/flags", {"items": _strings(items)})
     return _read(FLAGS, answer)
 
 
-async def contents_of(resources: Resources, items: Sequence[ItemId], handover: HandoverRef) -> list[Content]:
-    """The items themselves, with the flags they have now. Raises Unreachable."""
-    body = {"items": _strings(items), "handover": str(handover)}
-    return _read(CONTENTS, await _asked(resources, Service.INTAKE, "POST", "/internal/items/content", body))
+async def contents_of(resources: Resources, items: Sequence[ItemId]) -> list[Content]:
+    """The items themselves, with the flags they have now. Raises UnreachableError."""
+    answer = await _asked(resources, Service.INTAKE, "POST", "/internal/items/content", {"items": _strings(items)})
+    return _read(CONTENTS, answer)
 
 
 async def standing_of(resources: Resources, handover: HandoverRef) -> Standing | None:
-    """How the own copy of the handover stands now; None where there is none. Raises Unreachable."""
+    """How the own copy of the handover stands now; None where there is none. Raises UnreachableError."""
     answer = await _asked(resources, Service.HANDOVER, "GET", f"/internal/handovers/{handover}", None)
     return None if answer.status_code == httpx.codes.NOT_FOUND else _read(STANDING, answer)
 
@@ -108,16 +115,16 @@ async def _asked(
             method, base + path, json=body, headers={"authorization": f"Bearer {token}"}, timeout=ASK_SECONDS
         )
     except httpx.HTTPError as error:
-        raise Unreachable from error
+        raise UnreachableError from error
 
 
 def _read(adapter: TypeAdapter[T], answer: httpx.Response) -> T:
     if not answer.is_success:
-        raise Unreachable
+        raise UnreachableError
     try:
         return adapter.validate_json(answer.content)
     except ValidationError as error:
-        raise Unreachable from error
+        raise UnreachableError from error
 
 
 def _strings(items: Sequence[ItemId]) -> list[str]:

@@ -26,7 +26,7 @@ from services.consent.domain import Reason
 from services.consent.domain.commands import TellRelease
 from services.consent.domain.decision import decide_all, question
 from services.consent.domain.words import Decision, ItemDecision, Person, Transmission, found
-from services.consent.door.neighbours import Content, Resources, Unreachable, contents_of, standing_of
+from services.consent.door.neighbours import Content, Resources, UnreachableError, contents_of, standing_of
 from services.consent.door.sealing import dossier, key_of, sealed
 from services.consent.store import leases
 from services.consent.store.persons import PERSON, add_decisions, person_at_the_door
@@ -66,7 +66,7 @@ async def release(
     claim = Claim(since, AgencyId(call.caller.name), HandoverRef(handover), asked)
     try:
         return await _released(resources, claim, call.now)
-    except Unreachable:
+    except UnreachableError:
         return Refused(Reason.UNREACHABLE)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
@@ -88,7 +88,7 @@ async def _released(resources: Resources, claim: Claim, now: datetime) -> Stream
     wanted = _wanted(transmission, claim.items)
     if isinstance(wanted, Refused):
         return wanted
-    contents = await contents_of(resources, wanted, claim.handover)
+    contents = await contents_of(resources, wanted)
     async with resources.tools.engine.begin() as tx:
         opened = await open_lease(tx, resources, claim, of, transmission.id, wanted, contents)
     return opened if isinstance(opened, Refused) else _answer(resources, opened, key)

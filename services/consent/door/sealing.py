@@ -14,7 +14,6 @@ from contracts.ids import ItemId
 from services.consent.domain.words import Transmission
 from services.consent.door.neighbours import Content, Resources
 from services.consent.store.leases import Lease
-from services.consent.store.rows import bases_kept
 
 ALGORITHMS: Final = ("ECDH-ES+A256KW", "A256GCM")  # X25519; never compressed
 BOUND: Final = ("handover", "recipient", "release")  # in the protected header, so that no seal fits elsewhere
@@ -31,7 +30,7 @@ def key_of(resources: Resources, transmission: Transmission, now: datetime) -> O
     if public is None:
         return None
     try:
-        return OKPKey.import_key({**public.jwk, "kid": public.kid})  # type: ignore[arg-type]  # a JWK from a file is a plain mapping
+        return OKPKey.import_key({**public.jwk, "kid": public.kid})
     except (JoseError, ValueError):
         return None
 
@@ -47,8 +46,8 @@ def sealed(lease: Lease, contents: dict[str, Any], key: OKPKey) -> bytes:
 
 
 def dossier(lease: Lease, contents: Sequence[Content]) -> dict[str, Any]:
-    """What the recipient reads: each item with where it was collected, for what, on which bases it may be used."""
-    bases = {line.item: bases_kept(line.bases) for line in lease.lines}
+    """What the recipient reads: each item with where it was collected, for what it may be used, on which norms it came."""
+    norms = {line.item: sorted({basis.norm for basis in line.bases}) for line in lease.lines}
     return {
         "release": lease.id,
         "handover": lease.transmission.handover,
@@ -57,10 +56,10 @@ def dossier(lease: Lease, contents: Sequence[Content]) -> dict[str, Any]:
             {
                 "id": content.id,
                 "category": content.category,
-                "flags": content.model_dump(include={"entrusted", "special", "professional_secret"}),
+                "flags": content.flags,
                 "collected_from": content.collected_from,
                 "purpose": lease.transmission.purpose,
-                "bases": bases[ItemId(content.id)],
+                "bases": norms[ItemId(content.id)],
                 "hash": content.hash,
                 "content": content.content,
             }

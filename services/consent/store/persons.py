@@ -7,21 +7,38 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import insert, upsert
+from chassis.executor import Kind
+from chassis.transitions import Table
 from contracts.codes import AgeBand
 from contracts.ids import NoticeId, PersonId
 from contracts.new_ids import new_id
+from services.consent.domain import CONSENTS, DUTIES, PERSONS, RECEPTIONS, RELEASES, TRANSMISSIONS, Law
+from services.consent.domain import NOTICES as NOTICE_TABLE
 from services.consent.domain.commands import (
     GiveConsent,
     InvalidateConsent,
+    RefuseConsent,
     RequestConsent,
     TellRelease,
     WithdrawConsent,
     WithdrawGrants,
 )
-from services.consent.domain.words import Decision, Disclosed, Notice, Person, PersonState, Release
+from services.consent.domain.words import (
+    Consent,
+    Decision,
+    Disclosed,
+    Duty,
+    Notice,
+    Person,
+    PersonState,
+    Reception,
+    Release,
+    Transmission,
+)
 from services.consent.store.rows import (
     bases_kept,
     consent_of,
@@ -256,3 +273,43 @@ async def add_decisions(tx: AsyncConnection, made: Sequence[tuple[UUID, UUID | N
         for key, _, _, each in rows
         for item in each.items
     ])
+
+
+async def persons_of_handovers(tx: AsyncConnection, handovers: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
+    """Whose data these handovers are to carry, where this agency is the sender."""
+    query = sa.select(transmission.c.handover, transmission.c.person).where(transmission.c.handover.in_(handovers))
+    return {row.handover: (row.person,) for row in await tx.execute(query)}
+
+
+# --- kinds ------------------------------------------------------------------------------------------------------------
+
+
+def persons(law: Law) -> Kind[Person]:
+    """How the executor loads, decides, saves and answers for a person."""
+    return Kind(PERSON, load_persons, save_persons, law.decide, answer)
+
+
+def answer(of: Person) -> Mapping[str, JsonValue]:
+    """The part the last command was about; the version is the person's, under whose lock all of it changes."""
+    part, table = of.spoken_of, TABLES.get(type(of.spoken_of))
+    if part is None or table is None:
+        return {"id": str(of.id), "state": of.state, "version": of.version, "allowed": list(PERSONS.allowed(of.state))}
+    allowed: list[JsonValue] = [name for name in table.allowed(part.state) if name in ASKED_BY_PEOPLE]
+    return {"id": str(part.id), "state": part.state, "version": of.version, "allowed": allowed}
+
+
+TABLES: Mapping[type, Table[Any]] = {
+    Consent: CONSENTS, Transmission: TRANSMISSIONS, Reception: RECEPTIONS, Duty: DUTIES, Release: RELEASES,
+}
+ASKED_BY_PEOPLE = frozenset(
+    command.__name__
+    for command in (GiveConsent, RefuseConsent, WithdrawConsent, WithdrawGrants, InvalidateConsent)
+)
+
+
+def _notice_answer(of: Notice) -> Mapping[str, JsonValue]:
+    allowed: list[JsonValue] = list(NOTICE_TABLE.allowed(of.state))
+    return {"id": str(of.id), "state": of.state, "version": of.version, "allowed": allowed}
+
+
+NOTICES: Kind[Notice] = Kind(NOTICE, load_notices, save_notices, NOTICE_TABLE.decide, _notice_answer)

@@ -74,6 +74,12 @@ def agreed(handover: Handover, command: Draft, context: Context) -> bool:
     return _agreed(handover, command.matter, Side.SENDER, context)
 
 
+@_or(Reason.CASE_NOT_KNOWN)
+def case_known(handover: Handover, _command: Draft, _context: Context) -> bool:
+    """Intake has told of it; what is told may still be on its way here."""
+    return handover.around.case is not None and handover.around.case.state is not CaseState.NONE
+
+
 @_or(Reason.CASE_NOT_ACTIVE)
 def case_active(handover: Handover, command: Draft, _context: Context) -> bool:
     """Only a case this agency works on can be handed over."""

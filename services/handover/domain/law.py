@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from chassis.transitions import Context, Decided, Refused, Reservation, Table
 from contracts.codes import HandoverState as State
 from contracts.codes import Side
-from contracts.ids import HandoverRef
+from contracts.ids import HandoverRef, time_of
 
 from .clocks import changes, wound
 from .commands import Command, Desk, Draft, Propose, Requested
@@ -23,8 +23,9 @@ TABLES: Mapping[Side, Table[Handover]] = {
     Side.SENDER: Table(SENDER + SENDER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
     Side.RECEIVER: Table(RECEIVER + RECEIVER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
 }
-# A case of these states may be active a moment later: intake may have said so, and it is on its way to us.
-MAY_BECOME_ACTIVE = frozenset({CaseState.NONE, CaseState.ANNOUNCED, CaseState.REGISTERED})
+# A young case of these states may be active already: intake has said so, and the news is on its way here.
+MAY_BE_ACTIVE = frozenset({CaseState.REGISTERED, CaseState.CLARIFYING})
+NEWS = timedelta(seconds=60)  # longer than news take while anything works at all; then a no is a no
 
 
 def decide(handover: Handover, command: Command, context: Context) -> Decided[Handover] | Refused:
@@ -37,7 +38,7 @@ def decide(handover: Handover, command: Command, context: Context) -> Decided[Ha
     side = Side.SENDER if isinstance(command, Draft) else handover.side
     decided = TABLES[side].decide(handover, command, context)
     if isinstance(decided, Refused):
-        return replace(decided, allowed=allowed(handover), unknown=_unheard(handover, command, decided))
+        return replace(decided, allowed=allowed(handover), unknown=_unheard(handover, command, decided, context.now))
     return _settled(handover, decided, context.now)
 
 
@@ -59,12 +60,14 @@ def reserves(handover: HandoverRef, command: object) -> Sequence[Reservation]:
             return ()
 
 
-def _unheard(handover: Handover, command: Command, refused: Refused) -> UUID | None:
-    """The case of a draft, where this service knows nothing or not enough of it yet."""
-    if refused.reason is not Reason.CASE_NOT_ACTIVE or not isinstance(command, Draft):
+def _unheard(handover: Handover, command: Command, refused: Refused, now: datetime) -> UUID | None:
+    """The case of a draft, where this service has not heard of it, or may not have heard the last of it."""
+    if not isinstance(command, Draft) or refused.reason not in {Reason.CASE_NOT_KNOWN, Reason.CASE_NOT_ACTIVE}:
         return None
     known = handover.around.case
-    return command.case if known is None or known.state in MAY_BECOME_ACTIVE else None
+    if known is None or known.state is CaseState.NONE:
+        return command.case
+    return command.case if known.state in MAY_BE_ACTIVE and now - time_of(known.id) < NEWS else None
 
 
 def _settled(before: Handover, decided: Decided[Handover], now: datetime) -> Decided[Handover]:

@@ -28,6 +28,7 @@ from .conditions import (
     agreed,
     baton_free,
     case_active,
+    case_known,
     case_still_active,
     of_a_supported_kind,
     of_this_case,
@@ -39,7 +40,7 @@ from .facts import cancel_requested, proposed, withdrawn
 from .rows import row
 from .subject import Clock, Handover
 
-DRAFTABLE = (to_another_agency, of_a_supported_kind, agreed, case_active)
+DRAFTABLE = (to_another_agency, of_a_supported_kind, agreed, case_known, case_active)
 PROPOSABLE = (of_this_case, still_agreed, case_still_active, baton_free)
 CUTTABLE = (a_real_cut, case_still_active)
 

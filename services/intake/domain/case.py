@@ -55,6 +55,7 @@ class DossierReason(StrEnum):
     """Why the sender's door gave nothing, for good."""
 
     CONSENT_WITHDRAWN = "consent_withdrawn"
+    NOTHING_PERMITTED = "nothing_permitted"
     NOT_KNOWN_THERE = "not_known_there"
     USED_UP = "used_up"
     NOT_OPEN = "not_open"
@@ -152,7 +153,7 @@ class Case:
     """What decisions about a case know. Names and contents are not here: no rule asks for them.
 
     `id` is the handover reference where the case came by a handover. `person` is the person's random id. `has_own` and
-    `held` are loaded only where a command may erase; `duplicates` only where one may register.
+    `held` are loaded only where a command stores or erases what was received; `duplicates` only where one may register.
     """
 
     id: UUID

@@ -26,31 +26,31 @@ class Reason(StrEnum):
     TOO_MANY_WORDS = "too-many-words"
 
 
-born = Condition[Case](
+born: Condition[Case] = Condition(
     lambda case, command, context: is_valid_birth_date(command.person.birth_date, context.now),
     Reason.BIRTH_DATE_INVALID,
 )
-number_free = Condition[Case](
+number_free: Condition[Case] = Condition(
     lambda case, command, context: command.local_number is None
     or number_reserved(command.local_number) in context.granted,
     Reason.LOCAL_NUMBER_TAKEN,
 )
-phase_set = Condition[Case](lambda case, command, context: case.phase is not None, Reason.PHASE_MISSING)
-needs_stated = Condition[Case](
+phase_set: Condition[Case] = Condition(lambda case, command, context: case.phase is not None, Reason.PHASE_MISSING)
+needs_stated: Condition[Case] = Condition(
     lambda case, command, context: bool(case.needs) or case.no_needs or command.no_needs, Reason.NEEDS_MISSING
 )
-age_known = Condition[Case](lambda case, command, context: case.age_band is not None, Reason.AGE_MISSING)
-need_recorded = Condition[Case](
+age_known: Condition[Case] = Condition(lambda case, command, context: case.age_band is not None, Reason.AGE_MISSING)
+need_recorded: Condition[Case] = Condition(
     lambda case, command, context: any(need.code == command.code for need in case.needs), Reason.NEED_NOT_RECORDED
 )
-has_address = Condition[Case](lambda case, command, context: case.has_address, Reason.ADDRESS_MISSING)
-review_ahead = Condition[Case](
+has_address: Condition[Case] = Condition(lambda case, command, context: case.has_address, Reason.ADDRESS_MISSING)
+review_ahead: Condition[Case] = Condition(
     lambda case, command, context: command.review_on > local_day(context.now), Reason.REVIEW_NOT_AHEAD
 )
-within_retention = Condition[Case](
+within_retention: Condition[Case] = Condition(
     lambda case, command, context: case.closed_at is not None and context.now <= case.closed_at + command.retention,
     Reason.RETENTION_OVER,
 )
-still_to_fetch = Condition[Case](
+still_to_fetch: Condition[Case] = Condition(
     lambda case, command, context: case.dossier in {DossierState.PENDING, DossierState.REFUSED}, Reason.NOTHING_TO_FETCH
 )

@@ -22,7 +22,7 @@ CATEGORY_OF: Mapping[Part, DataCategory] = {
 }
 
 
-def as_content(fields: Mapping[str, Any]) -> str:
+def as_content(fields: Any) -> str:
     """JSON text as it is stored, hashed and sealed: letters as they are, nothing that is no JSON."""
     return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

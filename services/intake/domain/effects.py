@@ -220,16 +220,19 @@ def fetch_dossier(case: Case, command: object, context: Context) -> Case:
 
 
 def store_dossier(case: Case, command: asked.StoreDossier, context: Context) -> Case:
-    """Keep the items with their provenance. Who was registered by hand meanwhile is known better than by a dossier."""
+    """Keep the items with their provenance, none twice: a door repeats what it has not yet heard to be here.
+
+    Who was registered by hand meanwhile is known better than by a dossier.
+    """
     known = case
     if command.person is not None and case.birth_date is None:
         known = _known(case, command.person, context)
-    held = tuple(_held(item) for item in command.items)
-    release = ReceivedRelease(command.release, case.sender or "", len(held), context.now)
+    here = {item.source_item for item in case.held}
+    new = tuple(item for item in command.items if _held(item).source_item not in here)
+    held = tuple(_held(item) for item in new)
+    release = ReceivedRelease(command.release, case.sender or "", len(command.items), context.now)
     stored = replace(known, sphere=command.sphere, held=known.held + held, dossier=DossierState.STORED)
-    return _write(
-        stored, items=stored.writes.items + command.items, releases=(*stored.writes.releases, release)
-    )
+    return _write(stored, items=stored.writes.items + new, releases=(*stored.writes.releases, release))
 
 
 def store_part(case: Case, command: asked.StorePart, context: Context) -> Case:

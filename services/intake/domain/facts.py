@@ -9,11 +9,14 @@ from contracts.intake import (
     CaseActivated,
     CaseAnnounced,
     CaseChanged,
+    CaseClarifying,
     CaseClosed,
     CaseDiscarded,
     CaseDossierStored,
+    CaseFoundNotResponsible,
     CaseHandedOver,
     CaseItemsErased,
+    CasePaused,
     CaseRegistered,
     StoredItem,
 )
@@ -41,6 +44,21 @@ def registered(case: Case, command: Any, context: Context) -> Tell:
 def announced(case: Case, command: asked.Announce, context: Context) -> Tell:
     """A case nobody has a name in."""
     return Tell(CaseAnnounced(case=CaseId(case.id), handover=command.handover))
+
+
+def clarifying(case: Case, command: Any, context: Context) -> Tell:
+    """Somebody looks whose task it is."""
+    return Tell(CaseClarifying(case=CaseId(case.id)))
+
+
+def not_responsible(case: Case, command: asked.DeclareNotResponsible, context: Context) -> Tell:
+    """Whose task it seems to be."""
+    return Tell(CaseFoundNotResponsible(case=CaseId(case.id), area=command.area))
+
+
+def paused(case: Case, command: asked.Pause, context: Context) -> Tell:
+    """Work rests, and the case cannot be handed over."""
+    return Tell(CasePaused(case=CaseId(case.id), reason=command.reason, review_on=command.review_on))
 
 
 def profile(case: Case, fact: type[CaseActivated] | type[CaseChanged]) -> CaseActivated | CaseChanged | None:
@@ -125,3 +143,9 @@ def forget_age(case: Case, command: Any, context: Context) -> Disarm:
 def fetch(case: Case, command: Any, context: Context) -> Errand:
     """Ask the sender's door; ids of agency and alliance are all it needs."""
     return Errand(FETCH_DOSSIER, {"sender": case.sender or "", "alliance": case.alliance or ""})
+
+
+def fetch_rest(case: Case, command: asked.StorePart, context: Context) -> Errand:
+    """Ask again for what the door left out; it first has to hear that this part is stored."""
+    errand = fetch(case, command, context)
+    return Errand(FETCH_DOSSIER, {**errand.about, "after": str(command.release)})

@@ -41,7 +41,9 @@ def write(words: Words, command: Write, context: Context) -> Words:
     return replace(words, count=words.count + 1, written=(*words.written, command.item))
 
 
-room_left = Condition[Words](lambda words, command, context: words.count < WORDS_MAX, Reason.TOO_MANY_WORDS)
+room_left: Condition[Words] = Condition(
+    lambda words, command, context: words.count < WORDS_MAX, Reason.TOO_MANY_WORDS
+)
 
 # fmt: off
 WORDS = Table[Words](not_now=Reason.NOT_NOW, rows=(

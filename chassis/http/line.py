@@ -1,0 +1,67 @@
+"""The server's connection: a limit on headers before they are parsed to their end, and a handle for deadlines."""
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from chassis.http.limits import HEADERS_BYTES_MAX
+from chassis.http.send import LINE
+
+HEADER_SECONDS_MAX = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
+
+
+class LineProtocol(HttpToolsProtocol):
+    """uvicorn's protocol; give the class as `http=` to its Config.
+
+    uvicorn itself limits neither the size nor the time of headers with this parser.
+    """
+
+    _header_bytes = 0
+    _in_headers = False
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        """A connection that says nothing is closed."""
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left to watch."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes before the end of the headers; more than anybody needs tears the connection down."""
+        self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > HEADERS_BYTES_MAX:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """A request begins: its headers are counted and timed, its scope gets the line."""
+        super().on_message_begin()
+        extensions: dict[str, Any] = {LINE: self.transport}
+        self.scope["extensions"] = extensions
+        self._in_headers, self._header_bytes = True, 0
+        if self._timer is None:
+            self._watch()
+
+    def on_headers_complete(self) -> None:
+        """The headers have come: the body has limits of its own."""
+        self._in_headers = False
+        self._unwatch()
+        super().on_headers_complete()
+
+    def _watch(self) -> None:
+        self._timer = self.loop.call_later(HEADER_SECONDS_MAX, self._too_slow)
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        self.transport.close()

@@ -1,0 +1,69 @@
+"""Puts the rooms of the consent service together."""
+
+from datetime import datetime
+from importlib.metadata import version
+from types import MappingProxyType
+
+from joserfc.jwk import OKPKey
+
+from chassis.auth import PartyKeys, key_from
+from chassis.executor import Step
+from chassis.inbox import Source
+from chassis.service import Service, Tools
+from contracts.addressing import heard_topics, postmarks
+from contracts.alliance import Alliance
+from contracts.codes import Service as Name
+from contracts.ids import AgencyId
+from contracts.new_ids import new_id
+from contracts.topics import Principal
+from services.consent.api import routes
+from services.consent.domain import LOOK_AGAIN, Law
+from services.consent.domain.commands import LookAgain
+from services.consent.door import Resources, sweep
+from services.consent.errands import ERRANDS
+from services.consent.events import HEARS
+from services.consent.problems import PROBLEMS
+from services.consent.settings import Settings
+from services.consent.store.persons import NOTICES, PERSON, persons
+
+
+def service(settings: Settings) -> Service:
+    """The consent service of one agency."""
+    alliances = settings.read_alliances
+    known = MappingProxyType({alliance.id: alliance for alliance in alliances})
+    heard = heard_topics(settings.agency, Name.CONSENT, alliances)
+
+    def resources(tools: Tools) -> Resources:
+        return Resources(tools, settings.agency, known)
+
+    return Service(
+        name=Name.CONSENT,
+        principal=str(Principal(settings.agency, Name.CONSENT)),
+        settings=settings,
+        version=version("staffel"),
+        kinds=(persons(Law(settings.agency, known)), NOTICES),
+        hears=HEARS,
+        sources={topic: Source(source.writer, source.origin, source.alliance) for topic, source in heard.items()},
+        address=postmarks(settings.agency, alliances),
+        new_id=new_id,
+        routes=routes,
+        problems=PROBLEMS,
+        scope_attribute="alliance",
+        version_attribute="allianceversion",
+        deadlines={LOOK_AGAIN: lambda person: Step(PERSON, person, LookAgain())},
+        errands=ERRANDS,
+        party_keys=party_keys(alliances),
+        resources=resources,
+        background=(sweep,),
+    )
+
+
+def party_keys(alliances: tuple[Alliance, ...]) -> PartyKeys:
+    """Who may come to the door: agencies of our alliances, by the signing keys those name."""
+
+    def found(party: str, kid: str, now: datetime) -> OKPKey | None:
+        keys = (alliance.signing_key(AgencyId(party), kid, now) for alliance in alliances)
+        key = next((each for each in keys if each is not None), None)
+        return None if key is None else key_from({**key.jwk, "kid": key.kid})
+
+    return found

@@ -1,0 +1,103 @@
+"""What the consent service hears: own intake, own handover, and the consent services of other agencies."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from chassis.executor import Step
+from chassis.inbox import Hear, Meta
+from contracts.codes import Side
+from contracts.consent import ConsentDataAnswered, ConsentStorageConfirmed, ConsentWithdrawalNotified
+from contracts.handover import HandoverChanged, HandoverProposed
+from contracts.ids import AgencyId, AllianceId, TransmissionId
+from contracts.intake import CaseChanged, CaseDossierStored, CaseItemsErased, CaseRegistered
+from contracts.topics import parse
+from services.consent.domain.commands import (
+    ConfirmStorage,
+    HearAnswer,
+    HearErased,
+    KnowPerson,
+    NoteHandover,
+    NoteStored,
+    OpenTransmission,
+    OweAnswer,
+)
+from services.consent.store.persons import PERSON, persons_of_handovers
+
+# --- own intake -------------------------------------------------------------------------------------------------------
+
+
+def know(event: CaseRegistered | CaseChanged, meta: Meta) -> Sequence[Step]:
+    """Whose case it is and how old: who may declare a consent depends on it."""
+    return (Step(PERSON, event.person, KnowPerson(event.age_band)),)
+
+
+def confirm(event: CaseDossierStored, meta: Meta) -> Sequence[Step]:
+    """At the receiver the person is known by the handover reference."""
+    items = tuple(item.id for item in event.items)
+    return (Step(PERSON, event.handover, ConfirmStorage(event.handover, event.release, items)),)
+
+
+def erased(event: CaseItemsErased, meta: Meta) -> Sequence[Step]:
+    """What was erased without a duty was erased because the handover ended: its own event says so."""
+    return () if event.duty is None else (Step(PERSON, event.handover, HearErased(event.duty)),)
+
+
+# --- own handover -----------------------------------------------------------------------------------------------------
+
+
+def open_transmission(event: HandoverProposed, meta: Meta) -> Sequence[Step]:
+    """One transmission per handover: a later proposal of the same handover cuts the package."""
+    command = OpenTransmission(
+        TransmissionId(meta.id), meta.id, event.handover, event.case, event.alliance, event.recipient, event.purpose,
+        event.items,
+    )
+    return (Step(PERSON, event.person, command),)
+
+
+def note_handover(event: HandoverChanged, meta: Meta) -> Sequence[Step]:
+    """At the sender the person is found by the transmission; where nothing was proposed there is nothing to note."""
+    command = NoteHandover(
+        event.handover, event.side, event.counterpart, event.alliance, event.state, event.recorded
+    )
+    subjects = (event.handover,) if event.side is Side.RECEIVER else meta.subjects
+    return tuple(Step(PERSON, subject, command) for subject in subjects)
+
+
+# --- other agencies ---------------------------------------------------------------------------------------------------
+
+
+def _teller(meta: Meta) -> AgencyId:
+    """The agency that alone can write this topic."""
+    return parse(meta.topic).writer.agency
+
+
+def note_stored(event: ConsentStorageConfirmed, meta: Meta) -> Sequence[Step]:
+    """The recipient has stored it: the claim is used up."""
+    command = NoteStored(_teller(meta), event.handover, event.release, event.items)
+    return tuple(Step(PERSON, subject, command) for subject in meta.subjects)
+
+
+def owe(event: ConsentWithdrawalNotified, meta: Meta) -> Sequence[Step]:
+    """Which agency it is from also says on whose channel the answer will go."""
+    alliance = AllianceId(meta.scope)
+    command = OweAnswer(event.duty, event.handover, _teller(meta), alliance, event.releases, event.answer_by)
+    return (Step(PERSON, event.handover, command),)
+
+
+def hear_answer(event: ConsentDataAnswered, meta: Meta) -> Sequence[Step]:
+    """Erased, or retained."""
+    command = HearAnswer(_teller(meta), event.duty, event.answer, event.norm)
+    return tuple(Step(PERSON, subject, command) for subject in meta.subjects)
+
+
+HEARS: Final = (
+    Hear(CaseRegistered, know),
+    Hear(CaseChanged, know),
+    Hear(CaseDossierStored, confirm),
+    Hear(CaseItemsErased, erased),
+    Hear(HandoverProposed, open_transmission),
+    Hear(HandoverChanged, note_handover, of=persons_of_handovers),
+    Hear(ConsentStorageConfirmed, note_stored, of=persons_of_handovers, origin="channel"),
+    Hear(ConsentWithdrawalNotified, owe, origin="channel"),
+    Hear(ConsentDataAnswered, hear_answer, of=persons_of_handovers, origin="channel"),
+)

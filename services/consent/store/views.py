@@ -1,0 +1,126 @@
+"""What people and auditors look at; read directly, without the executor."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.consent.domain.words import Consent, Duty, Notice, Reception, Transmission
+from services.consent.store.rows import consent_of, duty_of, notice_of, reception_of, transmission_of
+from services.consent.store.tables import (
+    consent,
+    consent_grant,
+    decision,
+    decision_item,
+    duty,
+    ledger,
+    notice,
+    person,
+    reception,
+    release,
+    statutory_basis,
+    transmission,
+)
+
+ROWS_MAX = 200
+
+
+async def notices(tx: AsyncConnection, language: str | None) -> list[Notice]:
+    """Notice versions, newest first."""
+    query = sa.select(notice).order_by(notice.c.valid_from.desc(), notice.c.id).limit(ROWS_MAX)
+    if language is not None:
+        query = query.where(notice.c.language == language)
+    return [notice_of(row) for row in await tx.execute(query)]
+
+
+async def notice_named(tx: AsyncConnection, wanted: UUID) -> Notice | None:
+    """One notice version."""
+    row = (await tx.execute(sa.select(notice).where(notice.c.id == wanted))).first()
+    return None if row is None else notice_of(row)
+
+
+async def person_known(tx: AsyncConnection, wanted: UUID) -> bool:
+    """Whether anything is known of this person."""
+    return (await tx.execute(sa.select(person.c.id).where(person.c.id == wanted))).first() is not None
+
+
+async def consents_of(tx: AsyncConnection, of: UUID) -> list[Consent]:
+    """A person's consents, in the order they were written down."""
+    return await _consents(tx, consent.c.person == of)
+
+
+async def consent_named(tx: AsyncConnection, wanted: UUID) -> tuple[UUID, Consent] | None:
+    """One consent with whose it is."""
+    found = await _consents(tx, consent.c.id == wanted)
+    if not found:
+        return None
+    of = (await tx.execute(sa.select(consent.c.person).where(consent.c.id == wanted))).scalar_one()
+    return of, found[0]
+
+
+async def _consents(tx: AsyncConnection, which: sa.ColumnElement[bool]) -> list[Consent]:
+    rows = (await tx.execute(sa.select(consent).where(which).order_by(consent.c.id).limit(ROWS_MAX))).all()
+    granted = sa.select(consent_grant).where(consent_grant.c.consent.in_([row.id for row in rows]))
+    grants = (await tx.execute(granted.order_by(consent_grant.c.id))).all()
+    return [consent_of(row, grants) for row in rows]
+
+
+async def transmission_of_handover(tx: AsyncConnection, handover: UUID) -> Transmission | None:
+    """What is to go under this handover, and what was last decided about it."""
+    row = (await tx.execute(sa.select(transmission).where(transmission.c.handover == handover))).first()
+    if row is None:
+        return None
+    stated = await tx.execute(sa.select(statutory_basis).where(statutory_basis.c.transmission == row.id))
+    return transmission_of(row, stated.all())
+
+
+async def reception_of_handover(tx: AsyncConnection, handover: UUID) -> Reception | None:
+    """What has come under this handover."""
+    row = (await tx.execute(sa.select(reception).where(reception.c.id == handover))).first()
+    return None if row is None else reception_of(row)
+
+
+async def releases_of(tx: AsyncConnection, of: UUID) -> Sequence[Any]:
+    """Who was told what about this person, and when: one row per item that left, newest release first."""
+    query = (
+        sa.select(release, ledger.c.item, ledger.c.category, ledger.c.hash, ledger.c.bases, ledger.c.received_by)
+        .join(ledger, ledger.c.release == release.c.id)
+        .where(release.c.person == of)
+        .order_by(release.c.opened_at.desc(), release.c.id, ledger.c.item)
+        .limit(ROWS_MAX * 10)
+    )
+    return (await tx.execute(query)).all()
+
+
+async def duties(tx: AsyncConnection, states: Sequence[str], *, overdue: bool) -> list[Duty]:
+    """Duties in these states (all, where none is named), the most urgent first."""
+    query = sa.select(duty).order_by(duty.c.answer_by, duty.c.id).limit(ROWS_MAX)
+    if states:
+        query = query.where(duty.c.state.in_(states))
+    if overdue:
+        query = query.where(duty.c.answered_at.is_(None), duty.c.answer_by < sa.func.clock_timestamp())
+    return [duty_of(row) for row in await tx.execute(query)]
+
+
+async def timeline(tx: AsyncConnection, handover: UUID) -> list[tuple[datetime, str, UUID, str]]:
+    """What happened here about a handover: (when, what, id of it, in which words), oldest first."""
+    permits = sa.func.count().filter(decision_item.c.verdict == "permit")
+    decided = (
+        sa.select(decision.c.at, sa.literal("decided"), decision.c.id,
+                  sa.cast(permits, sa.Text) + "/" + sa.cast(sa.func.count(), sa.Text))
+        .join(transmission, transmission.c.id == decision.c.transmission)
+        .join(decision_item, decision_item.c.decision == decision.c.id)
+        .where(transmission.c.handover == handover)
+        .group_by(decision.c.id)
+    )
+    opened = sa.select(release.c.opened_at, sa.literal("release_opened"), release.c.id,
+                       sa.cast(release.c.items, sa.Text)).where(release.c.handover == handover)
+    closed = sa.select(release.c.closed_at, sa.literal("release_closed"), release.c.id,
+                       release.c.completeness).where(release.c.handover == handover, release.c.closed_at.is_not(None))
+    answered = sa.select(duty.c.answered_at, sa.literal("duty_answered"), duty.c.id,
+                         duty.c.answer).where(duty.c.handover == handover, duty.c.answered_at.is_not(None))
+    rows = await tx.execute(sa.union_all(decided, opened, closed, answered))
+    return sorted((row[0], row[1], row[2], row[3]) for row in rows)

@@ -1,0 +1,51 @@
+"""Puts the rooms of the handover service together."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from uuid import UUID
+
+from chassis.executor import Step
+from chassis.inbox import Source
+from chassis.service import Service
+from contracts.addressing import heard_topics, postmarks
+from contracts.codes import Service as Name
+from contracts.new_ids import new_id
+from contracts.topics import Principal
+from services.handover.api import routes
+from services.handover.domain import STRIKES
+from services.handover.domain.commands import Command
+from services.handover.errands import ERRANDS
+from services.handover.events import HEARS
+from services.handover.problems import PROBLEMS
+from services.handover.settings import Settings
+from services.handover.store import HANDOVER, KNOWN_CASES, handover_kind
+
+
+def _strikes(command: type[Command]) -> Callable[[UUID], Step]:
+    return lambda handover: Step(HANDOVER, handover, command())
+
+
+DEADLINES: Mapping[str, Callable[[UUID], Step]] = {clock: _strikes(command) for clock, command in STRIKES.items()}
+
+
+def service(settings: Settings) -> Service:
+    """The handover service of one agency."""
+    alliances = settings.read_alliances
+    heard = heard_topics(settings.agency, Name.HANDOVER, alliances)
+    return Service(
+        name=Name.HANDOVER,
+        principal=str(Principal(settings.agency, Name.HANDOVER)),
+        settings=settings,
+        version=version("staffel"),
+        kinds=(handover_kind(settings.agency, alliances), KNOWN_CASES),
+        hears=HEARS,
+        sources={topic: Source(source.writer, source.origin, source.alliance) for topic, source in heard.items()},
+        address=postmarks(settings.agency, alliances),
+        new_id=new_id,
+        routes=routes,
+        problems=PROBLEMS,
+        scope_attribute="alliance",
+        version_attribute="allianceversion",
+        deadlines=DEADLINES,
+        errands=ERRANDS,
+    )

@@ -1,0 +1,6 @@
+"""Where Alembic begins."""
+
+from chassis.database import run_migrations
+from services.handover.store import metadata
+
+run_migrations(metadata)

@@ -1,0 +1,310 @@
+"""The consumer against real Kafka: what it has not finished it reads again, and no bytes stop it."""
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import Mock
+from uuid import UUID
+
+import pytest
+from aiokafka.record.default_records import (  # type: ignore[import-untyped]  # ships no types
+    _DefaultRecordBatchBuilderPy,
+)
+
+from chassis import consumer as consumer_module
+from chassis.consumer import Consumer, Take
+from chassis.envelope import Envelope, Reason, Record, Unreadable, key_of, to_headers
+from contracts.new_ids import new_id
+from deploy.embedded import admin
+from deploy.embedded.cluster import Addresses
+from tests.chassis.broker import a_producer, committed, connection, make_topic, until
+
+Making = Callable[..., Consumer]
+
+
+@pytest.fixture
+async def topic(embedded: Addresses) -> str:
+    return await make_topic(embedded, f"consumer.{new_id()}")
+
+
+@pytest.fixture
+async def a_consumer(embedded: Addresses, topic: str) -> AsyncIterator[Making]:
+    """Makes consumers of one group on `topic` and stops them at the end."""
+    made: list[Consumer] = []
+
+    def make(take: Take, *, topics: Sequence[str] = (topic,), instance: str = "0", **other: Any) -> Consumer:
+        arguments = connection(embedded) | {"group": f"group.{topic}"} | other
+        made.append(Consumer(take=take, topics=topics, instance=instance, **arguments))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.stop()
+
+
+class Taker:
+    """Keeps what it is given; fails as often as it is told to."""
+
+    def __init__(self, *, failures: int = 0) -> None:
+        self.batches: list[Sequence[Record]] = []
+        self.failures = failures
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self, records: Sequence[Record]) -> None:
+        """Take, wait if told so, fail if told so."""
+        self.batches.append(records)
+        await self.go_on.wait()
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError
+
+    @property
+    def numbers(self) -> dict[UUID, list[int]]:
+        """Per subject what was heard, in order."""
+        found: dict[UUID, list[int]] = {}
+        for record in (record for batch in self.batches for record in batch):
+            if isinstance(record.envelope, Envelope):
+                found.setdefault(record.envelope.key, []).append(record.envelope.subjectseq)
+        return found
+
+    @property
+    def unreadable(self) -> list[Reason]:
+        """Why records were no events, in order."""
+        found = (record.envelope for batch in self.batches for record in batch)
+        return [envelope.reason for envelope in found if isinstance(envelope, Unreadable)]
+
+    def heard(self, count: int) -> Callable[[], bool]:
+        """Whether that many records have come."""
+        return lambda: sum(map(len, self.batches)) >= count
+
+
+def headers_of(key: UUID, number: int) -> list[tuple[str, bytes]]:
+    return to_headers(Envelope(
+        new_id(), "test.ball.thrown.v1", "urn:test:red:balls", f"balls/{key}", datetime(2026, 11, 3, tzinfo=UTC),
+        "https://example.org/ball.json", number, {}, None,
+    ))
+
+
+async def tell(
+    embedded: Addresses, topic: str, key: UUID, numbers: Sequence[int], partition: int | None = None
+) -> None:
+    async with a_producer(embedded) as producer:
+        for number in numbers:
+            await producer.send(topic, b"{}", key_of(key), partition, headers=headers_of(key, number))
+
+
+def all_committed(embedded: Addresses, topic: str, count: int) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        return sum((await committed(embedded, f"group.{topic}", topic)).values()) == count
+
+    return ask
+
+
+async def test_everything_is_heard_in_order_and_then_committed(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    red, blue = new_id(), new_id()
+    await tell(embedded, topic, red, range(1, 601))  # before anybody has read the topic: the oldest come, too
+    taker = Taker()
+    one = a_consumer(taker)
+    await one.start()
+    await tell(embedded, topic, blue, range(1, 101))
+    await until(taker.heard(700))
+    assert taker.numbers == {red: list(range(1, 601)), blue: list(range(1, 101))}
+    assert max(map(len, taker.batches)) <= 500
+    assert one.assigned
+    await until(all_committed(embedded, topic, 700))
+
+
+async def test_nothing_is_committed_before_it_is_durable(embedded: Addresses, topic: str, a_consumer: Making) -> None:
+    await tell(embedded, topic, new_id(), range(1, 11))
+    taker = Taker()
+    taker.go_on.clear()
+    await a_consumer(taker).start()
+    await until(taker.heard(1))
+    await asyncio.sleep(0.3)
+    assert await committed(embedded, f"group.{topic}", topic) == {}
+    taker.go_on.set()
+    await until(all_committed(embedded, topic, 10))
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+async def test_a_batch_that_fails_is_read_again_and_not_passed_over(
+    embedded: Addresses, topic: str, a_consumer: Making, failures: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, other = new_id(), new_id()
+    await tell(embedded, topic, key, range(1, 11), 0)
+    await tell(embedded, topic, other, range(1, 11), 1)
+    taker = Taker(failures=failures)
+    await a_consumer(taker).start()
+    await until(all_committed(embedded, topic, 20))
+    assert {key: list(dict.fromkeys(n)) for key, n in taker.numbers.items()} == {
+        key: list(range(1, 11)), other: list(range(1, 11)),
+    }
+    assert sum(record.message == "batch is not durable, it will be read again" for record in caplog.records) == failures
+    assert len(taker.batches) > failures
+
+
+async def test_a_long_failure_makes_no_hot_loop_and_no_slow_stop(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    await tell(embedded, topic, new_id(), [1])
+    taker = Taker(failures=10**6)
+    one = a_consumer(taker)
+    await one.start()
+    await until(taker.heard(1))
+    await asyncio.sleep(1.5)
+    began = asyncio.get_running_loop().time()
+    await one.stop()
+    assert asyncio.get_running_loop().time() - began < 2
+    assert len(taker.batches) <= 5
+    assert await committed(embedded, f"group.{topic}", topic) == {}
+
+
+async def test_whoever_is_stopped_in_the_middle_leaves_the_batch_to_the_next(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    key = new_id()
+    await tell(embedded, topic, key, range(1, 6))
+    stuck, next_one = Taker(), Taker()
+    stuck.go_on.clear()
+    first = a_consumer(stuck)
+    await first.start()
+    await until(stuck.heard(5))
+    await first.stop(seconds=0.2)
+    await a_consumer(next_one).start()
+    await until(next_one.heard(5))
+    assert next_one.numbers == {key: [1, 2, 3, 4, 5]}
+
+
+async def test_a_rebalance_waits_for_the_batch_in_flight(embedded: Addresses, topic: str, a_consumer: Making) -> None:
+    red, blue = new_id(), new_id()
+    await tell(embedded, topic, red, range(1, 6), 0)
+    await tell(embedded, topic, blue, range(1, 6), 1)
+    first, second = Taker(), Taker()
+    first.go_on.clear()
+    one, two = a_consumer(first), a_consumer(second, instance="1")
+    await one.start()
+    await until(first.heard(1))
+    await two.start()
+    await asyncio.sleep(3.5)  # longer than a heartbeat: the first one knows of the second
+    assert second.batches == []
+    first.go_on.set()
+    await until(lambda: one.assigned and two.assigned)
+    await tell(embedded, topic, red, [6], 0)
+    await tell(embedded, topic, blue, [6], 1)
+    await until(lambda: sum(map(len, (*first.batches, *second.batches))) >= 12)
+    heard = [*first.numbers.items(), *second.numbers.items()]
+    assert sorted(number for _, numbers in heard for number in numbers) == sorted([*range(1, 7), *range(1, 7)])
+    assert first.batches
+    assert second.batches
+
+
+async def test_records_that_are_no_events_are_handed_over_and_stop_nobody(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    key = new_id()
+    good = headers_of(key, 1)
+    async with a_producer(embedded) as producer:
+        await producer.send(topic, b"{}", key_of(key), 0, headers=good)
+        await producer.send(topic, b"\xff\xfe", None, 0)
+        await producer.send(topic, b"{}", key_of(key), 0, headers=[*good[:-1], ("ce_alliance", b"M\xfcller")])
+        await producer.send(topic, None, key_of(key), 0, headers=good)
+        await producer.send(topic, b"{}", key_of(key), 0, headers=[("h", b"")] * 5000)
+        await producer.send(topic, b"{}", key_of(key), 0, headers=headers_of(key, 2))
+    taker = Taker()
+    await a_consumer(taker).start()
+    await until(all_committed(embedded, topic, 6))
+    assert taker.numbers == {key: [1, 2]}
+    assert taker.unreadable == [Reason.MISSING, Reason.HEADER_TEXT, Reason.NO_BODY, Reason.TOO_MANY_HEADERS]
+    (kept,) = (record for batch in taker.batches for record in batch if record.offset == 2)
+    assert ("ce_alliance", b"M\xfcller") in kept.headers
+
+
+async def poison(embedded: Addresses, topic: str, partition: int, headers: Sequence[list[tuple[Any, bytes]]]) -> None:
+    """One record batch as a careless or hostile client can write it: the name of a header is no UTF-8."""
+    async with a_producer(embedded) as producer:
+        batch = producer.create_batch()
+        batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 16384)
+        for these in headers:
+            batch.append(timestamp=None, key=b"k", value=b"{}", headers=these)
+        await (await producer.send_batch(batch, topic, partition=partition))
+
+
+BAD_NAME = Mock(**{"encode.return_value": b"\xff\xfe"})
+
+
+async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_and_nothing_of_others(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    red, blue = new_id(), new_id()
+    await tell(embedded, topic, red, range(1, 51), 0)
+    await tell(embedded, topic, blue, range(1, 4), 1)
+    await poison(embedded, topic, 1, [[], [(BAD_NAME, b"x")], []])
+    await tell(embedded, topic, blue, range(4, 7), 1)
+    taker = Taker()
+    await a_consumer(taker).start()
+    await until(all_committed(embedded, topic, 59))
+    assert taker.numbers == {red: list(range(1, 51)), blue: list(range(1, 7))}
+    assert taker.unreadable == [Reason.MISSING, Reason.UNDECODABLE, Reason.UNDECODABLE]
+
+
+async def test_a_missing_topic_is_said_and_read_when_it_is_there(
+    embedded: Addresses,
+    topic: str,
+    a_consumer: Making,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(consumer_module, "LOOK_AGAIN_SECONDS", 0.5)
+    missing, key = f"consumer.{new_id()}", new_id()
+    taker = Taker()
+    await a_consumer(taker, topics=[topic, missing]).start()
+    await tell(embedded, topic, key, [1])
+    await until(taker.heard(1))
+    assert "topic is missing or not ours to read" in caplog.messages
+    await make_topic(embedded, missing)
+    await tell(embedded, missing, key, [2])
+    await until(taker.heard(2))
+    assert taker.numbers == {key: [1, 2]}
+    assert len(caplog.records) < 60  # said, not shouted
+
+
+async def test_a_topic_that_is_not_ours_is_said_without_a_hot_loop_and_read_once_we_may(
+    embedded: Addresses, topic: str, a_consumer: Making, caplog: pytest.LogCaptureFixture
+) -> None:
+    principal = "jobcenter.consent"
+    key, taker = new_id(), Taker()
+    await tell(embedded, topic, key, [1])
+    one = a_consumer(taker, group=principal, **connection(embedded, principal))
+    await one.start()
+    said = "topic is missing or not ours to read"
+    await until(lambda: said in caplog.messages)
+    await asyncio.sleep(1)
+    assert not one.assigned
+    assert caplog.messages.count(said) <= 4
+
+    def allow() -> None:
+        with admin.connected(embedded.bootstrap, embedded.admin) as kafka:
+            kafka.create_acls([
+                admin.Acl(principal, "READ", "TOPIC", topic), admin.Acl(principal, "READ", "GROUP", principal),
+            ])
+
+    await asyncio.to_thread(allow)
+    await until(taker.heard(1))
+    assert taker.numbers == {key: [1]}
+
+
+async def test_a_broker_that_is_away_makes_no_hot_loop_and_no_slow_stop(
+    a_consumer: Making, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = a_consumer(Taker(), bootstrap="127.0.0.1:9")
+    await one.start()
+    await asyncio.sleep(1.5)
+    began = asyncio.get_running_loop().time()
+    await one.stop()
+    assert asyncio.get_running_loop().time() - began < 1
+    assert 1 <= caplog.messages.count("consumer cannot read its topics") <= 5

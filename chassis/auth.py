@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
@@ -25,6 +26,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
+
+log = logging.getLogger(__name__)
 
 ALGORITHM = "Ed25519"  # the fully specified name of RFC 9864; its predecessor `EdDSA` is deprecated
 TOKEN_BYTES_MAX = 8 * 1024  # more than any token of ours; refused before anything is decoded
@@ -60,7 +63,7 @@ class Caller:
 ANYONE = Caller("anyone", frozenset(), "anyone")
 
 
-class NotProved(Exception):  # noqa: N818  # an answer, not an error
+class NotProved(Exception):  # an answer, not an error
     """The token does not prove who is asking; why is nobody's business but the issuer's."""
 
 
@@ -104,10 +107,18 @@ class KeyFile:
         status = self._path.stat()
         changed = (status.st_mtime_ns, status.st_size)
         if changed != self._changed:
-            found = json.loads(self._path.read_text("utf-8"))["keys"]
-            self._keys = {jwk["kid"]: key_from(jwk) for jwk in found}
+            self._read()
             self._changed = changed
         return self._keys.get(kid)
+
+    def _read(self) -> None:
+        try:
+            found = json.loads(self._path.read_text("utf-8"))["keys"]
+            self._keys = {jwk["kid"]: key_from(jwk) for jwk in found}
+        except (ValueError, KeyError, TypeError):
+            if not self._keys:
+                raise
+            log.error("key file unreadable, the keys known before stay in force", extra={"file": self._path.name})  # noqa: TRY400  # a key file's content is not for the log
 
 
 def read_keys(path: Path) -> KeyFile:
@@ -304,7 +315,7 @@ def _verified(token: bytes, key: OKPKey) -> Mapping[str, Any]:
         raise NotProved from error
 
 
-def _check(  # noqa: PLR0913  # what differs between the kinds of tokens, by name
+def _check(  # what differs between the kinds of tokens, by name
     claims: Mapping[str, Any], now: datetime, seconds_max: int, *, iss: str, aud: str, needs: tuple[str, ...]
 ) -> None:
     """What every kind of token must say. `jwt.decode` of joserfc checks the signature only, not even `exp`."""
@@ -352,7 +363,7 @@ def _thumbprint(claims: Mapping[str, Any]) -> str | None:
 # --- issuing ----------------------------------------------------------------------------------------------------------
 
 
-def issue_bearer(  # noqa: PLR0913  # the claims of RFC 9068, by name
+def issue_bearer(  # the claims of RFC 9068, by name
     key: OKPKey,
     *,
     issuer: str,
@@ -375,7 +386,7 @@ def sign_internal(
     return _signed(key, "service+jwt", {"iss": issuer, "sub": issuer, "aud": audience}, seconds, now)
 
 
-def sign_party(  # noqa: PLR0913  # the claims, by name
+def sign_party(  # the claims, by name
     key: OKPKey, *, party: str, role: str, audience: str, seconds: int = SHORT_SECONDS_MAX, now: datetime | None = None
 ) -> str:
     """A token with which the service `role` of a party asks a service of another party (`audience`: its principal)."""

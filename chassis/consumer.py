@@ -53,7 +53,7 @@ Take = Callable[[Sequence[Record]], Awaitable[None]]
 class Consumer:
     """The one subscription of a service: `start`, `stop`; `assigned` says whether it has its place in the group."""
 
-    def __init__(  # noqa: PLR0913  # all of them are needed, and named
+    def __init__(
         self,
         *,
         take: Take,

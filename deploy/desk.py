@@ -14,6 +14,7 @@ from deploy.tokens import access_token
 
 WAIT_SECONDS_MAX = 20.0  # for news that travels over two brokers' hops and two relays; a busy machine needs a few
 LOOK_EVERY_SECONDS = 0.05
+AGAIN_SECONDS = 0.3  # between two tries of a command that a restarting service could not take
 TOKEN_SECONDS = 300
 
 
@@ -52,16 +53,24 @@ class Desk:
 
     async def post(
         self, service: str, path: str, body: Mapping[str, Any] | None = None, *, roles: tuple[str, ...] = (),
-        key: str | None = None, if_match: int | None = None,
+        key: str | None = None, if_match: int | None = None, method: str = "POST",
     ) -> dict[str, Any]:
-        """One command. Raises ProblemError."""
+        """One command, sent again under the same key while it cannot be taken. Raises ProblemError, TransportError."""
         headers = self.headers(service, roles) | {"idempotency-key": key or str(new_id())}
         if if_match is not None:
             headers["if-match"] = f'"{if_match}"'
-        answer = await self._client.post(
-            f"{self.installation.url(self.agency, service)}{path}", json={} if body is None else body, headers=headers
-        )
-        return _read(answer)
+        url = f"{self.installation.url(self.agency, service)}{path}"
+        until = time.monotonic() + WAIT_SECONDS_MAX
+        while True:
+            try:
+                answer = await self._client.request(method, url, json={} if body is None else body, headers=headers)
+            except httpx.TransportError:
+                if time.monotonic() > until:
+                    raise
+            else:
+                if "retry-after" not in answer.headers or time.monotonic() > until:
+                    return _read(answer)
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def get(self, service: str, path: str, *, roles: tuple[str, ...] = ()) -> dict[str, Any]:
         """One view. Raises ProblemError."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -20,6 +21,7 @@ from deploy.embedded.ports import HOST, remembered
 
 SERVICES: tuple[str, ...] = tuple(str(each) for each in Service)
 FILE = "installation.json"
+NO_DOORS: Mapping[str, str] = MappingProxyType({})
 
 
 class NotInstalledError(RuntimeError):
@@ -75,8 +77,13 @@ def read_alliance(file: Path) -> Alliance:
     return Alliance.model_validate(yaml.safe_load(file.read_text("utf-8")))
 
 
-def install(data: Path, addresses: Addresses, templates: Sequence[Path], agencies: Sequence[str]) -> Installation:
-    """Fill keys and door addresses into the alliance files and write every service's settings."""
+def install(
+    data: Path, addresses: Addresses, templates: Sequence[Path], agencies: Sequence[str], doors: Mapping[str, str] = NO_DOORS
+) -> Installation:
+    """Fill keys and door addresses into the alliance files and write every service's settings.
+
+    `doors`: agency -> base URL under which the others reach its door, where that is not the consent service itself.
+    """
     data = data.resolve()
     names = [f"{agency}.{name}" for agency in agencies for name in SERVICES]
     ports = remembered(data / "service_ports.json", names)
@@ -84,7 +91,7 @@ def install(data: Path, addresses: Addresses, templates: Sequence[Path], agencie
     installation = Installation(data, addresses.bootstrap, files, tuple(agencies), ports)
     private_folder(data / "alliances")
     for template, file in zip(templates, files, strict=True):
-        write(file, yaml.safe_dump(_completed(template, installation), allow_unicode=True, sort_keys=False), PUBLIC)
+        write(file, yaml.safe_dump(_completed(template, installation, doors), allow_unicode=True, sort_keys=False), PUBLIC)
     for agency in agencies:
         private_folder(data / "nodes" / agency)
         for name in SERVICES:
@@ -94,14 +101,14 @@ def install(data: Path, addresses: Addresses, templates: Sequence[Path], agencie
     return installation
 
 
-def _completed(template: Path, installation: Installation) -> dict[str, Any]:
+def _completed(template: Path, installation: Installation, doors: Mapping[str, str]) -> dict[str, Any]:
     alliance: dict[str, Any] = yaml.safe_load(template.read_text("utf-8"))
     for agency in alliance["agencies"]:
         keys = installation.keys(agency["id"])
         agency["signing_keys"] = [_listed(key) for key in keys.public(SIGNING)]
         agency["sealing_keys"] = [_listed(key) for key in keys.public(SEALING)]
         if agency["id"] in installation.agencies:
-            agency["door_url"] = installation.url(agency["id"], Service.CONSENT)
+            agency["door_url"] = doors.get(agency["id"]) or installation.url(agency["id"], Service.CONSENT)
     return alliance
 
 
@@ -135,7 +142,7 @@ def _settings(installation: Installation, addresses: Addresses, agency: str, nam
         "port": installation.ports[f"{agency}.{name}"],
     }
     passed_on = ("otlp_endpoint", "otlp_share")  # said once to `staffel up`, meant for every service
-    settings |= {key: os.environ[name] for key in passed_on if (name := f"STAFFEL_{key.upper()}") in os.environ}
+    settings |= {key: os.environ[f"STAFFEL_{key.upper()}"] for key in passed_on if f"STAFFEL_{key.upper()}" in os.environ}
     if name in (Service.INTAKE, Service.CONSENT):
         settings["handover_url"] = installation.url(agency, Service.HANDOVER)
     if name == Service.CONSENT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from deploy.embedded.cluster import Addresses, Embedded
 from deploy.embedded.files import private_folder
 from deploy.embedded.guard import Guard
 from deploy.embedded.processes import Program, Server
-from deploy.installation import SERVICES, Installation, install, read_alliance
+from deploy.installation import NO_DOORS, SERVICES, Installation, install, read_alliance
 from deploy.migrations import migrate
 
 READY_SECONDS_MAX = 60  # twelve interpreters start on two cores; a service that needs longer has a reason in its log
@@ -37,6 +37,7 @@ class System:
         *,
         alliances: Sequence[Path] = (ALLIANCES / "musterland.yaml",),
         agencies: Sequence[str] = (),
+        doors: Mapping[str, str] = NO_DOORS,
         say: Say = lambda _: None,
     ) -> None:
         self.data = data.resolve()
@@ -44,7 +45,7 @@ class System:
         found = [agency.id for file in alliances for agency in read_alliance(file).agencies]
         self._members = tuple(dict.fromkeys(found))
         self.agencies = tuple(agencies) or self._members
-        self._say = say
+        self._say, self._doors = say, doors
         self.embedded = Embedded(self.data, self._members, SERVICES)
         self.servers: dict[str, Server] = {}
         self._running = AsyncExitStack()
@@ -55,7 +56,7 @@ class System:
         async with AsyncExitStack() as running:
             self.addresses = await running.enter_async_context(self.embedded)
             self._say("Kafka and PostgreSQL answer")
-            self.installation = install(self.data, self.addresses, self._templates, self.agencies)
+            self.installation = install(self.data, self.addresses, self._templates, self.agencies, self._doors)
             await asyncio.gather(asyncio.to_thread(self._provide_topics), self._migrate())
             self._say("topics, access lists and tables are in place")
             private_folder(self.data / "logs")

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.auth import Caller, Gate
 from chassis.executor import Answer
-from chassis.http.idempotency import NEWS_SECONDS_MAX
 from chassis.http.limits import REQUESTS_PER_SECOND, Buckets
 from chassis.http.openapi import Api, DescribedRoute, described
 from chassis.http.pages import Ready, health, listing, openapi_document, problem_list, problem_page, readiness
@@ -27,6 +26,7 @@ from chassis.http.routes import (
     Routes,
     StreamingAnswer,
     anyone,
+    check_unambiguous,
     parties,
     people,
     services,
@@ -35,7 +35,6 @@ from chassis.http.serve import Desk, Request, Runs, Serve
 from chassis.http.text import Body, Day, Instant, Name, Text
 
 __all__ = [
-    "NEWS_SECONDS_MAX",
     "Allow",
     "Body",
     "Call",
@@ -51,6 +50,7 @@ __all__ = [
     "Trouble",
     "anyone",
     "build",
+    "openapi",
     "parties",
     "people",
     "services",
@@ -85,20 +85,32 @@ def build(  # noqa: PLR0913  # the wiring of a service, by name
     desk = Desk(
         said, gate, executor, views, resources, fingerprint_key, new_id, clock, buckets=Buckets(requests_per_second)
     )
-    app = Api(
-        title=service,
-        version=version,
-        openapi_url=None,  # all three are served below, by our own rules
-        docs_url=None,  # FastAPI's page loads scripts from elsewhere
-        redoc_url=None,
-        redirect_slashes=False,  # a body sent to a slightly wrong address is not sent a second time
-        telemetry=NATIVE_TELEMETRY_OFF,  # chassis.telemetry has an allow-list of what may be seen
-    )
+    check_unambiguous(routes.listed)
+    app = _api(service, version)
     other = desk.answering("*", _other_method(said, app.router.routes))
     app.router.routes += [described(route, desk.app(route), other, said) for route in routes.listed]
     app.router.routes += _about(app, desk, ready, other)
     app.router.default = _http_only(desk.answering("*", _nowhere))
     return app
+
+
+def openapi(routes: Routes, *, service: str, problems: Mapping[Any, Problem], version: str) -> Mapping[str, Any]:
+    """The OpenAPI document of a service that does not run, for its reference and for tests."""
+    said, app = Problems(service, problems), _api(service, version)
+    app.router.routes += [described(route, app, app, said) for route in routes.listed]
+    return app.openapi()
+
+
+def _api(service: str, version: str) -> Api:
+    return Api(
+        title=service,
+        version=version,
+        openapi_url=None,  # all three are served by our own rules
+        docs_url=None,  # FastAPI's page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,  # a body sent to a slightly wrong address is not sent a second time
+        telemetry=NATIVE_TELEMETRY_OFF,  # chassis.telemetry has an allow-list of what may be seen
+    )
 
 
 def _about(app: Api, desk: Desk, ready: Ready, other: ASGIApp) -> Sequence[BaseRoute]:
@@ -127,7 +139,7 @@ def _other_method(problems: Problems, routes: Sequence[BaseRoute]) -> Serve:
     async def serve(request: Request) -> Answer:
         path = request.scope["route"].path
         same = [each for each in routes if isinstance(each, DescribedRoute) and each.path == path]
-        known = ", ".join(sorted({method for each in same for method in each.methods}))
+        known = ", ".join(sorted({method for each in same for method in each.methods or ()}))
         answer = problems.answer(Trouble.METHOD_NOT_ALLOWED)
         return replace(answer, headers=(*answer.headers, ("allow", known)))
 

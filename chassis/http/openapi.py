@@ -71,7 +71,7 @@ class DescribedRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; to another method with `other`."""
-        await (self.app if scope["method"] in self.methods else self._other)(scope, receive, send)
+        await (self.app if scope["method"] in (self.methods or ()) else self._other)(scope, receive, send)
 
 
 class Api(FastAPI):

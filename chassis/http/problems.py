@@ -85,7 +85,7 @@ TROUBLES: Mapping[StrEnum, Problem] = {
 OF_THE_MECHANISM = "http"  # stands in `type` where a service's name stands for its own reasons
 
 
-class Turned(Exception):  # noqa: N818  # an answer, not an error
+class Turned(Exception):  # an answer, not an error
     """A request that goes no further, and why."""
 
     def __init__(self, reason: StrEnum, errors: Sequence[Mapping[str, str]] = ()) -> None:

@@ -1,7 +1,8 @@
-"""What a service offers over HTTP, as plain data: commands, views, streams, and who may ask."""
+"""The addresses of a service as plain data: commands, views, streams, and who may ask."""
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -184,7 +185,7 @@ class Routes:
 
     listed: list[Route] = field(default_factory=list)
 
-    def command(  # noqa: PLR0913  # what a route says about itself, by name
+    def command(  # what a route says about itself, by name
         self,
         method: Method,
         path: str,
@@ -249,6 +250,21 @@ class Routes:
             return handler
 
         return add
+
+
+def check_unambiguous(routes: Sequence[Route]) -> None:
+    """ValueError where a route would never be reached or two would share a name in the OpenAPI document."""
+    names: set[str] = set()
+    earlier: list[tuple[Route, re.Pattern[str]]] = []
+    for route in routes:
+        if route.handler.__name__ in names:
+            raise ValueError(f"two routes are called {route.handler.__name__}")
+        example = re.sub(r"\{[^}]*\}", "-", route.path)
+        for other, pattern in earlier:
+            if other.method == route.method and pattern.match(example):
+                raise ValueError(f"{route.method} {route.path} is never reached: {other.path} stands before it")
+        names.add(route.handler.__name__)
+        earlier.append((route, compile_path(route.path)[0]))
 
 
 def _read_signature(

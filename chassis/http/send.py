@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import aclosing
 from time import monotonic
 from typing import Protocol
@@ -10,6 +11,8 @@ from starlette.types import Scope, Send
 
 from chassis.executor import Answer
 from chassis.http.routes import StreamingAnswer
+
+log = logging.getLogger(__name__)
 
 FLUSH_PAUSE_SECONDS = 0.005  # between two looks whether the last bytes have left the process
 LINE = "chassis.line"  # the ASGI extension in which the server's connection stands; see chassis.http.line
@@ -34,7 +37,7 @@ class Line(Protocol):
         ...
 
 
-class Aborted(ConnectionError):  # noqa: N818  # what happened, in the words of the design
+class Aborted(ConnectionError):  # what happened, in the words of the design
     """An answer's time was over before its last byte had left, and there was no line to tear down."""
 
 
@@ -63,6 +66,9 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
             await send({"type": "http.response.body", "body": b""})
             complete = True
     except TimeoutError:
+        await _abort(line)
+    except Exception as error:  # noqa: BLE001  # half an answer is out: there is no other way left to say that it failed
+        log.error("stream failed", extra={"error_class": type(error).__name__})  # noqa: TRY400  # no content in the log
         await _abort(line)
     finally:
         await answer.closed(complete)

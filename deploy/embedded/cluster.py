@@ -70,7 +70,7 @@ class Embedded:
     `nodes` is 1 or 3; downloads of a first start are shown on `console`.
     """
 
-    def __init__(  # noqa: PLR0913  # what can be left out is named by its keyword
+    def __init__(
         self,
         data: Path,
         agencies: Sequence[str],

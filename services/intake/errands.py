@@ -10,15 +10,15 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, OKPKey
 from joserfc.registry import HeaderParameter
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ValidationError
 
 from chassis.auth import sign_party
 from chassis.errands import Again, ErrandCall, ErrandFunction
 from chassis.executor import Step
 from chassis.service import Tools
-from contracts.codes import Completeness, DataCategory, HandoverState, LegalBasis, Purpose, Service
-from contracts.events import ITEMS_MAX, Sha256
-from contracts.ids import AgencyId, ItemId, ReleaseId
+from contracts.codes import Completeness, HandoverState, ItemFlag, Service
+from contracts.dossier import Dossier, DossierItem
+from contracts.ids import AgencyId, ReleaseId
 from contracts.new_ids import new_id
 from contracts.topics import Principal
 from services.intake.domain.case import DossierReason
@@ -43,49 +43,6 @@ FOR_GOOD: Final[Mapping[int, DossierReason]] = {
     httpx.codes.GONE: DossierReason.USED_UP,
 }
 CONSENT_WITHDRAWN: Final = "consent-withdrawn"
-COLLECTED_PATTERN: Final = r"^(person|guardian|third_party:[a-z0-9_]{1,60})$"
-
-
-class _Part(BaseModel):
-    """What another agency sends: fields of a newer release are passed by, anything else must fit."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-class Flags(_Part):
-    """What the law says about an item beside its category."""
-
-    entrusted: bool = False
-    special: bool = False
-    professional_secret: bool = False
-
-
-class Basis(_Part):
-    """On what an item was transmitted; details beside the norm stay in the ledgers of both consent services."""
-
-    norm: LegalBasis
-
-
-class SealedItem(_Part):
-    """One item of a dossier as the door gives it out."""
-
-    id: ItemId
-    category: DataCategory
-    flags: Flags
-    collected_from: str = Field(pattern=COLLECTED_PATTERN)
-    purpose: Purpose
-    bases: tuple[Basis, ...] = Field(max_length=10)
-    hash: Sha256
-    content: JsonValue
-
-
-class Dossier(_Part):
-    """What is inside the seal."""
-
-    handover: UUID
-    release: ReleaseId
-    completeness: Completeness
-    items: tuple[SealedItem, ...] = Field(max_length=ITEMS_MAX)
 
 
 class _UnreadableError(Exception):
@@ -216,11 +173,10 @@ def _stored(call: ErrandCall, settings: Settings, sender: AgencyId, dossier: Dos
     return Step(CASE, call.subject, command(dossier.release, settings.sphere, items, person))
 
 
-def _item(sealed: SealedItem, release: ReleaseId, sender: AgencyId, now: datetime) -> Item:
+def _item(sealed: DossierItem, release: ReleaseId, sender: AgencyId, now: datetime) -> Item:
     """A received item under an id of our own: an id that others choose must never hit a row of ours."""
     collected_from, _, basis = sealed.collected_from.partition(":")
     content = sealed.content if isinstance(sealed.content, str) else as_content(sealed.content)
-    bases = tuple(basis.norm for basis in sealed.bases)
     return Item(
         id=new_id(),
         category=sealed.category,
@@ -228,12 +184,12 @@ def _item(sealed: SealedItem, release: ReleaseId, sender: AgencyId, now: datetim
         hash=sealed.hash,
         recorded_at=now,
         part=part_of(sealed.category, content),
-        entrusted=sealed.flags.entrusted,
-        special=sealed.flags.special,
-        professional_secret=sealed.flags.professional_secret,
+        entrusted=ItemFlag.ENTRUSTED in sealed.flags,
+        special=ItemFlag.SPECIAL in sealed.flags,
+        professional_secret=ItemFlag.PROFESSIONAL_SECRET in sealed.flags,
         collected_from=CollectedFrom(collected_from),
         collection_basis=basis or None,
-        provenance=Provenance(release, sealed.id, sender, sealed.purpose, bases, now),
+        provenance=Provenance(release, sealed.id, sender, sealed.purpose, sealed.bases, now),
     )
 
 

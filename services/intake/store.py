@@ -30,7 +30,7 @@ from services.intake.domain.commands import EndDossier, EraseReleases, Register,
 from services.intake.domain.items import Item, Part, may_leave
 from services.intake.domain.persons import Address, Person, name_key
 from services.intake.domain.phases import SchoolFacts, Training
-from services.intake.domain.words import Words
+from services.intake.domain.words import Words, WordsState
 
 CASE: Final = "case"
 WORDS: Final = "words"
@@ -308,8 +308,12 @@ async def load_words(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]
         .order_by(words_written.c.id)
         .with_for_update()
     )
-    known = {row.id: Words(row.id, row.version, count=row.written) for row in await tx.execute(statement)}
+    known = {row.id: _words(row) for row in await tx.execute(statement)}
     return {reference: known.get(reference, Words(reference)) for reference in wanted}
+
+
+def _words(row: Any) -> Words:
+    return Words(row.id, row.version, WordsState.WRITTEN if row.written else WordsState.NONE, row.written)
 
 
 # --- saving -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import httpx
+from joserfc import jwt
 from pydantic import BaseModel, Field, JsonValue, RootModel
 
 from chassis.auth import Gate, issue_bearer, new_key, sign_internal, sign_party
@@ -40,6 +41,7 @@ THING = UUID("01930000-0000-7000-8000-000000000001")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ISSUER = "https://issuer.example"
 AUDIENCE = "north.things"
+STREAM_SECONDS = 0.3
 
 
 class Reason(StrEnum):
@@ -152,14 +154,18 @@ async def pieces(call: Call, resources: Any, thing: UUID, body: Paint) -> Stream
 
     async def chunks() -> AsyncGenerator[bytes, None]:
         yield f"{call.caller.name} {thing} ".encode()
+        for _ in range(200 if body.colour == "large" else 0):
+            yield b"x" * 65_536
+        if body.colour == "broken":
+            raise RuntimeError(body.colour)
         if body.colour == "slow":
             await asyncio.sleep(5)
         yield b"end"
 
-    async def closed(complete: bool) -> None:  # noqa: FBT001  # the shape of the callback
+    async def closed(complete: bool) -> None:  # the shape of the callback
         resources.append(complete)
 
-    return StreamingAnswer(chunks(), monotonic() + 0.2, closed)
+    return StreamingAnswer(chunks(), monotonic() + STREAM_SECONDS, closed)
 
 
 @dataclass
@@ -245,6 +251,16 @@ def a_gate() -> Gate:
 def bearer(*roles: str, now: datetime = NOW, **more: Any) -> str:
     said: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "subject": "u1", "client": "c1", **more}
     return f"Bearer {issue_bearer(ISSUER_KEY, roles=roles or ('painter',), now=now, **said)}"
+
+
+def issue_bearer_with(claims: Mapping[str, Any]) -> str:
+    at = int(NOW.timestamp())
+    said = {
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "u1", "client_id": "c1", "jti": "j1", "iat": at, "exp": at + 60,
+        "roles": ["painter"], **claims,
+    }
+    header = {"alg": "Ed25519", "typ": "at+jwt", "kid": ISSUER_KEY.kid}
+    return jwt.encode(header, said, ISSUER_KEY, algorithms=["Ed25519"])
 
 
 def as_service() -> str:

@@ -266,6 +266,17 @@ def test_a_key_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert '"d"' not in path.read_text()
 
 
+def test_a_key_file_that_is_broken_later_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text("{}")
+    with pytest.raises(KeyError):
+        read_keys(path)
+    path.write_text(key_set([ISSUER_KEY]))
+    keys = read_keys(path)
+    path.write_text('{"keys": [')
+    assert keys.find("issuer#1") is not None
+
+
 def test_a_private_key_is_kept_in_a_file_of_one(tmp_path: Path) -> None:
     path = tmp_path / "key.json"
     path.write_text(key_set([SERVICE_KEY], private=True))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -12,10 +13,12 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import OperationalError
 
+from chassis.auth import thumbprint_of
 from chassis.executor import Bug, Overloaded, Step, Unavailable
-from chassis.http import Call, Instant, Name, Problem, Routes, Text, anyone, people
+from chassis.http import Call, Instant, Name, Problem, Routes, Text, anyone, openapi, people
 from chassis.http.limits import WAITERS_PER_CALLER
 from chassis.http.problems import TROUBLES, Problems, Trouble
+from chassis.http.routes import Command, check_unambiguous
 from chassis.transitions import Refused
 from tests.chassis.http_service import (
     NOW,
@@ -28,7 +31,9 @@ from tests.chassis.http_service import (
     as_service,
     bearer,
     held,
+    issue_bearer_with,
     painted,
+    routes,
 )
 
 PAINT, WASH, PIECES = (f"/things/{THING}/{verb}" for verb in ("paint", "wash", "pieces"))
@@ -209,6 +214,26 @@ async def test_a_public_view_needs_no_token_and_takes_typed_parameters(site: Sit
     assert answer.json() == ["red", "1", "2", "10"]
 
 
+async def test_a_token_bound_to_a_certificate_is_taken_over_its_connection_only(site: Site) -> None:
+    pem = ssl.DER_cert_to_PEM_cert(b"invented certificate")
+    claims = {"cnf": {"x5t#S256": thumbprint_of(b"invented certificate")}}
+    token = f"Bearer {issue_bearer_with(claims)}".encode()
+    statuses = []
+
+    async def send(message: Any) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    for chain in ([pem], []):
+        path = f"/things/{THING}"
+        scope = {
+            "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
+            "headers": [(b"authorization", token)], "client": None, "root_path": "",
+            "extensions": {"tls": {"client_cert_chain": chain}},
+        }
+        await site.app(scope, None, send)
+    assert statuses == [200, 401]
+
+
 async def test_a_stream_is_written_piece_by_piece_and_closed(site: Site) -> None:
     answer = await site.post(PIECES, RED, authorization=as_party())
     assert answer.content == f"south {THING} end".encode()
@@ -348,6 +373,33 @@ def _asks(_: Call, colour: str) -> Step:
 def test_a_command_that_cannot_work_is_found_at_the_start(path: str, handler: Any) -> None:
     with pytest.raises(ValueError, match="/a"):
         Routes().command("POST", path, allow=people("painter"))(handler)
+
+
+def _named(name: str) -> Any:
+    def handler(_: Call, **__: str) -> Step:
+        raise AssertionError
+
+    handler.__name__ = name
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [("/a", "/b", "xx"), ("/a", "/a", "xy"), ("/a/{thing}", "/a/search", "xy"), ("/a/{thing}", "/a/{other}", "xy")],
+)
+def test_a_route_that_would_never_be_reached_is_found_at_the_start(first: str, second: str, names: str) -> None:
+    found = Routes([a_route(path, name) for path, name in zip((first, second), names, strict=True)])
+    with pytest.raises(ValueError, match=r"called x|never reached"):
+        check_unambiguous(found.listed)
+    check_unambiguous(found.listed[1:])
+
+
+def a_route(path: str, name: str) -> Command:
+    return Command("POST", path, _named(name), people("painter"), 200, None, None, {}, {}, {})
+
+
+def test_the_document_of_a_service_that_does_not_run_is_the_same(site: Site) -> None:
+    assert openapi(routes, service="things", problems=PROBLEMS, version="1.2.3") == site.app.openapi()
 
 
 def test_who_commands_must_be_known() -> None:

@@ -40,7 +40,7 @@ def test_a_service_s_certificate_cannot_pose_as_a_server(tmp_path: Path) -> None
 def test_a_certificate_is_renewed_when_less_than_thirty_days_are_left(
     tmp_path: Path,
     days_later: int,
-    renewed: bool,  # noqa: FBT001  # a column of the table above
+    renewed: bool,  # a column of the table above
 ) -> None:
     before = certificate(provided(tmp_path).tls(WHO).certificate)
     after = certificate(provided(tmp_path, days_later).tls(WHO).certificate)

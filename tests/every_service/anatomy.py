@@ -1,14 +1,19 @@
 """Where the parts of a service are found, the same way in all four."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
 from enum import Enum, StrEnum
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from chassis.transitions import Row, Table, as_matrix
 from contracts.codes import Service
 from contracts.labels import LABELS
+from docs import services as described
+from docs.services import states
 
 ROOT = Path(__file__).parents[2]
 SERVICES = tuple(str(service) for service in Service)
@@ -29,18 +34,8 @@ def files(service: str, room: str) -> tuple[Path, ...]:
 
 
 def tables(service: str) -> Mapping[str, Table[Any]]:
-    """All tables of a service by the name under which its domain shows them."""
-    return dict(_tables(vars(import_module(f"services.{service}.domain"))))
-
-
-def _tables(names: Mapping[str, Any]) -> Iterator[tuple[str, Table[Any]]]:
-    seen: set[int] = set()
-    for name, value in names.items():
-        held = value.items() if isinstance(value, Mapping) else [("", value)]
-        for key, table in held:
-            if isinstance(table, Table) and id(table) not in seen:
-                seen.add(id(table))
-                yield f"{name} {key}".strip(), table
+    """All tables of a service by name."""
+    return described.tables(Service(service))
 
 
 def rows(service: str) -> Iterator[tuple[str, Row[Any]]]:
@@ -50,10 +45,15 @@ def rows(service: str) -> Iterator[tuple[str, Row[Any]]]:
             yield f"{name}: {row.while_} × {row.on.__name__}", row
 
 
-def states(table: Table[Any]) -> tuple[StrEnum, ...]:
-    """The states a table speaks of, in the order in which they are declared."""
-    spoken = {state for row in table.rows for state in (row.while_, row.then)}
-    return tuple(state for state in type(next(iter(spoken))) if state in spoken)
+def blanks(service: str) -> set[str]:
+    """The states in which subjects begin: what a blank is, by default, and `none`."""
+    package = import_module(f"services.{service}.domain")
+    inside = (f"{package.__name__}.{found.name}" for found in iter_modules(getattr(package, "__path__", ())))
+    modules = [package, *map(import_module, inside)]
+    classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    fields = (field for kind in classes if is_dataclass(kind) for field in dataclass_fields(kind))
+    defaults = {field.default for field in fields if field.name == "state"}
+    return {"none"} | {state for state in defaults if isinstance(state, StrEnum)}
 
 
 def reasons(service: str) -> type[StrEnum]:
@@ -85,4 +85,4 @@ def _values(codes: type[Enum]) -> set[str]:
 
 def approved(service: str) -> Path:
     """Where the matrix stands that people have looked at."""
-    return ROOT / "tests" / service / "matrix.approved.md"
+    return Path(__file__).parent / "approved" / f"{service}.md"

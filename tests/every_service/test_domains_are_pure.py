@@ -83,5 +83,5 @@ def test_a_call_of_clock_chance_or_file_is_found(code: str) -> None:
         ("services.offers.store", False),
     ],
 )
-def test_the_rule_itself_can_say_no(module: str, may: bool) -> None:  # noqa: FBT001  # a row of the table above
+def test_the_rule_itself_can_say_no(module: str, may: bool) -> None:
     assert allowed(module, "offers") is may

@@ -1,4 +1,4 @@
-"""The service's tables against the model-checked law, row by row: who owns which row, and is it written as checked?"""
+"""The service's tables against the model-checked law, row by row: each row has an owner and is written as checked."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def named(row: ProtocolRow) -> str:
 
 def before(mine: Row[Handover], side: str) -> Handover:
     """A copy in the row's state, as the protocol has it there: in an end that crossed the sender may still lead."""
-    return nothing_yet(Side(side)) if mine.while_ is State.NONE else a_handover(mine.while_, Side(side))
+    return nothing_yet(Side(side)) if mine.while_ is State.NONE else a_handover(State(mine.while_), Side(side))
 
 
 def test_every_row_of_the_protocol_has_one_owner() -> None:

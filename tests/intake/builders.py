@@ -6,8 +6,21 @@ from typing import Any
 from uuid import UUID
 
 from chassis.transitions import Context, Decided, Refused, Reservation
-from contracts.codes import AgeBand, DataCategory, Destination, HandoverState, Kind, Need, Phase, Purpose, Side, Sphere
-from contracts.codes import PauseReason, Trigger, Urgency
+from contracts.codes import (
+    AgeBand,
+    DataCategory,
+    Destination,
+    HandoverState,
+    Kind,
+    Need,
+    PauseReason,
+    Phase,
+    Purpose,
+    Side,
+    Sphere,
+    Trigger,
+    Urgency,
+)
 from contracts.handover import HandoverChanged, Preview
 from contracts.ids import AgencyId, AllianceId, CaseId, DutyId, HandoverRef, ReleaseId
 from contracts.new_ids import new_id
@@ -40,7 +53,9 @@ def a_person(**changed: Any) -> Person:
     return replace(known, **changed)
 
 
-def an_item(category: DataCategory = DataCategory.SCHOOL, content: str = '{"school":"Musterschule"}', **more: Any) -> Item:
+def an_item(
+    category: DataCategory = DataCategory.SCHOOL, content: str = '{"school":"Musterschule"}', **more: Any
+) -> Item:
     """A datum of our own."""
     key = bytes(32)
     return Item(new_id(), category, content, keyed_hash(key, content), NOW, hash_key=key, **more)

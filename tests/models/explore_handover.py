@@ -1,16 +1,27 @@
-"""Two copies of a handover and two channels, through every order of events: do the promises hold?
+"""Two copies of a handover and two channels, through every order of events, and whether the promises hold.
 
 Runs either law (the table, or the service's own decisions) and knows nothing of it but the promises: what no row says
 does not happen. Then one case with two receivers. The promises I1–I11 are explained in README.md.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from tests.models.laws import REPEATABLE, Act, Broken, Copy, Law, ReceiverCopy, SenderCopy
-from tests.models.protocol import AGREED, ASKED, ENDS, HALTED, LOCAL, RECEIVER_STATES, SENDER_STATES, UNDECIDED
-from tests.models.protocol import ProtocolRow, of_the_protocol
+from tests.models.protocol import (
+    AGREED,
+    ASKED,
+    ENDS,
+    HALTED,
+    LOCAL,
+    RECEIVER_STATES,
+    SENDER_STATES,
+    UNDECIDED,
+    ProtocolRow,
+    of_the_protocol,
+)
 
 DOOR: Final = frozenset({"accepted", "active", "paused"})
 ALONE: Final = frozenset({"withdrawn", "expired", "stopped", "voided"})
@@ -19,7 +30,7 @@ DRAFTS: Final = LOCAL | {"draft"}
 NOT_MET: Final = ENDS - {"completed", "stopped", "voided"} | ASKED | DRAFTS | {"none", "accepting"} | UNDECIDED
 UNDONE: Final = frozenset({"not_reached", "given_back", "cancelled", "completed"})
 
-COLUMNS: Final = {
+COLUMNS: Final[Mapping[str, AbstractSet[str | None]]] = {
     "side": {"sender", "receiver"},
     "kind": {"command", "fact", "clock"},
     "from_": {"desk", "door", "clock", "consent", "sender", "receiver"},
@@ -47,7 +58,7 @@ class Channel(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything at one moment: copies, channels, consent, a withdrawal unheard, bytes on the wire, the door's last look."""
+    """Everything at one moment: copies, channels, consent, a withdrawal unheard, bytes on the wire, the door."""
 
     sender: SenderCopy
     receiver: ReceiverCopy
@@ -289,9 +300,8 @@ def explore(law: Law, *, redelivery: bool = False, room: int = 3, limit: int = 3
     try:
         while todo:
             at = todo.popleft()
-            if len(came_from) > limit:
-                raise Broken("no end: the exchange can go round for ever")
             check(at)
+            _check_end(len(came_from), limit)
             if at.sender.recorded != "-" and at.receiver.recorded != "-":
                 crossed.add((at.sender.state, at.receiver.state))
             for then, _ in explorer.steps(at):
@@ -304,6 +314,11 @@ def explore(law: Law, *, redelivery: bool = False, room: int = 3, limit: int = 3
         broken.path = list(_path(came_from, at))
         raise
     return Found(frozenset(came_from), steps, frozenset(crossed), frozenset(explorer.fired))
+
+
+def _check_end(states: int, limit: int) -> None:
+    if states > limit:
+        raise Broken("no end: the exchange can go round for ever")
 
 
 def _path(came_from: dict[World, World | None], at: World | None) -> Iterator[World]:

@@ -55,7 +55,7 @@ Copy = SenderCopy | ReceiverCopy
 
 
 class Act(NamedTuple):
-    """One thing a copy can do, or hear: which row, what is told, the copies it can become, what happens to the baton."""
+    """One thing a copy can do, or hear: which row, what is told, the copies it can become, the baton taken or freed."""
 
     row: tuple[str, str, str]
     guard: str | None
@@ -199,7 +199,8 @@ class DomainLaw:
             tells += tuple(fact for fact in row.tells if fact in NOT_THE_SERVICES)
         return Act(
             key, self._guard(before, command, row), tells, tuple(as_copies(copy, decided.subject, on, tells, row)),
-            takes=bool(granted) and side == "sender", frees=bool(decided.frees) and side == "sender",
+            # At the receiver the baton is that of its own, other case.
+            takes=side == "sender" and bool(granted), frees=side == "sender" and bool(decided.frees),
         )
 
 
@@ -214,7 +215,8 @@ class DomainLaw:
 
 def _spontaneous(on: type[Command]) -> bool:
     """What happens without a fact on a channel; a withdrawal of consent is a step of its own."""
-    return on.source in {Source.DESK, Source.CLOCK, Source.INTAKE} or on is commands.Request or on is commands.AwaitBasis
+    decisions = (commands.Request, commands.AwaitBasis)
+    return on.source in {Source.DESK, Source.CLOCK, Source.INTAKE} or on in decisions
 
 
 def _across(to: str, scope: str | None, fact: object) -> str:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.registry import HeaderParameter
-from pydantic import TypeAdapter
 
+from contracts.dossier import Dossier, DossierItem
 from contracts.ids import ItemId
 from services.consent.domain.words import Transmission
 from services.consent.door.neighbours import Content, Resources
@@ -20,7 +20,6 @@ BOUND: Final = ("handover", "recipient", "release")  # in the protected header, 
 REGISTRY: Final = jwe.JWERegistry(
     header_registry={name: HeaderParameter(name, "str") for name in BOUND}, algorithms=list(ALGORITHMS)
 )
-DOSSIER: Final = TypeAdapter(dict[str, Any])
 
 
 def key_of(resources: Resources, transmission: Transmission, now: datetime) -> OKPKey | None:
@@ -35,34 +34,27 @@ def key_of(resources: Resources, transmission: Transmission, now: datetime) -> O
         return None
 
 
-def sealed(lease: Lease, contents: dict[str, Any], key: OKPKey) -> bytes:
+def sealed(lease: Lease, contents: Dossier, key: OKPKey) -> bytes:
     """JWE compact (RFC 7516), bound to handover, recipient and release."""
     of = lease.transmission
     header = {
         "alg": ALGORITHMS[0], "enc": ALGORITHMS[1], "typ": "staffel-dossier+jwe", "kid": key.kid or "",
         "handover": str(of.handover), "recipient": of.recipient, "release": str(lease.id),
     }
-    return jwe.encrypt_compact(header, DOSSIER.dump_json(contents), key, registry=REGISTRY).encode()
+    return jwe.encrypt_compact(header, contents.model_dump_json().encode(), key, registry=REGISTRY).encode()
 
 
-def dossier(lease: Lease, contents: Sequence[Content]) -> dict[str, Any]:
+def dossier(lease: Lease, contents: Sequence[Content]) -> Dossier:
     """What the recipient reads: each item with where it was collected, for what it may be used, on which norms it came."""
-    norms = {line.item: sorted({basis.norm for basis in line.bases}) for line in lease.lines}
-    return {
-        "release": lease.id,
-        "handover": lease.transmission.handover,
-        "completeness": lease.completeness,
-        "items": [
-            {
-                "id": content.id,
-                "category": content.category,
-                "flags": content.flags,
-                "collected_from": content.collected_from,
-                "purpose": lease.transmission.purpose,
-                "bases": norms[ItemId(content.id)],
-                "hash": content.hash,
-                "content": content.content,
-            }
-            for content in contents
-        ],
-    }
+    norms = {line.item: tuple(sorted({basis.norm for basis in line.bases})) for line in lease.lines}
+    items = tuple(
+        DossierItem(
+            id=ItemId(content.id), category=content.category, flags=tuple(content.flags),
+            collected_from=content.collected_from, purpose=lease.transmission.purpose, bases=norms[ItemId(content.id)],
+            hash=content.hash, content=content.content,
+        )
+        for content in contents
+    )
+    return Dossier(
+        release=lease.id, handover=lease.transmission.handover, completeness=lease.completeness, items=items
+    )

@@ -49,13 +49,13 @@ def allowed(handover: Handover) -> tuple[str, ...]:
     return tuple(dict.fromkeys(on.__name__ for on in now))
 
 
-def reserves(handover: HandoverRef, command: object) -> Sequence[Reservation]:
+def reserves(handover: UUID, command: object) -> Sequence[Reservation]:
     """The right to move a case's lead: a sender needs it to propose, a receiver's copy holds it until it leads."""
     match command:
         case Propose():
             return (baton(command.case),)
         case Requested():
-            return (baton(handover),)
+            return (baton(HandoverRef(handover)),)
         case _:
             return ()
 

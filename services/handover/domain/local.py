@@ -12,6 +12,7 @@ from .clocks import next_review, strike
 from .commands import (
     AwaitBasis,
     CaseClosed,
+    ConsentWithdrawn,
     CutPackage,
     Draft,
     Escalate,
@@ -78,6 +79,7 @@ SENDER_LOCAL: tuple[Row[Handover], ...] = (
     row(S.DRAFT,          AwaitBasis, S.DRAFT,          (),          (note_verdicts,)),
     *(row(state, Request, state, (), (note_verdicts,)) for state in SENT + ENDS),
     *(row(state, AwaitBasis, state, (), (note_verdicts,)) for state in SENT + ENDS),
+    row(S.STOPPED,        ConsentWithdrawn, S.STOPPED,  (),          (note_verdicts,), because="ended once more"),
 
     # Clocks that end nothing call people: what has struck is shown in every view.
     row(S.REQUESTED,      Remind,      S.REQUESTED,     (),          (strike(Clock.REMIND),)),

@@ -8,7 +8,7 @@ from .conditions import said_by_the_counterpart
 from .subject import Handover
 
 
-def row(  # noqa: PLR0913  # the columns of the table
+def row(  # the columns of the table
     while_: State,
     on: type[Command],
     then: State,

@@ -13,9 +13,10 @@ WORDS_MAX = 500  # per handover: as many as one event can name
 
 
 class WordsState(StrEnum):
-    """There is one state: what is written stays until the handover is erased."""
+    """What is written stays; more may be written."""
 
-    OPEN = "open"
+    NONE = "none"
+    WRITTEN = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Words:
 
     id: UUID
     version: int = 0
-    state: WordsState = WordsState.OPEN
+    state: WordsState = WordsState.NONE
     count: int = 0
     written: tuple[Item, ...] = ()
 
@@ -47,7 +48,8 @@ room_left: Condition[Words] = Condition(
 
 # fmt: off
 WORDS = Table[Words](not_now=Reason.NOT_NOW, rows=(
-    Row(WordsState.OPEN, Write, WordsState.OPEN, (), (room_left,), "every sentence goes by the same door", (write,)),
+    Row(WordsState.NONE,    Write, WordsState.WRITTEN, because="the event that names them tells it", does=(write,)),
+    Row(WordsState.WRITTEN, Write, WordsState.WRITTEN, provided=(room_left,), does=(write,)),
 ))
 # fmt: on
 

@@ -60,6 +60,7 @@ def _handovers() -> None:
     )
     op.create_index("handover_case", "handover", ["case"])
     op.create_index("handover_listed", "handover", ["side", "state", "id"])
+    op.create_index("handover_stuck", "handover", ["id"], postgresql_where=sa.text("struck <> '{}' OR awaits_word"))
 
 
 def _known_cases() -> None:

@@ -1,0 +1,172 @@
+"""The same over real connections: what only a server can be asked."""
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import uvicorn
+
+from chassis.http.limits import HEADERS_BYTES_MAX
+from chassis.http.line import LineProtocol
+from tests.chassis.http_service import STREAM_SECONDS, THING, Site, a_site, as_party, bearer
+
+
+class Server(uvicorn.Server):
+    """uvicorn that leaves the test's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing is captured."""
+        yield
+
+
+@dataclass
+class Served:
+    """The invented service on a port, and raw connections to it."""
+
+    site: Site
+    port: int
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def say(self, *parts: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection that has said this."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1024)
+        self.writers.append(writer)
+        for part in parts:
+            writer.write(part)
+        return reader, writer
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    site = a_site()
+    config = uvicorn.Config(
+        site.app, port=0, http=LineProtocol, lifespan="off", ws="none", log_config=None, access_log=False
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    served = Served(site, server.servers[0].sockets[0].getsockname()[1])
+    yield served
+    for writer in served.writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    server.should_exit = True
+    await serving
+
+
+def head(path: str, *lines: str, authorization: str = "") -> bytes:
+    said = [
+        f"POST {path} HTTP/1.1", "host: things.example", f"authorization: {authorization or bearer()}",
+        "content-type: application/json", "idempotency-key: k1", *lines,
+    ]
+    return "\r\n".join([*said, "", ""]).encode()
+
+
+PAINT, PIECES = f"/things/{THING}/paint", f"/things/{THING}/pieces"
+RED = b'{"colour": "red"}'
+
+
+async def all_of(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the connection ends, whichever way it does."""
+    got = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while part := await asyncio.wait_for(reader.read(65_536), 5):
+            got += part
+    return bytes(got)
+
+
+async def test_a_connection_serves_one_request_after_another(served: Served) -> None:
+    request = head(PAINT, f"content-length: {len(RED)}") + RED
+    reader, _ = await served.say(request, request)
+    for _ in range(2):
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+
+
+async def test_headers_without_an_end_tear_the_connection_down(served: Served) -> None:
+    reader, writer = await served.say(head(PAINT)[:-2])
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < 20 * 1024 * 1024 and not reader.at_eof():
+            writer.write(b"x: " + b"a" * 60_000 + b"\r\n")
+            await writer.drain()
+            await asyncio.sleep(0)
+            sent += 60_000
+    assert sent < 4 * 1024 * 1024  # what fits into the buffers of both kernels, not the 20 MB
+    assert await all_of(reader) == b""
+    assert served.site.executor.runs == 0
+
+
+async def test_headers_just_too_large_get_an_answer_when_they_have_an_end(served: Served) -> None:
+    reader, _ = await served.say(head(PAINT, "x: " + "a" * HEADERS_BYTES_MAX, "content-length: 0"))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("said", [b"", b"POST / HTTP/1.1\r\nhost: x\r\n"], ids=["nothing", "half a request"])
+async def test_a_connection_that_does_not_come_to_the_point_is_closed(
+    served: Served, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr("chassis.http.line.HEADER_SECONDS_MAX", 0.1)
+    reader, _ = await served.say(said)
+    assert await all_of(reader) == b""
+
+
+async def test_a_body_of_60_mb_is_refused_by_its_length_and_its_sender_hears_it(served: Served) -> None:
+    reader, writer = await served.say(head(PAINT, f"content-length: {60 * 1024 * 1024}"))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    for _ in range(60):
+        writer.write(b" " * 1024 * 1024)
+        await writer.drain()
+    writer.write(head(PAINT, f"content-length: {len(RED)}") + RED)
+    assert b"HTTP/1.1 200" in await reader.readuntil(b"allowed")
+
+
+async def test_a_body_without_an_end_is_hung_up_on(served: Served) -> None:
+    reader, writer = await served.say(head(PAINT, "transfer-encoding: chunked"))
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < 1000:
+            writer.write(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+            await writer.drain()
+            sent += 1
+    await all_of(reader)  # the answer, where it was read before the line went down
+    assert sent < 1000
+    assert served.site.executor.runs == 0
+
+
+async def test_a_body_that_stops_is_told_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.http.limits.BODY_SECONDS_MAX", 0.1)
+    reader, _ = await served.say(head(PAINT, "content-length: 17"), b'{"col')
+    assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+
+
+async def test_a_stream_comes_whole(served: Served) -> None:
+    reader, _ = await served.say(head(PIECES, "content-length: 17", authorization=as_party()) + RED)
+    assert (await reader.readuntil(b"end")).startswith(b"HTTP/1.1 200")
+    assert served.site.resources == [True]
+
+
+@pytest.mark.parametrize("colour", ["slow", "broken"])
+async def test_a_stream_that_is_not_done_in_time_ends_without_its_end(
+    served: Served, colour: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = f'{{"colour": "{colour}"}}'.encode()
+    reader, _ = await served.say(head(PIECES, f"content-length: {len(body)}", authorization=as_party()) + body)
+    got = await all_of(reader)
+    assert b"south" in got
+    assert not got.endswith(b"0\r\n\r\n")
+    assert served.site.resources == [False]
+    assert [record.getMessage() for record in caplog.records] == (["stream failed"] if colour == "broken" else [])
+
+
+async def test_no_byte_leaves_after_the_deadline_of_a_stream_whose_reader_sleeps(served: Served) -> None:
+    body = b'{"colour": "large"}'
+    reader, _ = await served.say(head(PIECES, f"content-length: {len(body)}", authorization=as_party()) + body)
+    await asyncio.sleep(STREAM_SECONDS + 0.2)
+    assert served.site.resources == [False]  # given up while most of it was still to be written
+    assert len(await all_of(reader)) < 200 * 65_536

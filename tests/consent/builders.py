@@ -1,0 +1,174 @@
+"""Made-up people, consents and items for the tests of consent; each test says only what matters to it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+from joserfc.jwk import OKPKey
+
+from chassis.auth import new_key
+from chassis.transitions import Context, Decided, Refused
+from contracts.alliance import Alliance
+from contracts.codes import AgeBand, ConsentForm, DataCategory, Giver, Purpose
+from contracts.ids import (
+    AgencyId,
+    AllianceId,
+    CaseId,
+    ConsentId,
+    DutyId,
+    GrantId,
+    HandoverRef,
+    ItemId,
+    NoticeId,
+    PersonId,
+    TransmissionId,
+)
+from contracts.new_ids import new_id
+from services.consent.domain import Law
+from services.consent.domain.commands import GiveConsent, KnowPerson, OpenTransmission, Sheet, TakeFlags
+from services.consent.domain.words import Item, Notice, NoticeState, Person, Wanted
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+MUSTERLAND = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
+JOBCENTER, JUGENDAMT, AGENTUR = AgencyId("jobcenter"), AgencyId("jugendamt"), AgencyId("agentur")
+MUSTER = AllianceId("musterland")
+SIGNING = {agency: new_key(f"{agency}.signing") for agency in (JUGENDAMT, AGENTUR)}
+SEALING = {
+    agency: OKPKey.generate_key("X25519", {"kid": f"{agency}.sealing"}) for agency in (JUGENDAMT, AGENTUR)
+}
+PURPOSE = Purpose.YOUTH_WELFARE_SUPPORT
+
+
+def alliance_with_keys() -> Alliance:
+    """Musterland with public keys for those who come to the door."""
+    said = yaml.safe_load(MUSTERLAND.read_text("utf-8"))
+    for agency in said["agencies"]:
+        for field, keys in (("signing_keys", SIGNING), ("sealing_keys", SEALING)):
+            key = keys.get(AgencyId(agency["id"]))
+            if key is not None:
+                agency[field] = [{
+                    "kid": key.kid, "jwk": key.as_dict(private=False),
+                    "not_before": "2024-01-01T00:00:00Z", "not_after": "2035-12-31T00:00:00Z",
+                }]
+    return Alliance.model_validate(said)
+
+
+ALLIANCE = alliance_with_keys()
+LAW = Law(JOBCENTER, {MUSTER: ALLIANCE})
+
+
+def context(now: datetime = NOW) -> Context:
+    return Context(now)
+
+
+def a_notice(**changed: Any) -> Notice:
+    """The notice people are told now."""
+    said: dict[str, Any] = {
+        "id": NoticeId(new_id()), "version": 1, "state": NoticeState.PUBLISHED, "language": "de",
+        "plain_language": True, "text": "Wir fragen dich.", "sha256": "0" * 64, "valid_from": NOW - timedelta(days=1),
+    }
+    return Notice(**(said | changed))
+
+
+def an_item(category: DataCategory = DataCategory.MASTER_DATA, **changed: Any) -> Item:
+    """A datum that own intake knows."""
+    return Item(**({"id": ItemId(new_id()), "category": category, "hash": "0" * 64} | changed))
+
+
+def a_grant(**changed: Any) -> Wanted:
+    """The youth office may have master data and school from now on."""
+    said: dict[str, Any] = {
+        "id": GrantId(new_id()), "alliance": MUSTER, "recipient": JUGENDAMT, "purpose": PURPOSE,
+        "categories": frozenset({DataCategory.MASTER_DATA, DataCategory.SCHOOL}),
+    }
+    return Wanted(**(said | changed))
+
+
+def a_sheet(notice: NoticeId, *grants: Wanted, **changed: Any) -> Sheet:
+    """A form signed by the young person."""
+    said: dict[str, Any] = {
+        "giver": Giver.SELF, "insight": True, "young_person_heard": True, "form": ConsentForm.WRITTEN,
+        "notice": notice, "grants": grants or (a_grant(),),
+    }
+    return Sheet(**(said | changed))
+
+
+def done(decided: Decided[Person] | Refused) -> Decided[Person]:
+    """A yes."""
+    assert isinstance(decided, Decided), decided
+    return decided
+
+
+def refused(decided: Decided[Person] | Refused) -> str:
+    """The reason of a no."""
+    assert isinstance(decided, Refused), decided
+    return decided.reason
+
+
+def told(decided: Decided[Person]) -> list[str]:
+    """Short names of what is told: `transmission.permitted`."""
+    return [tell.fact.type.removeprefix("staffel.").removesuffix(".v1") for tell in decided.tells]
+
+
+class Story:
+    """One person, and what happens to it, command after command."""
+
+    def __init__(self, age_band: AgeBand = AgeBand.FROM_18_TO_20, now: datetime = NOW) -> None:
+        self.now = now
+        self.notice = a_notice()
+        self.person = Person(PersonId(new_id()), notices=(self.notice,))
+        self.last = self.do(KnowPerson(age_band))
+
+    def try_(self, command: object) -> Decided[Person] | Refused:
+        """What is decided; nothing is kept."""
+        return LAW.decide(self.person, command, context(self.now))
+
+    def do(self, command: object) -> Decided[Person]:
+        """What is decided, kept."""
+        self.last = done(self.try_(command))
+        self.person = self.last.subject
+        return self.last
+
+    def gives(self, *grants: Wanted, **changed: Any) -> ConsentId:
+        """The person consents."""
+        consent = ConsentId(new_id())
+        self.do(GiveConsent(consent, a_sheet(self.notice.id, *grants, **changed)))
+        return consent
+
+    def proposes(self, *items: Item, recipient: AgencyId = JUGENDAMT, read: bool = True) -> HandoverRef:
+        """A caseworker proposes to hand these items over; own intake says what they are."""
+        handover = HandoverRef(new_id())
+        self.propose_again(handover, *items, recipient=recipient, read=read)
+        return handover
+
+    def propose_again(
+        self, handover: HandoverRef, *items: Item, recipient: AgencyId = JUGENDAMT, read: bool = True
+    ) -> UUID:
+        """The same handover with these items."""
+        event = new_id()
+        self.do(OpenTransmission(
+            TransmissionId(event), event, handover, CaseId(new_id()), MUSTER, recipient, PURPOSE,
+            tuple(item.id for item in items),
+        ))
+        if read:
+            self.do(TakeFlags(handover, event, items))
+        return event
+
+    def state_of(self, handover: HandoverRef) -> str:
+        """The transmission's state."""
+        return next(str(t.state) for t in self.person.transmissions if t.handover == handover)
+
+    def state(self, consent: ConsentId) -> str:
+        """The consent's state."""
+        return next(str(each.state) for each in self.person.consents if each.id == consent)
+
+
+def a_duty_id() -> DutyId:
+    return DutyId(new_id())
+
+
+def all_ids(items: Sequence[Item]) -> tuple[ItemId, ...]:
+    return tuple(item.id for item in items)

@@ -1,0 +1,215 @@
+"""Withdrawal against release, on real PostgreSQL: not one byte leaves after the answer "withdrawn".
+
+Both sides are the real code, over ASGI: the whole command with intent, executor and held-back answer against the whole
+door with its neighbours. What is measured is the last moment at which the process handed bytes to the server, on the
+same monotonic clock as the moment of the answer. Three ways to build it wrong are tried in the same harness: if it did
+not notice them, its silence about the right way would say nothing.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.codes import AgeBand, Role
+from contracts.ids import ConsentId, HandoverRef
+from contracts.new_ids import new_id
+from services.consent.store import leases
+from services.consent.store.persons import save_persons
+from services.consent.domain.words import Person
+from tests.consent.builders import Story, an_item
+from tests.consent.conftest import Consenting, Neighbours, party_token, token
+
+RACES = 500
+WRONG_RACES = 80
+READERS = 2
+SIDE_BY_SIDE = 4
+WARM_UP = 10
+PAUSE_SECONDS_MAX = 0.012  # a reader of the network takes its time
+SLOW_SECONDS_MAX = 0.12  # and so does, now and then, a transaction on a busy machine
+
+
+@dataclass
+class Race:
+    """One person, one handover, and what happened."""
+
+    person: Person
+    consent: ConsentId
+    handover: HandoverRef
+    answered_at: float = 0.0
+    last_byte_at: float = 0.0
+    released: int = 0
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def leaked(self) -> bool:
+        """Whether bytes left after the answer."""
+        return self.last_byte_at > self.answered_at
+
+
+def prepared(neighbours: Neighbours) -> Race:
+    """A person whose items are permitted and whose handover is accepted."""
+    story = Story(AgeBand.FROM_18_TO_20)
+    consent = story.gives()
+    item = neighbours.put("x" * 3000)
+    handover = story.proposes(an_item(id=item))
+    neighbours.handovers[handover] = "accepted"
+    return Race(story.person, consent, handover)
+
+
+async def call(app: Any, path: str, body: dict[str, Any], headers: dict[str, str], on_bytes: Callable[[bytes], Awaitable[None]]) -> int:
+    """One request over ASGI; every piece of the answer's body is given to `on_bytes`. The status."""
+    status = 0
+    said = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    messages = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop() if messages else await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        else:
+            await on_bytes(message.get("body", b""))
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path,
+        "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http", "server": ("consent", 80),
+        "client": ("test", 1), "headers": [(b"content-type", b"application/json"), *said],
+    }
+    await app(scope, receive, send)
+    return status
+
+
+async def fetch(consenting: Consenting, race: Race, chance: random.Random, within: float) -> None:
+    """A recipient that reads slowly."""
+    await asyncio.sleep(chance.uniform(0, within))
+    pieces: list[bytes] = []
+
+    async def on_bytes(piece: bytes) -> None:
+        await asyncio.sleep(chance.uniform(0, PAUSE_SECONDS_MAX))
+        if piece:
+            race.last_byte_at = max(race.last_byte_at, monotonic()) if not piece.startswith(b"{") else race.last_byte_at
+            pieces.append(piece)
+
+    status = await call(
+        consenting.app, "/releases", {"handover": str(race.handover)}, party_token("jugendamt"), on_bytes
+    )
+    if status == 200:
+        race.released += 1
+    else:
+        race.refused.append(json.loads(b"".join(pieces))["type"].rpartition("/")[2])
+
+
+async def withdraw(consenting: Consenting, race: Race, chance: random.Random, within: float) -> None:
+    """The young person takes it back."""
+    await asyncio.sleep(chance.uniform(0, within))
+
+    async def on_bytes(piece: bytes) -> None:
+        race.answered_at = race.answered_at or monotonic()
+
+    body = {"person": str(race.person.id)}
+    headers = {"Idempotency-Key": str(new_id()), **token(Role.CASEWORKER)}
+    status = await call(consenting.app, f"/consents/{race.consent}/withdrawal", body, headers, on_bytes)
+    assert status == 200
+
+
+async def run(consenting: Consenting, races: int, seed: int) -> list[Race]:
+    """So many races, a few side by side; the seed says who starts when."""
+    chance = random.Random(seed)
+    everything = [prepared(consenting.neighbours) for _ in range(races + WARM_UP)]
+    async with consenting.engine.begin() as tx:
+        await save_persons(tx, [(Person(race.person.id), race.person) for race in everything])
+        await tx.execute(sa.text("UPDATE person SET version = 5"))
+    usual = await _warmed_up(consenting, everything[:WARM_UP], chance)
+    gate = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def one(race: Race) -> None:
+        async with gate:
+            readers = [fetch(consenting, race, chance, usual) for _ in range(READERS)]
+            await asyncio.gather(withdraw(consenting, race, chance, 2 * usual), *readers)
+
+    await asyncio.gather(*(one(race) for race in everything[WARM_UP:]))
+    return everything[WARM_UP:]
+
+
+async def _warmed_up(consenting: Consenting, races: list[Race], chance: random.Random) -> float:
+    """How long a release usually takes on this machine now: the withdrawal is to fall anywhere before, in or after one."""
+    times = []
+    for race in races:
+        began = monotonic()
+        await asyncio.gather(*(fetch(consenting, race, chance, 0) for _ in range(SIDE_BY_SIDE)))
+        times.append(monotonic() - began)
+    return sorted(times)[len(times) // 2]
+
+
+async def slowly(tx: AsyncConnection, lease: leases.Lease, now: datetime, *, then: Any = leases.open_lease) -> None:
+    """A lease opened by a transaction that takes its time: without this a wrong way would seldom be seen."""
+    await asyncio.sleep(random.choice((0, 0, random.uniform(0, SLOW_SECONDS_MAX))))
+    await then(tx, lease, now)
+
+
+def told(races: list[Race]) -> str:
+    """The figures of a run."""
+    refused = [reason for race in races for reason in race.refused]
+    return (
+        f"{len(races)} races, {sum(race.released for race in races)} releases, {len(refused)} refused "
+        f"({refused.count('consent-withdrawn')} withdrawn, {refused.count('busy')} busy), "
+        f"{sum(race.leaked for race in races)} leaks"
+    )
+
+
+async def test_not_one_byte_leaves_after_the_answer(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(leases, "open_lease", slowly)
+    seed = random.SystemRandom().randrange(2**32)
+    races = await run(consenting, RACES, seed)
+    with capsys.disabled():
+        print(f"\n  door race, seed {seed}: {told(races)}")
+    assert [race for race in races if race.leaked] == []
+    assert all(race.answered_at > 0 for race in races)
+    assert sum(race.released for race in races) > RACES // 10, "readers must have had a chance"
+    assert sum(len(race.refused) for race in races) > RACES // 10, "withdrawals must have had a chance"
+    ledger = await consenting.rows("SELECT count(*) AS n FROM release WHERE closed_at IS NULL")
+    assert ledger[0].n == 0
+
+
+async def plain_read(tx: AsyncConnection, of: UUID) -> datetime:
+    """The wrong way: the person's row is not locked."""
+    now: datetime = (await tx.execute(sa.text("SELECT clock_timestamp()"))).scalar_one()
+    return now
+
+
+async def never_open(tx: AsyncConnection, wanted: UUID) -> bool:
+    """The wrong way: a withdrawal that does not look for open leases."""
+    return False
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "wrong"),
+    [
+        pytest.param(leases, "hold_person", plain_read, id="plain read instead of FOR SHARE"),
+        pytest.param(leases, "leases_open", never_open, id="answered without waiting for open leases"),
+    ],
+)
+async def test_the_harness_notices_a_door_built_wrong(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, wrong: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(leases, "open_lease", slowly)
+    monkeypatch.setattr(place, name, wrong)
+    races = await run(consenting, WRONG_RACES, seed=1)
+    with capsys.disabled():
+        print(f"\n  planted {wrong.__name__}: {told(races)}")
+    assert any(race.leaked for race in races)

@@ -1,0 +1,275 @@
+"""Fetching a dossier at a door that says yes, no, not now, half of it, or something else altogether."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from joserfc import jwe
+from joserfc.jwk import OKPKey
+from joserfc.registry import HeaderParameter
+
+from chassis.auth import Parties
+from chassis.errands import Again, ErrandCall
+from chassis.executor import Step
+from contracts.codes import HandoverState, Side
+from contracts.new_ids import new_id
+from services.intake.domain.case import DossierReason
+from services.intake.domain.commands import NoteRefusal, StoreDossier, StorePart
+from services.intake.domain.dossiers import CATEGORY_OF, contents_of
+from services.intake.errands import NOT_OPEN_TRIES_MAX, UNREADABLE_TRIES_MAX, fetch_dossier
+from tests.intake.builders import NOW, a_person, changed
+from tests.intake.conftest import DOOR, Intake, Keys
+
+S = HandoverState
+REFERENCE = UUID("019b0000-0000-7000-8000-000000000001")
+HEADERS = {name: HeaderParameter("", "str") for name in ("handover", "recipient", "release")}
+
+
+def sealed(key: OKPKey, body: dict[str, Any] | None = None, **header: Any) -> bytes:
+    """What the sender's door gives out."""
+    dossier = a_dossier() if body is None else body
+    protected = {
+        "alg": "ECDH-ES+A256KW", "enc": "A256GCM", "kid": key.kid, "typ": "staffel-dossier+jwe",
+        "handover": str(REFERENCE), "recipient": "jugendamt", "release": dossier["release"], **header,
+    }
+    registry = jwe.JWERegistry(
+        header_registry=HEADERS, algorithms=["ECDH-ES+A256KW", "A256GCM", "DEF"], strict_check_header=False
+    )
+    return jwe.encrypt_compact(protected, json.dumps(dossier), key, registry=registry).encode()
+
+
+def a_dossier(**changed: Any) -> dict[str, Any]:
+    """Everything about somebody who does not exist."""
+    items = [
+        {
+            "id": str(new_id()), "category": CATEGORY_OF[part], "collected_from": "third_party:sgb_x_67a_2_1",
+            "flags": {"entrusted": True, "special": False, "professional_secret": False},
+            "purpose": "stabilisation", "hash": "ab" * 32, "content": said,
+            "bases": [{"norm": "consent_sgb_x_67b", "consent": str(new_id()), "grant": None, "task": None, "until": None}],
+        }
+        for part, said in contents_of(a_person()).items()
+    ]
+    return {
+        "release": str(new_id()), "handover": str(REFERENCE), "completeness": "complete", "items": items, "later": 1,
+        **changed,
+    }
+
+
+@dataclass
+class Outside:
+    """The sender's door and the own handover service, as the errand meets them."""
+
+    door: Callable[[], httpx.Response]
+    state: str = S.ACCEPTED
+    asked: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """One answer."""
+        self.asked.append(request)
+        if request.url.host == "handover":
+            return httpx.Response(200, json={"state": self.state, "side": "receiver"})
+        return self.door()
+
+
+async def fetch(intake: Intake, outside: Outside, *, attempt: int = 1, **about: str) -> Step | None:
+    """Run the errand once against these."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(outside)) as client:
+        tools = replace(intake.tools, client=client)
+        said = {"sender": "jobcenter", "alliance": "musterland", **about}
+        return await fetch_dossier(ErrandCall(REFERENCE, said, attempt, tools))
+
+
+def gives(body: bytes, status: int = 200) -> Outside:
+    return Outside(lambda: httpx.Response(status, content=body))
+
+
+def says_no(status: int, reason: str = "") -> Outside:
+    return gives(json.dumps({"type": f"/problems/consent/{reason}"}).encode(), status)
+
+
+def refusal(step: Step | None) -> DossierReason:
+    assert step is not None
+    assert isinstance(step.command, NoteRefusal), step
+    return step.command.reason
+
+
+async def test_a_dossier_sealed_to_either_key_becomes_one_command(intake: Intake, keys: Keys) -> None:
+    for key in keys.sealing:
+        step = await fetch(intake, gives(sealed(key)))
+        assert step is not None
+        assert step.subject == REFERENCE
+        command = step.command
+        assert type(command) is StoreDossier
+        assert command.person is not None
+        assert (command.person.id, command.person.given_names) == (REFERENCE, "Zora")
+        item = command.items[0]
+        assert item.provenance is not None
+        assert (item.entrusted, item.collection_basis, item.hash) == (True, "sgb_x_67a_2_1", "ab" * 32)
+        assert (item.provenance.agency, item.provenance.bases) == ("jobcenter", ("consent_sgb_x_67b",))
+
+
+async def test_the_door_is_asked_in_the_agencys_name_and_the_own_copy_afterwards(intake: Intake, keys: Keys) -> None:
+    outside = gives(sealed(keys.sealing[0]))
+    await fetch(intake, outside)
+    door, own = outside.asked
+    assert (str(door.url), json.loads(door.content)) == (f"{DOOR}/releases", {"handover": str(REFERENCE)})
+    token = door.headers["authorization"].removeprefix("Bearer ").encode()
+    reader = Parties("jobcenter.consent", lambda party, kid, now: keys.signing if party == "jugendamt" else None)
+    caller = reader.read(token, str(keys.signing.kid), NOW.now(NOW.tzinfo)).caller
+    assert (caller.name, caller.roles) == ("jugendamt", {"intake"})
+    assert str(own.url) == f"http://handover/internal/handovers/{REFERENCE}"
+    assert own.headers["authorization"] == "Bearer signed for jugendamt.handover"
+
+
+async def test_a_door_that_has_more_is_asked_again_after_it_has_heard_of_the_part(intake: Intake, keys: Keys) -> None:
+    outside = gives(sealed(keys.sealing[0], a_dossier(completeness="more")))
+    step = await fetch(intake, outside)
+    assert step is not None
+    assert isinstance(step.command, StorePart)
+    with pytest.raises(Again, match="part_stored"):
+        await fetch(intake, outside, after=str(new_id()))
+    assert await fetch(intake, outside, attempt=2, after=str(new_id())) is not None
+
+
+@pytest.mark.parametrize("state", sorted(set(S) - {S.ACCEPTED, S.CANCELLING, S.ACTIVE, S.PAUSED}))
+async def test_bytes_are_dropped_unread_where_the_own_copy_says_otherwise(
+    intake: Intake, keys: Keys, state: HandoverState
+) -> None:
+    assert await fetch(intake, replace(gives(sealed(keys.sealing[0])), state=state)) is None
+
+
+async def test_a_body_that_is_cut_is_no_dossier(intake: Intake, keys: Keys) -> None:
+    whole = sealed(keys.sealing[0])
+    async with half_a_door(whole) as address:
+        intake.tools.settings.read_alliances  # noqa: B018  # read before the door's address is replaced
+        async with httpx.AsyncClient(transport=redirected(address)) as client:
+            call = ErrandCall(
+                REFERENCE, {"sender": "jobcenter", "alliance": "musterland"}, 1, replace(intake.tools, client=client)
+            )
+            with pytest.raises(Again, match="unreachable"):
+                await fetch_dossier(call)
+    with pytest.raises(Again, match="unreadable"):
+        await fetch(intake, gives(whole[:-20]))
+
+
+@asynccontextmanager
+async def half_a_door(body: bytes) -> AsyncIterator[str]:
+    """A real server that promises a body, sends half of it and cuts the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        half = body[: len(body) // 2]
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/jose\r\ntransfer-encoding: chunked\r\n\r\n"
+        writer.write(head + f"{len(half):x}\r\n".encode() + half + b"\r\n")
+        await writer.drain()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+
+
+def redirected(address: str) -> httpx.AsyncBaseTransport:
+    """A transport that finds every host at that address."""
+
+    class Redirected(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            request.url = request.url.copy_with(host="127.0.0.1", port=httpx.URL(address).port)
+            return await super().handle_async_request(request)
+
+    return Redirected()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "shown"),
+    [
+        (409, "consent-withdrawn", DossierReason.CONSENT_WITHDRAWN),
+        (404, "unknown-handover", DossierReason.NOT_KNOWN_THERE),
+        (410, "already-stored", DossierReason.USED_UP),
+        (403, "nothing-permitted", DossierReason.NOTHING_PERMITTED),
+    ],
+)
+async def test_a_no_for_good_is_shown_at_the_case(
+    intake: Intake, status: int, reason: str, shown: DossierReason
+) -> None:
+    assert refusal(await fetch(intake, says_no(status, reason))) is shown
+
+
+@pytest.mark.parametrize("status", [400, 401, 413, 422, 429, 500, 502, 503])
+async def test_a_no_for_now_is_asked_again(intake: Intake, status: int) -> None:
+    with pytest.raises(Again, match=str(status)):
+        await fetch(intake, says_no(status))
+
+
+async def test_a_door_that_is_not_open_yet_is_asked_for_a_while(intake: Intake) -> None:
+    with pytest.raises(Again, match="not_open"):
+        await fetch(intake, says_no(409, "not-open"))
+    last = await fetch(intake, says_no(409, "not-open"), attempt=NOT_OPEN_TRIES_MAX)
+    assert refusal(last) is DossierReason.NOT_OPEN
+
+
+async def test_a_door_that_cannot_be_reached_is_asked_again(intake: Intake) -> None:
+    def nobody() -> httpx.Response:
+        raise httpx.ConnectError("nobody there")
+
+    with pytest.raises(Again, match="unreachable"):
+        await fetch(intake, Outside(nobody))
+
+
+async def test_an_agency_without_a_door_is_shown(intake: Intake) -> None:
+    assert refusal(await fetch(intake, says_no(500), sender="agentur")) is DossierReason.NO_DOOR
+
+
+async def test_a_body_without_end_is_not_read_to_its_end(intake: Intake) -> None:
+    with pytest.raises(Again, match="too_long"):
+        await fetch(intake, gives(b"x" * 1024 * 1024))
+
+
+def made_wrong(keys: Keys) -> dict[str, bytes]:
+    ours = keys.sealing[0]
+    stranger = OKPKey.generate_key("X25519", {"kid": "jugendamt.sealing#3"})
+    impostor = OKPKey.generate_key("X25519", {"kid": ours.kid})
+    return {
+        "another handover": sealed(ours, handover=str(new_id())),
+        "another recipient": sealed(ours, recipient="agentur"),
+        "another handover inside": sealed(ours, a_dossier(handover=str(new_id()))),
+        "no recipient": sealed(ours, recipient=""),
+        "a key of nobody": sealed(stranger),
+        "a key of somebody else": sealed(impostor),
+        "compressed": sealed(ours, zip="DEF"),
+        "a header nobody knows": sealed(ours, crit=["b64"], b64=True),
+        "no JSON inside": sealed(ours, {"release": "x"}),
+        "a hash that is none": sealed(ours, a_dossier(items=[{**a_dossier()["items"][0], "hash": "short"}])),
+        "collected from nowhere": sealed(ours, a_dossier(items=[{**a_dossier()["items"][0], "collected_from": "gossip"}])),
+        "not sealed": json.dumps(a_dossier()).encode(),
+        "nothing": b"",
+        "noise": b"\xff\x00.\xff..",
+    }
+
+
+async def test_what_was_not_sealed_for_this_handover_and_us_is_never_stored(intake: Intake, keys: Keys) -> None:
+    for name, body in made_wrong(keys).items():
+        with pytest.raises(Again, match="unreadable"):
+            await fetch(intake, gives(body))
+        last = await fetch(intake, gives(body), attempt=UNREADABLE_TRIES_MAX)
+        assert refusal(last) is DossierReason.UNREADABLE, name
+
+
+async def test_what_the_errand_brings_back_registers_the_case(intake: Intake, keys: Keys) -> None:
+    event = changed(Side.RECEIVER, S.ACCEPTING, S.ACCEPTED, handover=REFERENCE)
+    await intake.hear(event, 1)
+    step = await fetch(intake, gives(sealed(keys.sealing[0])))
+    assert step is not None
+    await intake.run(step)
+    seen = (await intake.get(f"/cases/{REFERENCE}")).json()
+    assert (seen["state"], seen["person"]["given_names"]) == ("registered", "Zora")
+    (dossier,) = await intake.rows(
+        "SELECT convert_from(payload, 'UTF8')::jsonb AS body FROM event_log WHERE type LIKE '%dossier_stored%'"
+    )
+    assert [item["hash"] for item in dossier.body["items"]] == ["ab" * 32] * 3

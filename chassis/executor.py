@@ -221,13 +221,20 @@ class Executor:
 
         Raises Unavailable when the database is away: the same records must be given again.
         """
-        read = [(record, self._hearing.read(record)) for record in records]
+        read = [(record, self._read(record)) for record in records]
         await self._keep_unreadable([record for record, heard in read if heard is None])
         works = [self._heard(heard) for _, heard in read if heard is not None]
         results = await asyncio.gather(*(self.run(work) for work in works), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise Unavailable from result
+
+    def _read(self, record: Record) -> Heard | None:
+        try:
+            return self._hearing.read(record)
+        except Exception as error:  # whatever somebody's bytes do to a parser, they must not stop the records beside them
+            log.error("record cannot be read", extra={"topic": record.topic, "error_class": type(error).__name__})
+            return None
 
     def _heard(self, heard: Heard) -> Work:
         if heard.hear is not None and heard.hear.of is not None:

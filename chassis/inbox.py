@@ -6,6 +6,7 @@ lanes locked in key order: the lane's number, the inbox row and the effect are o
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -140,7 +141,7 @@ class Hearing:
             seq=envelope.subjectseq,
             time=envelope.time,
             scope=source.scope or envelope.extensions.get(self._scope_attribute, ""),
-            scope_version=int(version) if version.isdigit() else 0,
+            scope_version=int(version) if _NUMBER.fullmatch(version) else 0,
             correlation=envelope.extensions.get("correlationid", str(envelope.key)),
             traceparent=envelope.traceparent,
         )
@@ -299,6 +300,7 @@ class Lanes:
         })
 
 
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _UUIDS, _TEXTS, _INTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT), ARRAY(sa.Integer)
 _MOMENT = TIMESTAMP(timezone=True)
 

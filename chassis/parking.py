@@ -60,7 +60,7 @@ async def park(tx: AsyncConnection, consumer: str, rows: Sequence[tuple[Parked, 
     """Keep these events with the class and reason of their trouble, and the trace they came with."""
     for parked, reason, traceparent in rows:
         record = parked.record
-        headers = json.dumps([[name, value and value.decode("latin-1")] for name, value in record.headers])
+        headers = json.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in record.headers])
         await tx.execute(_PARK, {
             "consumer": consumer, "topic": parked.topic, "key": parked.key, "seq": parked.seq,
             "event_id": parked.event_id, "type": parked.type, "partition": record.partition, "offset": record.offset,
@@ -86,12 +86,19 @@ async def keep_unreadable(tx: AsyncConnection, consumer: str, records: Sequence[
     for record in records:
         reason = record.envelope.reason if isinstance(record.envelope, Unreadable) else "unknown-topic"
         nonce = secrets.token_bytes(12)
-        sealed = nonce + AESGCM(seal).encrypt(nonce, record.value or b"", record.topic.encode())
+        sealed = nonce + AESGCM(seal).encrypt(nonce, _evidence(record), record.topic.encode())
         log.error("record unreadable", extra={"topic": record.topic, "reason": str(reason), "offset": record.offset})
         await tx.execute(_UNREADABLE, {
             "consumer": consumer, "topic": record.topic, "partition": record.partition, "offset": record.offset,
             "reason": str(reason), "sealed": sealed,
         })
+
+
+def _evidence(record: Record) -> bytes:
+    """Key and headers as one line of JSON, then the value: whatever is wrong with the record is in one of them."""
+    headers = [[name, None if value is None else value.decode("latin-1")] for name, value in record.headers]
+    key = None if record.key is None else record.key.decode("latin-1")
+    return json.dumps({"key": key, "headers": headers}).encode() + b"\n" + (record.value or b"")
 
 
 async def unreadable(tx: AsyncConnection, consumer: str) -> list[dict[str, Any]]:

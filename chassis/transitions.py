@@ -102,7 +102,7 @@ class Errand:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decided(Generic[S]):
     """Yes: the subject as it is from now on, and everything that goes with it in the same transaction."""
 
@@ -126,7 +126,7 @@ class Refused:
     unknown: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Condition(Generic[S]):
     """A named question about subject, command and context, and the reason given for a no."""
 
@@ -139,7 +139,7 @@ Effect = Callable[[S, Any, Context], S]
 Consequence = Callable[[S, Any, Context], Arm | Disarm | Errand | Reservation]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row(Generic[S]):
     """One line of the law: *while* in this state, *on* this command, *then* in that state.
 

@@ -24,7 +24,8 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(acls_app, name="acls")
 app.add_typer(parked_app, name="parked")
 
-console = Console(highlight=False)
+WIDTH = None if sys.stdout.isatty() else 160  # a log has room; a terminal says itself how much
+console = Console(highlight=False, width=WIDTH)
 errors = Console(stderr=True, highlight=False)
 
 DataOption = Annotated[Path, typer.Option("--data", envvar="STAFFEL_DATA", help="Folder of the installation.")]

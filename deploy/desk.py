@@ -22,7 +22,7 @@ class ProblemError(Exception):
     """A service said no: the status and the problem document (RFC 9457)."""
 
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:
-        super().__init__(f"{status} {document.get('type')}")
+        super().__init__(f"{status} {document.get('type')} {document.get('errors') or document.get('state') or ''}".strip())
         self.status, self.document = status, document
 
     @property

@@ -11,6 +11,7 @@ from deploy.desk import Desk
 ALLIANCE = "musterland"
 PURPOSE = "youth_welfare_support"
 CATEGORIES = ("master_data", "contact", "school", "needs")
+REPORT_BYTES = 30_000
 NOTICE = (
     "Mit deiner Zustimmung geben wir genau die genannten Angaben an die genannte Stelle weiter. Du kannst nein sagen, "
     "und du kannst die Zustimmung jederzeit zurücknehmen."
@@ -25,8 +26,8 @@ class Story:
     receiver: Desk
     given_names: str = "Zora"
     family_name: str = "Beispiel-Zimt"
-    dossier_bytes: int = 0
-    """How large the item with the school report is made, for stories in which it takes time to be sent."""
+    reports: int = 0
+    """How many school reports of 30 KB belong to the dossier, for stories in which it takes time to be sent."""
     case: str = ""
     person: str = ""
     items: list[str] = field(default_factory=list)
@@ -35,9 +36,8 @@ class Story:
 
     async def register(self) -> dict[str, Any]:
         """A caseworker of the sender registers the case with what the young person has told."""
-        told: dict[str, Any] = {"school": "Gemeinschaftsschule Musterstadt", "certificate": "none"}
-        if self.dossier_bytes:
-            told["report"] = ("Zora-Beispiel-Bericht " * (self.dossier_bytes // 22 + 1))[: self.dossier_bytes]
+        told = {"school": "Gemeinschaftsschule Musterstadt", "certificate": "none"}
+        report = {"report": "Zora-Beispiel-Bericht " * (REPORT_BYTES // 22)}
         answer = await self.sender.post("intake", "/cases", {
             "person": {
                 "given_names": self.given_names, "family_name": self.family_name, "birth_date": "2008-03-14",
@@ -45,6 +45,7 @@ class Story:
             },
             "items": [
                 {"category": "school", "content": told},
+                *({"category": "school", "content": report} for _ in range(self.reports)),
                 {"category": "needs", "content": {"wish": "Zora möchte Tischlerin werden und sucht jemanden, der hilft."}},
             ],
             "needs": [{"code": "orientation", "severity": 2}, {"code": "psychosocial", "severity": 1}],

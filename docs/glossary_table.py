@@ -9,7 +9,7 @@ FILE: Final = Path(__file__).parent / "glossary.md"
 
 
 def chapters(text: str | None = None) -> Mapping[str, tuple[str, ...]]:
-    """The words of the first column, chapter by chapter; what stands in brackets or asterisks around them is dropped."""
+    """The words of the first column, chapter by chapter, without asterisks and what is in brackets."""
     found: dict[str, tuple[str, ...]] = {}
     for part in re.split(r"^## ", text or FILE.read_text("utf-8"), flags=re.MULTILINE)[1:]:
         title, _, body = part.partition("\n")

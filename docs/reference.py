@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from chassis.http.problems import OF_THE_MECHANISM, TROUBLES, Problem
 from chassis.service import ServiceSettings
-from chassis.transitions import Row, Table, as_matrix, as_mermaid
+from chassis.transitions import Table, as_matrix, as_mermaid
 from contracts.codes import Service
 from contracts.events import Event, TopicKind
 from contracts.registry import EVENTS
@@ -113,17 +113,17 @@ def matrices_page() -> str:
 
 
 def law_page() -> str:
-    """Which rows rest on which norm."""
+    """Which norm stands behind which command."""
     found: dict[str, list[str]] = {}
     for service in Service:
         for name, table in services.tables(service).items():
             for row in table.rows:
                 if "§" in row.because or "Art." in row.because:
-                    found.setdefault(row.because, []).append(_cell(service, name, row))
+                    found.setdefault(row.because, []).append(f"{service} {name}: {row.on.__name__}")
     lines = [f"| {because} | {', '.join(dict.fromkeys(rows))} |" for because, rows in sorted(found.items())]
     return _page(
         "Law",
-        "Which norm stands behind which row of which table.",
+        "Which norm stands behind which rows: the table and the command or fact they are about.",
         "\n".join(["| because | rows |", "|---|---|", *lines]),
     )
 
@@ -142,11 +142,16 @@ def _problems(owner: str, rows: Mapping[Any, Problem]) -> str:
 
 def _settings(fields: Mapping[str, FieldInfo]) -> str:
     lines = [
-        f"| `STAFFEL_{name.upper()}` | {'must be set' if field.is_required() else f'`{field.default}`'} "
-        f"| {field.description or ''} |"
+        f"| `STAFFEL_{name.upper()}` | {_default(field)} | {field.description or ''} |"
         for name, field in fields.items()
     ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *lines])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be set"
+    return "–" if field.default is None else f"`{field.default}`"
 
 
 def _matrix(table: Table[Any]) -> str:
@@ -156,10 +161,6 @@ def _matrix(table: Table[Any]) -> str:
 
 def _hearers(event: type[Event]) -> Iterable[str]:
     return (str(service) for service in Service if any(hear.event is event for hear in services.hears(service)))
-
-
-def _cell(service: Service, name: str, row: Row[Any]) -> str:
-    return f"{service} {name}: {row.while_} × {row.on.__name__}"
 
 
 def _short(type_: str) -> str:

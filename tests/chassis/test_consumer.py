@@ -45,7 +45,7 @@ async def a_consumer(embedded: Addresses, topic: str) -> AsyncIterator[Making]:
 
 
 class Taker:
-    """Keeps what it is given, `batches` all and `durable` those that it did not fail; fails as often as it is told to."""
+    """Keeps what it is given, in `durable` only what it did not fail; fails as often as it is told to."""
 
     def __init__(self, *, failures: int = 0) -> None:
         self.batches: list[Sequence[Record]] = []

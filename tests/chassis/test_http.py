@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -254,12 +255,17 @@ async def test_a_stream_that_is_not_done_at_its_deadline_is_torn_down(site: Site
     aborted: list[bool] = []
     sent: list[Any] = []
 
+    ours, theirs = socket.socketpair()
+
     class Line:
         def abort(self) -> None:
             aborted.append(True)
 
         def get_write_buffer_size(self) -> int:
             return 0
+
+        def get_extra_info(self, name: str) -> Any:
+            return {"socket": ours}[name]
 
     async def receive() -> Any:
         return {"type": "http.request", "body": b'{"colour": "slow"}'}
@@ -273,6 +279,8 @@ async def test_a_stream_that_is_not_done_at_its_deadline_is_torn_down(site: Site
         "headers": headers, "client": None, "root_path": "", "extensions": {"chassis.line": Line()},
     }
     await site.app(scope, receive, send)
+    ours.close()
+    theirs.close()
     assert aborted == [True]
     assert [message.get("body") for message in sent] == [None, f"south {THING} ".encode()]
     assert sent[-1]["more_body"]

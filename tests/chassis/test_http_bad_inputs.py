@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.chassis.http_service import NOW, THING, Site, a_site, as_party, as_service, bearer
 
@@ -236,3 +238,45 @@ async def test_a_caller_who_asks_too_often_is_told_when_to_come_back() -> None:
     is_said_without_an_echo(answers[-1], (429, "too-many-requests"))
     other = await site.post(PAINT, b'{"colour": "red"}', authorization=bearer(subject="u2", now=NOW))
     assert other.status_code == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = st.sampled_from(["colour", "name", "at", "on", "coats", "share", "by", "parts"])
+BODY = (
+    st.binary(max_size=200)
+    | JSON.map(lambda content: json.dumps(content).encode())
+    | st.dictionaries(FIELDS, JSON, max_size=8).map(
+        lambda content: json.dumps({"colour": "red", **content}, ensure_ascii=True).encode()
+    )
+)
+HEADER = st.binary(max_size=40)
+PAINTER = bearer().encode()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=BODY, key=HEADER, version=st.none() | HEADER, token=st.none() | HEADER, path=st.text(max_size=20))
+async def test_whatever_is_sent_is_never_a_bug(
+    site: Site, body: bytes, key: bytes, version: bytes | None, token: bytes | None, path: str
+) -> None:
+    headers = {b"content-type": b"application/json", b"idempotency-key": key or b"k", b"authorization": PAINTER}
+    headers |= {} if version is None else {b"if-match": version}
+    headers |= {} if token is None else {b"authorization": b"Bearer " + token}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for address in (PAINT, f"/things/{path}", f"/problems/{path}"):
+        scope = {
+            "type": "http", "method": "POST" if address == PAINT else "GET", "path": address, "query_string": key,
+            "headers": list(headers.items()), "client": None, "root_path": "",
+        }
+        await site.app(scope, receive, send)
+    assert max(message.get("status", 0) for message in sent) < 500

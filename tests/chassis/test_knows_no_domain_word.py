@@ -7,6 +7,7 @@ from chassis.http.problems import Trouble
 from docs.glossary_table import chapters
 
 CHASSIS = Path(__file__).parents[2] / "chassis"
+GLOSSARY = chapters()
 
 # Words of the glossary that mean something else in here, each with what. Whoever adds one says what it means.
 HOMONYMS = {
@@ -24,7 +25,6 @@ HOMONYMS = {
     "destination": "OpenTelemetry's name for a topic",
     "draft": "an Internet draft",
     "given": "English",
-    "handed_over": "records handed to the producer",
     "heard": "events are heard",
     "item": "work items, members of a mapping",
     "known": "ids are known to the inbox",
@@ -47,7 +47,6 @@ HOMONYMS = {
     "stopped": "a part of a service is stopped",
     "told": "facts are told",
     "too-large": "a record that is too large",
-    "unheard": "numbers of a lane that are yet to come",
     "transfer": "the header Transfer-Encoding",
     "withdrawn": "a key is withdrawn",
     "Write": "English",
@@ -73,13 +72,13 @@ def test_a_domain_word_would_be_found() -> None:
 
 def _domain_words() -> set[str]:
     """Everything in the glossary but the chapter *Mechanism* and the reasons that are the mechanism's own."""
-    listed = {word for chapter, words in chapters().items() if chapter != "Mechanism" for word in words}
+    listed = {word for chapter, words in GLOSSARY.items() if chapter != "Mechanism" for word in words}
     return listed - {str(trouble) for trouble in Trouble}
 
 
 def _pattern(word: str) -> re.Pattern[str]:
     """An identifier as it is; any other word as a whole, in the plural too, its parts joined in any way."""
-    if word not in chapters()["Words"]:
+    if word not in GLOSSARY["Words"]:
         return re.compile(rf"(?<![A-Za-z_-]){re.escape(word)}(?![A-Za-z_-])")
     spelt = "[ _-]".join(map(re.escape, word.split()))
     return re.compile(rf"(?<![A-Za-z]){spelt}s?(?![A-Za-z])", re.IGNORECASE)

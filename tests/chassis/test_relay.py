@@ -85,6 +85,13 @@ def empty(database: AsyncEngine) -> Callable[[], Awaitable[bool]]:
     return ask
 
 
+def published(database: AsyncEngine, least: int) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        return await count(database, "publication") >= least
+
+    return ask
+
+
 async def numbers_on(embedded: Addresses, topic: str) -> dict[bytes, list[int]]:
     """Per key the numbers in the order in which they lie on the topic."""
     found: dict[bytes, list[int]] = defaultdict(list)
@@ -154,17 +161,17 @@ async def test_a_relay_that_dies_before_it_remembers_repeats_in_order_and_skips_
 async def test_relays_that_are_killed_lose_nothing_and_keep_the_order(
     embedded: Addresses, database: AsyncEngine, topic: str, a_relay: Callable[[], Relay]
 ) -> None:
-    keys = [new_id() for _ in range(20)]
+    keys = [new_id() for _ in range(10)]
     dsn = database.url.render_as_string(hide_password=False)
 
     async def write() -> None:
-        for number in range(1, 101):
+        for number in range(1, 81):
             await say(database, [(topic, key, number, b"{}") for key in keys])
 
     writing = asyncio.create_task(write())
-    for seconds in (1.4, 1.7):
+    for alive_until in (50, 150):
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", VICTIM, dsn, *_connection_words(embedded))
-        await asyncio.sleep(seconds)
+        await until(published(database, alive_until))
         process.send_signal(signal.SIGKILL)
         await process.wait()
     await writing
@@ -173,10 +180,10 @@ async def test_relays_that_are_killed_lose_nothing_and_keep_the_order(
     found = await numbers_on(embedded, topic)
     assert set(found) == {str(key).encode() for key in keys}
     for numbers in found.values():
-        assert first_times(numbers) == list(range(1, 101))
+        assert first_times(numbers) == list(range(1, 81))
     async with database.connect() as connection_:
-        published = list(await connection_.scalars(sa.text("SELECT pos FROM publication ORDER BY number")))
-    assert len(published) == len(set(published)) == 2000
+        positions = list(await connection_.scalars(sa.text("SELECT pos FROM publication ORDER BY number")))
+    assert len(positions) == len(set(positions)) == 800
 
 
 VICTIM = """

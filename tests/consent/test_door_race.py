@@ -7,6 +7,7 @@ not notice them, its silence about the right way would say nothing.
 """
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -30,12 +31,13 @@ from tests.consent.builders import Story, an_item
 from tests.consent.conftest import Consenting, Neighbours, party_token, token
 
 RACES = 500
-WRONG_RACES = 80
+WRONG_RACES = 40
 READERS = 2
 SIDE_BY_SIDE = 4
 WARM_UP = 10
-PAUSE_SECONDS_MAX = 0.012  # a reader of the network takes its time
-SLOW_SECONDS_MAX = 0.12  # and so does, now and then, a transaction on a busy machine
+PAUSE_SECONDS_MAX = 0.02  # a reader of the network takes its time
+HOLD_SECONDS = 0.2  # and so does, in every fourth race, the transaction between its decision and its lease
+HELD_EVERY = 4
 
 
 @dataclass
@@ -45,6 +47,9 @@ class Race:
     person: Person
     consent: ConsentId
     handover: HandoverRef
+    held: bool
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
     answered_at: float = 0.0
     last_byte_at: float = 0.0
     released: int = 0
@@ -56,14 +61,18 @@ class Race:
         return self.last_byte_at > self.answered_at
 
 
-def prepared(neighbours: Neighbours) -> Race:
+RACING: dict[UUID, Race] = {}
+
+
+def prepared(neighbours: Neighbours, number: int) -> Race:
     """A person whose items are permitted and whose handover is accepted."""
     story = Story(AgeBand.FROM_18_TO_20)
     consent = story.gives()
-    item = neighbours.put("x" * 3000)
+    item = neighbours.put("x" * 50_000)
     handover = story.proposes(an_item(id=item))
     neighbours.handovers[handover] = "accepted"
-    return Race(story.person, consent, handover)
+    race = RACING[story.person.id] = Race(story.person, consent, handover, number % HELD_EVERY == 0)
+    return race
 
 
 async def call(app: Any, path: str, body: dict[str, Any], headers: dict[str, str], on_bytes: Callable[[bytes], Awaitable[None]]) -> int:
@@ -112,11 +121,15 @@ async def fetch(consenting: Consenting, race: Race, chance: random.Random, withi
 
 
 async def withdraw(consenting: Consenting, race: Race, chance: random.Random, within: float) -> None:
-    """The young person takes it back."""
-    await asyncio.sleep(chance.uniform(0, within))
+    """The young person takes it back: at a chance moment, or just when a release has been decided and not yet opened."""
+    if race.held:
+        await _either(race.decided, within)
+    else:
+        await asyncio.sleep(chance.uniform(0, within))
 
     async def on_bytes(piece: bytes) -> None:
         race.answered_at = race.answered_at or monotonic()
+        race.answered.set()
 
     body = {"person": str(race.person.id)}
     headers = {"Idempotency-Key": str(new_id()), **token(Role.CASEWORKER)}
@@ -127,7 +140,7 @@ async def withdraw(consenting: Consenting, race: Race, chance: random.Random, wi
 async def run(consenting: Consenting, races: int, seed: int) -> list[Race]:
     """So many races, a few side by side; the seed says who starts when."""
     chance = random.Random(seed)
-    everything = [prepared(consenting.neighbours) for _ in range(races + WARM_UP)]
+    everything = [prepared(consenting.neighbours, number) for number in range(races + WARM_UP)]
     async with consenting.engine.begin() as tx:
         await save_persons(tx, [(Person(race.person.id), race.person) for race in everything])
         await tx.execute(sa.text("UPDATE person SET version = 5"))
@@ -153,9 +166,18 @@ async def _warmed_up(consenting: Consenting, races: list[Race], chance: random.R
     return sorted(times)[len(times) // 2]
 
 
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for it, but no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
 async def slowly(tx: AsyncConnection, lease: leases.Lease, now: datetime, *, then: Any = leases.open_lease) -> None:
-    """A lease opened by a transaction that takes its time: without this a wrong way would seldom be seen."""
-    await asyncio.sleep(random.choice((0, 0, random.uniform(0, SLOW_SECONDS_MAX))))
+    """A transaction that takes its time between decision and lease: a withdrawal that can be answered in it, will be."""
+    race = RACING[lease.person]
+    race.decided.set()
+    if race.held:
+        await _either(race.answered, HOLD_SECONDS)
     await then(tx, lease, now)
 
 

@@ -33,15 +33,19 @@ from tests.handover.builders import ITEMS, NOW
 
 ALLIANCES = tuple((Path(__file__).parents[2] / "deploy" / "alliances").glob("*.yaml"))
 KEY = new_key("token")
+SERVICE_KEYS = {name: new_key(f"jobcenter.{name}") for name in ("consent", "intake", "offers")}
 NOWHERE = Path("nowhere")
 
 
-class OneKey:
-    """The issuer's only key, and every service's."""
+class Known:
+    """The keys known to a service, by name."""
+
+    def __init__(self, *keys: OKPKey) -> None:
+        self._keys = {key.kid: key for key in keys}
 
     def find(self, kid: str) -> OKPKey | None:
-        """It, if it is meant."""
-        return KEY if kid == KEY.kid else None
+        """The key of that name."""
+        return self._keys.get(kid)
 
 
 def settings(agency: str) -> Settings:
@@ -74,7 +78,7 @@ class Node:
 
     def service_token(self, name: str) -> dict[str, str]:
         """The header of another service of this agency."""
-        signed = sign_internal(KEY, issuer=f"{self.agency}.{name}", audience=self.service.principal)
+        signed = sign_internal(SERVICE_KEYS[name], issuer=f"{self.agency}.{name}", audience=self.service.principal)
         return {"Authorization": f"Bearer {signed}"}
 
     async def command(
@@ -124,9 +128,8 @@ class Node:
     async def deliver_to(self, other: "Node") -> None:
         """Everything this service has told the other one since the last time arrives there, in order."""
         channel = f"musterland.{self.agency}.to.{other.agency}.handover"
-        rows = await self.rows(
-            "SELECT * FROM event_log WHERE topic = :topic AND pos > :pos ORDER BY pos", topic=channel, pos=self.delivered
-        )
+        since = "SELECT * FROM event_log WHERE topic = :topic AND pos > :pos ORDER BY pos"
+        rows = await self.rows(since, topic=channel, pos=self.delivered)
         for row in rows:
             headers = [(name, value.encode()) for name, value in row.headers]
             await other.executor.hear([from_record(channel, 0, row.pos, key_of(row.key), headers, bytes(row.payload))])
@@ -199,7 +202,8 @@ async def running(agency: str, dsn: str) -> AsyncIterator[Node]:
         database, built.kinds, consumer=built.principal, source=f"urn:staffel:{agency}:handover", hearing=hearing,
         address=built.address, new_id=built.new_id, seal=bytes(32),
     )
-    gate = Gate(audience=built.principal, issuer=agency, issuer_keys=OneKey(), service_keys=OneKey())
+    service_keys = Known(*SERVICE_KEYS.values())
+    gate = Gate(audience=built.principal, issuer=agency, issuer_keys=Known(KEY), service_keys=service_keys)
     app = build(
         built.routes, service=built.name, problems=built.problems, gate=gate, executor=executor, views=database,
         resources=None, fingerprint_key=bytes(32), version=built.version, new_id=new_id, ready=always,

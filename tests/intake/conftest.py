@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from joserfc.jwk import OKPKey
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from chassis.auth import Gate, issue_bearer, key_set, new_key, sign_internal
 from chassis.database import engine
@@ -24,9 +24,10 @@ from chassis.service import Service, Tools
 from contracts.codes import Role
 from contracts.events import Event
 from contracts.new_ids import new_id
+from deploy.embedded.cluster import Addresses
+from deploy.migrations import migrate
 from services.intake.app import service
 from services.intake.settings import Settings
-from tests.conftest import NewDatabase
 from tests.intake.builders import NOW
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
@@ -185,10 +186,40 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-async def intake(new_database: NewDatabase, tmp_path: Path, keys: Keys) -> AsyncIterator[Intake]:
-    said = settings(tmp_path, keys)
-    running = service(said)
-    database = engine(await new_database("intake"))
+async def tools(tmp_path: Path, keys: Keys) -> AsyncIterator[Tools]:
+    """What errands work with, without a database: they have none of their own."""
+    nothing: Any = None
+    async with httpx.AsyncClient() as outside:
+        yield Tools(settings(tmp_path, keys), nothing, nothing, outside, lambda audience: f"signed for {audience}")
+
+
+@pytest.fixture(scope="session")
+async def intake_dsn(embedded: Addresses) -> AsyncIterator[str]:
+    """One database for all of these tests; making one for each would take most of their time."""
+    administrator = create_async_engine(embedded.postgres.administrator(), isolation_level="AUTOCOMMIT")
+    async with administrator.connect() as connection:
+        await connection.execute(sa.text("CREATE DATABASE test_intake"))
+    dsn = embedded.postgres.administrator("test_intake")
+    await migrate(dsn, "intake")
+    yield dsn
+    async with administrator.connect() as connection:
+        await connection.execute(sa.text("DROP DATABASE test_intake WITH (FORCE)"))
+    await administrator.dispose()
+
+
+async def emptied(database: AsyncEngine) -> None:
+    """Forget what the test before has written."""
+    async with database.begin() as tx:
+        tables = await tx.execute(sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        names = ", ".join(f'"{name}"' for name in tables.scalars() if name != "alembic_version")
+        await tx.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY"))
+
+
+@pytest.fixture
+async def intake(intake_dsn: str, tools: Tools) -> AsyncIterator[Intake]:
+    running = service(tools.settings)
+    database = engine(intake_dsn)
+    await emptied(database)
     hearing = Hearing(
         running.hears, running.sources,
         scope_attribute=running.scope_attribute, version_attribute=running.version_attribute,
@@ -200,15 +231,14 @@ async def intake(new_database: NewDatabase, tmp_path: Path, keys: Keys) -> Async
     gate = Gate(
         audience=running.principal, issuer=ISSUER, issuer_keys=Known((KEY,)), service_keys=Known((CONSENT, HANDOVER))
     )
-    async with httpx.AsyncClient() as outside:
-        tools = Tools(said, database, executor, outside, lambda audience: f"signed for {audience}")
-        app = build(
-            running.routes, service=running.name, problems=running.problems, gate=gate, executor=executor,
-            views=database, resources=tools, fingerprint_key=bytes(32), version=running.version, new_id=new_id,
-            ready=always,
-        )
-        await executor.start()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://intake") as client:
-            yield Intake(client, executor, database, running, tools)
-        await executor.stop()
-        await database.dispose()
+    tools = replace(tools, engine=database, executor=executor)
+    app = build(
+        running.routes, service=running.name, problems=running.problems, gate=gate, executor=executor,
+        views=database, resources=tools, fingerprint_key=bytes(32), version=running.version, new_id=new_id,
+        ready=always,
+    )
+    await executor.start()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://intake") as client:
+        yield Intake(client, executor, database, running, tools)
+    await executor.stop()
+    await database.dispose()

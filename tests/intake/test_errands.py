@@ -17,6 +17,7 @@ from joserfc.registry import HeaderParameter
 from chassis.auth import Parties
 from chassis.errands import Again, ErrandCall
 from chassis.executor import Step
+from chassis.service import Tools
 from contracts.codes import HandoverState, Side
 from contracts.new_ids import new_id
 from services.intake.domain.case import DossierReason
@@ -24,7 +25,7 @@ from services.intake.domain.commands import NoteRefusal, StoreDossier, StorePart
 from services.intake.domain.dossiers import CATEGORY_OF, contents_of
 from services.intake.errands import NOT_OPEN_TRIES_MAX, UNREADABLE_TRIES_MAX, fetch_dossier
 from tests.intake.builders import NOW, a_person, changed
-from tests.intake.conftest import DOOR, Intake, Keys
+from tests.intake.conftest import DOOR, Intake, Keys, sealing_key
 
 S = HandoverState
 REFERENCE = UUID("019b0000-0000-7000-8000-000000000001")
@@ -49,15 +50,14 @@ def a_dossier(**changed: Any) -> dict[str, Any]:
     items = [
         {
             "id": str(new_id()), "category": CATEGORY_OF[part], "collected_from": "third_party:sgb_x_67a_2_1",
-            "flags": {"entrusted": True, "special": False, "professional_secret": False},
+            "flags": ["entrusted"], "bases": ["consent_sgb_x_67b"],
             "purpose": "stabilisation", "hash": "ab" * 32, "content": said,
-            "bases": [{"norm": "consent_sgb_x_67b", "consent": str(new_id()), "grant": None, "task": None, "until": None}],
         }
         for part, said in contents_of(a_person()).items()
     ]
     return {
-        "release": str(new_id()), "handover": str(REFERENCE), "completeness": "complete", "items": items, "later": 1,
-        **changed,
+        "release": str(new_id()), "handover": str(REFERENCE), "completeness": "complete", "items": items,
+        "of_a_newer_release": 1, **changed,
     }
 
 
@@ -77,16 +77,15 @@ class Outside:
         return self.door()
 
 
-async def fetch(intake: Intake, outside: Outside, *, attempt: int = 1, **about: str) -> Step | None:
+async def fetch(tools: Tools, outside: Outside, *, attempt: int = 1, **about: str) -> Step | None:
     """Run the errand once against these."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(outside)) as client:
-        tools = replace(intake.tools, client=client)
         said = {"sender": "jobcenter", "alliance": "musterland", **about}
-        return await fetch_dossier(ErrandCall(REFERENCE, said, attempt, tools))
+        return await fetch_dossier(ErrandCall(REFERENCE, said, attempt, replace(tools, client=client)))
 
 
 def gives(body: bytes, status: int = 200) -> Outside:
-    return Outside(lambda: httpx.Response(status, content=body))
+    return Outside(lambda: httpx.Response(status, stream=httpx.ByteStream(body)))
 
 
 def says_no(status: int, reason: str = "") -> Outside:
@@ -99,9 +98,9 @@ def refusal(step: Step | None) -> DossierReason:
     return step.command.reason
 
 
-async def test_a_dossier_sealed_to_either_key_becomes_one_command(intake: Intake, keys: Keys) -> None:
+async def test_a_dossier_sealed_to_either_key_becomes_one_command(tools: Tools, keys: Keys) -> None:
     for key in keys.sealing:
-        step = await fetch(intake, gives(sealed(key)))
+        step = await fetch(tools, gives(sealed(key)))
         assert step is not None
         assert step.subject == REFERENCE
         command = step.command
@@ -114,48 +113,46 @@ async def test_a_dossier_sealed_to_either_key_becomes_one_command(intake: Intake
         assert (item.provenance.agency, item.provenance.bases) == ("jobcenter", ("consent_sgb_x_67b",))
 
 
-async def test_the_door_is_asked_in_the_agencys_name_and_the_own_copy_afterwards(intake: Intake, keys: Keys) -> None:
+async def test_the_door_is_asked_in_the_agencys_name_and_the_own_copy_afterwards(tools: Tools, keys: Keys) -> None:
     outside = gives(sealed(keys.sealing[0]))
-    await fetch(intake, outside)
+    await fetch(tools, outside)
     door, own = outside.asked
     assert (str(door.url), json.loads(door.content)) == (f"{DOOR}/releases", {"handover": str(REFERENCE)})
     token = door.headers["authorization"].removeprefix("Bearer ").encode()
     reader = Parties("jobcenter.consent", lambda party, kid, now: keys.signing if party == "jugendamt" else None)
     caller = reader.read(token, str(keys.signing.kid), NOW.now(NOW.tzinfo)).caller
-    assert (caller.name, caller.roles) == ("jugendamt", {"intake"})
+    assert (caller.name, caller.roles) == ("jugendamt", frozenset({"intake"}))
     assert str(own.url) == f"http://handover/internal/handovers/{REFERENCE}"
     assert own.headers["authorization"] == "Bearer signed for jugendamt.handover"
 
 
-async def test_a_door_that_has_more_is_asked_again_after_it_has_heard_of_the_part(intake: Intake, keys: Keys) -> None:
+async def test_a_door_that_has_more_is_asked_again_after_it_has_heard_of_the_part(tools: Tools, keys: Keys) -> None:
     outside = gives(sealed(keys.sealing[0], a_dossier(completeness="more")))
-    step = await fetch(intake, outside)
+    step = await fetch(tools, outside)
     assert step is not None
     assert isinstance(step.command, StorePart)
     with pytest.raises(Again, match="part_stored"):
-        await fetch(intake, outside, after=str(new_id()))
-    assert await fetch(intake, outside, attempt=2, after=str(new_id())) is not None
+        await fetch(tools, outside, after=str(new_id()))
+    assert await fetch(tools, outside, attempt=2, after=str(new_id())) is not None
 
 
 @pytest.mark.parametrize("state", sorted(set(S) - {S.ACCEPTED, S.CANCELLING, S.ACTIVE, S.PAUSED}))
 async def test_bytes_are_dropped_unread_where_the_own_copy_says_otherwise(
-    intake: Intake, keys: Keys, state: HandoverState
+    tools: Tools, keys: Keys, state: HandoverState
 ) -> None:
-    assert await fetch(intake, replace(gives(sealed(keys.sealing[0])), state=state)) is None
+    assert await fetch(tools, replace(gives(sealed(keys.sealing[0])), state=state)) is None
 
 
-async def test_a_body_that_is_cut_is_no_dossier(intake: Intake, keys: Keys) -> None:
+async def test_a_body_that_is_cut_is_no_dossier(tools: Tools, keys: Keys) -> None:
     whole = sealed(keys.sealing[0])
-    async with half_a_door(whole) as address:
-        intake.tools.settings.read_alliances  # noqa: B018  # read before the door's address is replaced
-        async with httpx.AsyncClient(transport=redirected(address)) as client:
-            call = ErrandCall(
-                REFERENCE, {"sender": "jobcenter", "alliance": "musterland"}, 1, replace(intake.tools, client=client)
-            )
-            with pytest.raises(Again, match="unreachable"):
-                await fetch_dossier(call)
+    async with half_a_door(whole) as address, httpx.AsyncClient(transport=redirected(address)) as client:
+        call = ErrandCall(
+            REFERENCE, {"sender": "jobcenter", "alliance": "musterland"}, 1, replace(tools, client=client)
+        )
+        with pytest.raises(Again, match="unreachable"):
+            await fetch_dossier(call)
     with pytest.raises(Again, match="unreadable"):
-        await fetch(intake, gives(whole[:-20]))
+        await fetch(tools, gives(whole[:-20]))
 
 
 @asynccontextmanager
@@ -172,7 +169,7 @@ async def half_a_door(body: bytes) -> AsyncIterator[str]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        yield "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 def redirected(address: str) -> httpx.AsyncBaseTransport:
@@ -196,45 +193,46 @@ def redirected(address: str) -> httpx.AsyncBaseTransport:
     ],
 )
 async def test_a_no_for_good_is_shown_at_the_case(
-    intake: Intake, status: int, reason: str, shown: DossierReason
+    tools: Tools, status: int, reason: str, shown: DossierReason
 ) -> None:
-    assert refusal(await fetch(intake, says_no(status, reason))) is shown
+    assert refusal(await fetch(tools, says_no(status, reason))) is shown
 
 
 @pytest.mark.parametrize("status", [400, 401, 413, 422, 429, 500, 502, 503])
-async def test_a_no_for_now_is_asked_again(intake: Intake, status: int) -> None:
+async def test_a_no_for_now_is_asked_again(tools: Tools, status: int) -> None:
     with pytest.raises(Again, match=str(status)):
-        await fetch(intake, says_no(status))
+        await fetch(tools, says_no(status))
 
 
-async def test_a_door_that_is_not_open_yet_is_asked_for_a_while(intake: Intake) -> None:
+async def test_a_door_that_is_not_open_yet_is_asked_for_a_while(tools: Tools) -> None:
     with pytest.raises(Again, match="not_open"):
-        await fetch(intake, says_no(409, "not-open"))
-    last = await fetch(intake, says_no(409, "not-open"), attempt=NOT_OPEN_TRIES_MAX)
+        await fetch(tools, says_no(409, "not-open"))
+    last = await fetch(tools, says_no(409, "not-open"), attempt=NOT_OPEN_TRIES_MAX)
     assert refusal(last) is DossierReason.NOT_OPEN
 
 
-async def test_a_door_that_cannot_be_reached_is_asked_again(intake: Intake) -> None:
+async def test_a_door_that_cannot_be_reached_is_asked_again(tools: Tools) -> None:
     def nobody() -> httpx.Response:
         raise httpx.ConnectError("nobody there")
 
     with pytest.raises(Again, match="unreachable"):
-        await fetch(intake, Outside(nobody))
+        await fetch(tools, Outside(nobody))
 
 
-async def test_an_agency_without_a_door_is_shown(intake: Intake) -> None:
-    assert refusal(await fetch(intake, says_no(500), sender="agentur")) is DossierReason.NO_DOOR
+async def test_an_agency_without_a_door_is_shown(tools: Tools) -> None:
+    assert refusal(await fetch(tools, says_no(500), sender="agentur")) is DossierReason.NO_DOOR
 
 
-async def test_a_body_without_end_is_not_read_to_its_end(intake: Intake) -> None:
+async def test_a_body_without_end_is_not_read_to_its_end(tools: Tools) -> None:
     with pytest.raises(Again, match="too_long"):
-        await fetch(intake, gives(b"x" * 1024 * 1024))
+        await fetch(tools, gives(b"x" * 1024 * 1024))
 
 
 def made_wrong(keys: Keys) -> dict[str, bytes]:
     ours = keys.sealing[0]
-    stranger = OKPKey.generate_key("X25519", {"kid": "jugendamt.sealing#3"})
-    impostor = OKPKey.generate_key("X25519", {"kid": ours.kid})
+    stranger = sealing_key("jugendamt.sealing#3")
+    impostor = sealing_key(str(ours.kid))
+    item = a_dossier()["items"][0]
     return {
         "another handover": sealed(ours, handover=str(new_id())),
         "another recipient": sealed(ours, recipient="agentur"),
@@ -245,26 +243,26 @@ def made_wrong(keys: Keys) -> dict[str, bytes]:
         "compressed": sealed(ours, zip="DEF"),
         "a header nobody knows": sealed(ours, crit=["b64"], b64=True),
         "no JSON inside": sealed(ours, {"release": "x"}),
-        "a hash that is none": sealed(ours, a_dossier(items=[{**a_dossier()["items"][0], "hash": "short"}])),
-        "collected from nowhere": sealed(ours, a_dossier(items=[{**a_dossier()["items"][0], "collected_from": "gossip"}])),
+        "a hash that is none": sealed(ours, a_dossier(items=[{**item, "hash": "short"}])),
+        "collected from nowhere": sealed(ours, a_dossier(items=[{**item, "collected_from": "gossip"}])),
         "not sealed": json.dumps(a_dossier()).encode(),
         "nothing": b"",
         "noise": b"\xff\x00.\xff..",
     }
 
 
-async def test_what_was_not_sealed_for_this_handover_and_us_is_never_stored(intake: Intake, keys: Keys) -> None:
+async def test_what_was_not_sealed_for_this_handover_and_us_is_never_stored(tools: Tools, keys: Keys) -> None:
     for name, body in made_wrong(keys).items():
         with pytest.raises(Again, match="unreadable"):
-            await fetch(intake, gives(body))
-        last = await fetch(intake, gives(body), attempt=UNREADABLE_TRIES_MAX)
+            await fetch(tools, gives(body))
+        last = await fetch(tools, gives(body), attempt=UNREADABLE_TRIES_MAX)
         assert refusal(last) is DossierReason.UNREADABLE, name
 
 
 async def test_what_the_errand_brings_back_registers_the_case(intake: Intake, keys: Keys) -> None:
     event = changed(Side.RECEIVER, S.ACCEPTING, S.ACCEPTED, handover=REFERENCE)
     await intake.hear(event, 1)
-    step = await fetch(intake, gives(sealed(keys.sealing[0])))
+    step = await fetch(intake.tools, gives(sealed(keys.sealing[0])))
     assert step is not None
     await intake.run(step)
     seen = (await intake.get(f"/cases/{REFERENCE}")).json()

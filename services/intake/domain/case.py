@@ -123,13 +123,12 @@ class HeldItem:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRelease:
-    """A dossier that was stored here; the line stays when its items are erased."""
+    """A dossier that was stored here; the line stays when its items are erased, so that it is not stored again."""
 
     id: UUID
     sender: str
     items: int
     stored_at: datetime
-    erased_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +151,9 @@ class Writes:
 class Case:
     """What decisions about a case know. Names and contents are not here: no rule asks for them.
 
-    `id` is the handover reference where the case came by a handover. `person` is the person's random id. `has_own` and
-    `held` are loaded only where a command stores or erases what was received; `duplicates` only where one may register.
+    `id` is the handover reference where the case came by a handover. `person` is the person's random id. `held` and
+    `erased` (releases of which nothing may be kept) are loaded only where a command stores or erases what was received,
+    `duplicates` only where one may register.
     """
 
     id: UUID
@@ -188,6 +188,7 @@ class Case:
     dossier_reason: DossierReason | None = None
     has_own: bool = False
     held: tuple[HeldItem, ...] = ()
+    erased: frozenset[UUID] = frozenset()
     warned: frozenset[Warned] = frozenset()
     duplicates: bool = False
     writes: Writes = field(default_factory=Writes)

@@ -266,12 +266,13 @@ def purge(case: Case, command: asked.Purge, context: Context) -> Case:
         purged = _without_preview(purged)
     if command.ended:
         purged = replace(purged, dossier=DossierState.ENDED)
-    if not gone:
+    releases = {item.release for item in gone} | (command.releases or frozenset())
+    if not releases:
         return purged
     return _write(
-        purged,
+        replace(purged, erased=purged.erased | releases),
         erase_items=case.writes.erase_items | {item.id for item in gone},
-        erased_releases=case.writes.erased_releases | {item.release for item in gone},
+        erased_releases=case.writes.erased_releases | releases,
         erased_at=context.now,
     )
 

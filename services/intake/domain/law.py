@@ -136,6 +136,8 @@ def meant(case: Case, command: object) -> object:
             return (asked.Discard if over else asked.Purge)(handover, duty, releases, ended=False)
         case asked.StoreDossier() | asked.NoteRefusal() if case.dossier is not DossierState.PENDING:
             return asked.DropDossier()
+        case asked.StoreDossier(release) if release in case.erased:
+            return asked.FetchDossier()  # its erasure was demanded while it was on its way: only the door knows what is left
         case asked.Announce() if case.dossier in {DossierState.PENDING, DossierState.REFUSED}:
             return asked.FetchDossier()
     return command

@@ -125,7 +125,7 @@ def upgrade() -> None:
         sa.Column("case", sa.Uuid, nullable=False),
         sa.Column("sender", sa.Text, nullable=False),
         sa.Column("items", sa.Integer, nullable=False),
-        sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("stored_at", sa.DateTime(timezone=True)),
         sa.Column("erased_at", sa.DateTime(timezone=True)),
     )
     op.create_table(

@@ -1,0 +1,8 @@
+"""What the intake service is asked: commands on cases and words, views, and items for own consent."""
+
+from chassis.http import Routes
+from services.intake.api import commands, internal, views
+
+__all__ = ["routes"]
+
+routes = Routes([*commands.routes.listed, *views.routes.listed, *internal.routes.listed])

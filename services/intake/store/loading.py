@@ -1,0 +1,157 @@
+"""How cases and words are loaded: locked, in the order of their ids, with what their commands may ask about."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
+from services.intake.domain.case import (
+    Case,
+    DossierReason,
+    DossierState,
+    HeldItem,
+    PhaseSource,
+    RecordedNeed,
+    State,
+)
+from services.intake.domain.commands import EndDossier, EraseReleases, Register, StoreDossier
+from services.intake.domain.persons import name_key
+from services.intake.domain.phases import SchoolFacts, Training
+from services.intake.domain.words import Words, WordsState
+from services.intake.store.tables import cases, items, needs, persons, words_written
+
+Found = Mapping[UUID, tuple[Any, ...]]
+
+_CASE = (
+    sa.select(
+        cases,
+        persons.c.birth_date,
+        persons.c.release.label("person_release"),
+        persons.c.street.is_not(None).label("has_address"),
+    )
+    .select_from(cases.outerjoin(persons, persons.c.id == cases.c.person))
+    .order_by(cases.c.id)
+    .with_for_update(of=cases)
+)
+
+
+async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Case]:
+    """The cases with what the waiting commands may ask about; one nobody has heard of comes blank."""
+    rows = {row.id: row for row in await tx.execute(_CASE.where(cases.c.id.in_(wanted)))}
+    open_needs = await _grouped(tx, needs, rows) if rows else {}
+    asking = [case for case in rows if _any_of(wanted[case], EndDossier, EraseReleases, StoreDossier)]
+    held = await _grouped(tx, items, asking, items.c.release.is_not(None)) if asking else {}
+    doubled = await _duplicates(tx, wanted)
+    return {
+        case: _case(case, rows.get(case), open_needs.get(case, ()), held.get(case, ()), duplicates=case in doubled)
+        for case in wanted
+    }
+
+
+def _any_of(commands: Iterable[object], *kinds: type[object]) -> bool:
+    return any(isinstance(command, kinds) for command in commands)
+
+
+async def _grouped(
+    tx: AsyncConnection, table: sa.Table, of: Iterable[UUID], *conditions: sa.ColumnElement[bool]
+) -> Found:
+    """Rows of a table by the case they belong to, in the order of their keys."""
+    statement = sa.select(table).where(table.c.case.in_(list(of)), *conditions).order_by(*table.primary_key)
+    found: dict[UUID, tuple[Any, ...]] = {}
+    for row in await tx.execute(statement):
+        found[row.case] = (*found.get(row.case, ()), row)
+    return found
+
+
+async def _duplicates(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> frozenset[UUID]:
+    """Cases whose new person has the name and birth date of somebody known, or of somebody else in the same batch."""
+    new: dict[UUID, tuple[Any, str]] = {}
+    for case, commands in wanted.items():
+        for command in commands:
+            if isinstance(command, Register | StoreDossier) and command.person is not None:
+                person = command.person
+                new[case] = (person.birth_date, name_key(person.given_names, person.family_name))
+    if not new:
+        return frozenset()
+    key = sa.tuple_(persons.c.birth_date, persons.c.name_key)
+    known = sa.select(persons.c.birth_date, persons.c.name_key, cases.c.id).where(
+        key.in_(set(new.values())), cases.c.person == persons.c.id
+    )
+    holders: dict[tuple[Any, str], set[UUID]] = defaultdict(set)
+    for row in await tx.execute(known):
+        holders[row.birth_date, row.name_key].add(row.id)
+    together = Counter(new.values())
+    return frozenset(case for case, key in new.items() if holders[key] - {case} or together[key] > 1)
+
+
+def _case(
+    case: UUID, row: Any, open_needs: tuple[Any, ...], held: tuple[Any, ...], *, duplicates: bool
+) -> Case:
+    if row is None:
+        return Case(case, duplicates=duplicates)
+    return Case(
+        id=row.id,
+        version=row.version,
+        state=State(row.state),
+        sphere=row.sphere and Sphere(row.sphere),
+        person=row.person,
+        birth_date=row.birth_date,
+        person_release=row.person_release,
+        has_address=bool(row.has_address),
+        local_number=row.local_number,
+        handover=row.handover,
+        sender=row.sender,
+        alliance=row.alliance,
+        leads=row.leads,
+        phase=row.phase and Phase(row.phase),
+        phase_source=row.phase_source and PhaseSource(row.phase_source),
+        school=row.school and _school(row.school),
+        age_band=row.age_band and AgeBand(row.age_band),
+        needs=tuple(_need(need) for need in open_needs),
+        no_needs=row.no_needs,
+        target_groups=frozenset(map(TargetGroup, row.target_groups)),
+        contact_person=row.contact_person,
+        pause_reason=row.pause_reason and PauseReason(row.pause_reason),
+        review_on=row.review_on,
+        competence_area=row.competence_area and CompetenceArea(row.competence_area),
+        destination=row.destination and Destination(row.destination),
+        reopen_reason=row.reopen_reason,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        dossier=DossierState(row.dossier),
+        dossier_reason=row.dossier_reason and DossierReason(row.dossier_reason),
+        has_own=row.has_own,
+        held=tuple(HeldItem(item.id, item.source_item, item.release) for item in held),
+        duplicates=duplicates,
+    )
+
+
+def _school(kept: Mapping[str, Any]) -> SchoolFacts:
+    return SchoolFacts(kept["grade"], kept["final_year"], kept["left_school"], Training(kept["training"]))
+
+
+def _need(row: Any) -> RecordedNeed:
+    return RecordedNeed(Need(row.code), row.severity, row.entrusted, row.recorded_at, row.received)
+
+
+async def load_words(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Words]:
+    """How much was written under these references; the row is made first, because only a row can be locked."""
+    blank = [{"id": reference, "version": 0, "written": 0} for reference in wanted]
+    await tx.execute(pg_insert(words_written).on_conflict_do_nothing(), blank)
+    statement = (
+        sa.select(words_written)
+        .where(words_written.c.id.in_(wanted))
+        .order_by(words_written.c.id)
+        .with_for_update()
+    )
+    known = {row.id: _words(row) for row in await tx.execute(statement)}
+    return {reference: known.get(reference, Words(reference)) for reference in wanted}
+
+
+def _words(row: Any) -> Words:
+    return Words(row.id, row.version, WordsState.WRITTEN if row.written else WordsState.NONE, row.written)

@@ -1,0 +1,132 @@
+"""How cases and words are saved, with everything a decision added or erased."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.database import insert, upsert
+from services.intake.domain.case import (
+    Case,
+    Writes,
+)
+from services.intake.domain.items import Item
+from services.intake.domain.persons import Person, name_key
+from services.intake.domain.words import Words
+from services.intake.store.tables import cases, contacts, items, needs, persons, phase_changes, releases, words_written
+
+
+async def save(tx: AsyncConnection, changed: Sequence[tuple[Case, Case]]) -> None:
+    """Write all changed cases with everything their decisions added or erased; one statement for each sort of thing."""
+    writes = [(after, after.writes) for _, after in changed]
+    await _erase(tx, persons, [case.person for case, write in writes if write.erase_person])
+    await upsert(tx, persons, [_person_row(write.person) for _, write in writes if write.person is not None])
+    await upsert(tx, cases, [_case_row(after) for _, after in changed])
+    await _save_needs(tx, changed)
+    await insert(tx, items, [_item_row(item, case.id) for case, write in writes for item in write.items])
+    await _erase(tx, items, [item for _, write in writes for item in write.erase_items])
+    await insert(tx, contacts, [{"case": case.id, **asdict(one)} for case, write in writes for one in write.contacts])
+    await insert(
+        tx, phase_changes, [{"case": case.id, **asdict(one)} for case, write in writes for one in write.phase_changes]
+    )
+    await insert(tx, releases, [{"case": case.id, **asdict(one)} for case, write in writes for one in write.releases])
+    for case, write in writes:
+        await _save_rarely(tx, case, write)
+
+
+async def _save_rarely(tx: AsyncConnection, case: Case, write: Writes) -> None:
+    """What no flood of commands brings: one statement per case is fine."""
+    if write.erased_releases:
+        ended = sa.update(releases).where(releases.c.id.in_(write.erased_releases), releases.c.case == case.id)
+        await tx.execute(ended.values(erased_at=write.erased_at))
+    if write.protect_address is not None:
+        protect = sa.update(persons).where(persons.c.id == case.person)
+        await tx.execute(protect.values(address_protected=write.protect_address))
+
+
+async def _erase(tx: AsyncConnection, table: sa.Table, ids: Sequence[UUID | None]) -> None:
+    if ids:
+        await tx.execute(sa.delete(table).where(table.c.id.in_(sorted(id for id in ids if id is not None))))
+
+
+async def _save_needs(tx: AsyncConnection, changed: Sequence[tuple[Case, Case]]) -> None:
+    gone = [
+        (after.id, need.code)
+        for before, after in changed
+        for need in before.needs
+        if need.code not in {kept.code for kept in after.needs}
+    ]
+    if gone:
+        await tx.execute(sa.delete(needs).where(sa.tuple_(needs.c.case, needs.c.code).in_(gone)))
+    new = [
+        {"case": after.id, **asdict(need)}
+        for before, after in changed
+        for need in after.needs
+        if need not in before.needs
+    ]
+    await upsert(tx, needs, new)
+
+
+def _case_row(case: Case) -> dict[str, Any]:
+    school = None if case.school is None else asdict(case.school)
+    beside = {"target_groups": sorted(case.target_groups), "school": school}
+    return {column.name: getattr(case, column.name) for column in cases.c if column.name not in beside} | beside
+
+
+def _person_row(person: Person) -> dict[str, Any]:
+    address = person.address
+    return {
+        "id": person.id,
+        "given_names": person.given_names,
+        "family_name": person.family_name,
+        "name_key": name_key(person.given_names, person.family_name),
+        "birth_date": person.birth_date,
+        "gender": person.gender,
+        "street": address and address.street,
+        "postcode": address and address.postcode,
+        "place": address and address.place,
+        "address_protected": address is not None and address.protected,
+        "phone": person.phone,
+        "mail": person.mail,
+        "contact_preference": person.contact_preference,
+        "language": person.language,
+        "interpreter_needed": person.interpreter_needed,
+        "release": person.release,
+    }
+
+
+def _item_row(item: Item, case: UUID | None) -> dict[str, Any]:
+    came = item.provenance
+    return {
+        "id": item.id,
+        "case": case or item.case,
+        "handover": item.handover,
+        "category": item.category,
+        "part": item.part,
+        "entrusted": item.entrusted,
+        "special": item.special,
+        "professional_secret": item.professional_secret,
+        "entruster": item.entruster,
+        "collected_from": item.collected_from,
+        "collection_basis": item.collection_basis,
+        "content": item.content,
+        "hash": item.hash,
+        "hash_key": item.hash_key,
+        "recorded_at": item.recorded_at,
+        "release": came and came.release,
+        "source_item": came and came.source_item,
+        "source_agency": came and came.agency,
+        "purpose": came and came.purpose,
+        "bases": came and list(came.bases),
+        "received_at": came and came.received_at,
+    }
+
+
+async def save_words(tx: AsyncConnection, changed: Sequence[tuple[Words, Words]]) -> None:
+    """Count the words and keep them."""
+    rows = [{"id": after.id, "version": after.version, "written": after.count} for _, after in changed]
+    await upsert(tx, words_written, rows)
+    await insert(tx, items, [_item_row(item, None) for _, after in changed for item in after.written])

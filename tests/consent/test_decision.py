@@ -1,0 +1,184 @@
+"""The decision about one item, against a second, independent reading of the law, over every combination that matters."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import product
+
+import pytest
+
+from contracts.alliance import Alliance, StatutoryBasis
+from contracts.codes import (
+    ConsentForm,
+    ConsentState,
+    DataCategory,
+    DecisionReason,
+    Giver,
+    LegalBasis,
+    Purpose,
+    Sphere,
+    Verdict,
+)
+from contracts.ids import AgencyId, ConsentId, GrantId
+from contracts.new_ids import new_id
+from services.consent.domain.decision import Question, decide_all, decide_item
+from services.consent.domain.words import Consent, Grant, Item, Restriction, Stated
+from tests.consent.builders import AGENTUR, ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, an_item
+
+BEGIN, END = NOW, NOW + timedelta(days=365)
+TICK = timedelta(microseconds=1)
+MOMENTS = {"before": BEGIN - TICK, "begin": BEGIN, "inside": NOW + timedelta(days=9), "last": END - TICK, "end": END}
+STRANGER = AgencyId("stranger")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One line of the table."""
+
+    recipient: AgencyId
+    purpose: Purpose
+    category: DataCategory
+    entrusted: bool
+    professional_secret: bool
+    special: bool
+    entruster: Giver | None
+    state: str
+    entrusted_included: bool
+    form: ConsentForm
+    moment: str
+
+
+def situations() -> list[Situation]:
+    return [Situation(*line) for line in product(
+        (JUGENDAMT, AGENTUR, STRANGER),
+        (PURPOSE, Purpose.STABILISATION, Purpose.WORK_PLACEMENT),
+        (DataCategory.SCHOOL, DataCategory.HEALTH, DataCategory.OFFENCES),
+        (False, True), (False, True), (False, True),
+        (Giver.SELF, Giver.GUARDIAN),
+        ("none", "given", "withdrawn", "grant withdrawn", "refused"),
+        (False, True),
+        (ConsentForm.WRITTEN, ConsentForm.ORAL_DOCUMENTED),
+        tuple(MOMENTS),
+    )]
+
+
+def consents(line: Situation) -> tuple[Consent, ...]:
+    """The youth office may have school and health data, from the young person."""
+    if line.state == "none":
+        return ()
+    grant = Grant(
+        GrantId(new_id()), MUSTER, JUGENDAMT, PURPOSE, frozenset({DataCategory.SCHOOL, DataCategory.HEALTH}),
+        line.entrusted_included, BEGIN, END, NOW if line.state == "grant withdrawn" else None,
+    )
+    state = ConsentState(line.state) if line.state in set(ConsentState) else ConsentState.GIVEN
+    return (Consent(ConsentId(new_id()), 1, state, form=line.form, grants=(grant,)),)
+
+
+def expected(line: Situation) -> DecisionReason:
+    """The same law, read a second time: what a lawyer would tick off on a sheet."""
+    agreed = {JUGENDAMT: {PURPOSE, Purpose.STABILISATION}, AGENTUR: set[Purpose]()}
+    if line.purpose not in agreed.get(line.recipient, set()):
+        return DecisionReason.RECIPIENT_NOT_ELIGIBLE
+    named = line.recipient == JUGENDAMT and line.purpose is PURPOSE and line.category is not DataCategory.OFFENCES
+    weak = line.form is ConsentForm.ORAL_DOCUMENTED and (line.special or line.category is DataCategory.HEALTH)
+    may_release = not line.entrusted or (line.entrusted_included and line.entruster is Giver.SELF)
+    fits = line.state != "none" and named and not weak and may_release
+    if fits and line.state == "given" and line.moment in {"begin", "inside", "last"}:
+        return DecisionReason.CONSENT
+    if line.entrusted:
+        return DecisionReason.ENTRUSTED
+    if line.professional_secret:
+        return DecisionReason.PROFESSIONAL_SECRET
+    if fits and line.state in {"withdrawn", "grant withdrawn"}:
+        return DecisionReason.CONSENT_WITHDRAWN
+    return DecisionReason.NO_BASIS
+
+
+def asked(line: Situation) -> Question:
+    return Question(MOMENTS[line.moment], JOBCENTER, line.recipient, line.purpose, ALLIANCE, consents(line))
+
+
+def item(line: Situation) -> Item:
+    return an_item(
+        line.category, entrusted=line.entrusted, professional_secret=line.professional_secret, special=line.special,
+        entruster=line.entruster,
+    )
+
+
+def test_the_decision_is_the_one_a_second_reading_of_the_law_gives() -> None:
+    seen: Counter[DecisionReason] = Counter()
+    for line in situations():
+        decided = decide_item(item(line), asked(line))
+        assert decided.reason is expected(line), line
+        assert decided.permitted is (decided.reason is DecisionReason.CONSENT), line
+        assert bool(decided.bases) is decided.permitted, line
+        seen[decided.reason] += 1
+    assert min(seen.values()) > 0
+    assert set(seen) == {
+        DecisionReason.CONSENT, DecisionReason.RECIPIENT_NOT_ELIGIBLE, DecisionReason.ENTRUSTED,
+        DecisionReason.PROFESSIONAL_SECRET, DecisionReason.CONSENT_WITHDRAWN, DecisionReason.NO_BASIS,
+    }
+
+
+def test_an_entrusted_item_never_goes_without_the_one_who_entrusted_it() -> None:
+    for line in situations():
+        if line.entrusted and line.entruster is not Giver.SELF:
+            assert not decide_item(item(line), asked(line)).permitted, line
+
+
+def test_what_own_intake_no_longer_has_is_denied() -> None:
+    gone = an_item()
+    line = Situation(JUGENDAMT, PURPOSE, DataCategory.SCHOOL, entrusted=False, professional_secret=False, special=False,
+                     entruster=None, state="given", entrusted_included=False, form=ConsentForm.WRITTEN, moment="inside")
+    decided = decide_all((gone.id,), (), asked(line))
+    assert [(each.verdict, each.reason) for each in decided] == [(Verdict.DENY, DecisionReason.ITEM_GONE)]
+
+
+# --- statutory bases --------------------------------------------------------------------------------------------------
+
+
+def with_row(alliance: Alliance, **changed: object) -> Alliance:
+    """The alliance with one row of the matrix: contact data for § 13 SGB VIII."""
+    said = {
+        "sender": Sphere.SGB_II, "receiver": Sphere.SGB_VIII, "basis": LegalBasis.SGB_II_50_1, "norm": "§ 13 SGB VIII",
+        "task": "Jugendsozialarbeit", "categories": (DataCategory.CONTACT,), "valid_from": NOW.date(),
+        "valid_until": NOW.date(), "approved_by": "Datenschutzbeauftragte",
+    }
+    return alliance.model_copy(update={"matrix": (StatutoryBasis.model_validate(said | changed),)})
+
+
+def statutory(alliance: Alliance, *, at: datetime = NOW, stated: bool = True, **more: object) -> Question:
+    said = (Stated("§ 13 SGB VIII", not_endangering=False),) if stated else ()
+    about = Question(at, JOBCENTER, JUGENDAMT, PURPOSE, alliance, (), stated=said)
+    return replace(about, **more)  # type: ignore[arg-type]  # fields of Question
+
+
+CONTACT = an_item(DataCategory.CONTACT)
+ROW = with_row(ALLIANCE)
+
+
+def test_an_approved_row_permits_where_its_task_was_stated() -> None:
+    decided = decide_item(CONTACT, statutory(ROW))
+    assert decided.reason is DecisionReason.STATUTORY_BASIS
+    assert [(basis.norm, basis.task) for basis in decided.bases] == [(LegalBasis.SGB_II_50_1, "§ 13 SGB VIII")]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        pytest.param(statutory(ALLIANCE), id="an empty matrix permits nothing"),
+        pytest.param(statutory(ROW, stated=False), id="nobody stated the task"),
+        pytest.param(statutory(with_row(ALLIANCE, approved_by=None)), id="not approved"),
+        pytest.param(statutory(ROW, at=NOW + timedelta(days=2)), id="no longer valid"),
+        pytest.param(
+            statutory(ROW, restrictions=(Restriction(None, frozenset({DataCategory.CONTACT})),)), id="objected to"
+        ),
+    ],
+)
+def test_without_it_no_row_permits(about: Question) -> None:
+    assert not decide_item(CONTACT, about).permitted
+
+
+def test_no_row_releases_what_was_entrusted_or_is_a_professional_secret() -> None:
+    for flags in ({"entrusted": True}, {"professional_secret": True}):
+        assert not decide_item(an_item(DataCategory.CONTACT, **flags), statutory(ROW)).permitted

@@ -1,0 +1,435 @@
+"""The law of consent: who may declare, what follows when a grant begins or ends, what a withdrawal brings about."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from chassis.transitions import Arm, Decided, Disarm
+from contracts.codes import (
+    AgeBand,
+    ConsentForm,
+    ConsentState,
+    DataCategory,
+    DutyAnswer,
+    Giver,
+    HandoverState,
+    LegalBasis,
+    RetentionNorm,
+    Side,
+)
+from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, HandoverRef, ReleaseId
+from contracts.new_ids import new_id
+from services.consent.domain import CONSENTS, DUTIES, LOOK_AGAIN, RECEPTIONS, RELEASES, TRANSMISSIONS, Reason
+from services.consent.domain import commands as c
+from services.consent.domain.consents import OVER, months_after
+from services.consent.domain.words import Basis, Consent, Disclosed, Item, Person
+from tests.consent.builders import (
+    AGENTUR,
+    JUGENDAMT,
+    MUSTER,
+    NOW,
+    PURPOSE,
+    Story,
+    a_duty_id,
+    a_grant,
+    a_notice,
+    a_sheet,
+    an_item,
+    refused,
+    told,
+)
+
+SECOND = timedelta(seconds=1)
+
+
+# --- giving -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "giver", "insight", "heard", "reason"),
+    [
+        (AgeBand.UNDER_15, Giver.SELF, True, True, Reason.WRONG_GIVER),
+        (AgeBand.UNDER_15, Giver.GUARDIAN, False, True, None),
+        (AgeBand.UNDER_15, Giver.GUARDIAN, False, False, Reason.YOUNG_PERSON_NOT_HEARD),
+        (AgeBand.FROM_15_TO_17, Giver.SELF, True, True, None),
+        (AgeBand.FROM_15_TO_17, Giver.GUARDIAN, True, True, Reason.WRONG_GIVER),
+        (AgeBand.FROM_15_TO_17, Giver.SELF, False, True, Reason.WRONG_GIVER),
+        (AgeBand.FROM_15_TO_17, Giver.GUARDIAN, False, True, None),
+        (AgeBand.FROM_18_TO_20, Giver.SELF, True, True, None),
+        (AgeBand.FROM_18_TO_20, Giver.GUARDIAN, False, True, Reason.WRONG_GIVER),
+        (AgeBand.OVER_27, Giver.GUARDIAN, True, True, Reason.WRONG_GIVER),
+    ],
+)
+def test_who_declares_is_a_question_of_age_and_insight(
+    age: AgeBand, giver: Giver, insight: bool, heard: bool, reason: Reason | None  # noqa: FBT001  # a table
+) -> None:
+    story = Story(age)
+    sheet = a_sheet(story.notice.id, giver=giver, insight=insight, young_person_heard=heard)
+    decided = story.try_(c.GiveConsent(ConsentId(new_id()), sheet))
+    assert isinstance(decided, Decided) if reason is None else refused(decided) == reason
+
+
+@pytest.mark.parametrize(
+    ("grant", "form", "reason"),
+    [
+        ({"categories": frozenset({DataCategory.HEALTH})}, ConsentForm.ORAL_DOCUMENTED, Reason.FORM_TOO_WEAK),
+        ({"categories": frozenset({DataCategory.HEALTH})}, ConsentForm.ELECTRONIC, None),
+        ({"valid_from": NOW - SECOND}, ConsentForm.WRITTEN, Reason.RETROACTIVE),
+        ({"valid_from": NOW + SECOND, "valid_until": NOW + SECOND}, ConsentForm.WRITTEN, Reason.RETROACTIVE),
+        ({"valid_until": datetime(2028, 11, 22, 12, 0, tzinfo=UTC)}, ConsentForm.WRITTEN, None),
+        ({"valid_until": datetime(2028, 11, 22, 12, 0, 1, tzinfo=UTC)}, ConsentForm.WRITTEN, Reason.PERIOD_TOO_LONG),
+        ({"recipient": AgencyId("stranger")}, ConsentForm.WRITTEN, Reason.RECIPIENT_NOT_ELIGIBLE),
+        ({"recipient": AgencyId("jobcenter")}, ConsentForm.WRITTEN, Reason.RECIPIENT_NOT_ELIGIBLE),
+        ({"recipient": AGENTUR}, ConsentForm.WRITTEN, Reason.RECIPIENT_NOT_ELIGIBLE),  # no agreement for this purpose
+    ],
+)
+def test_a_grant_names_who_what_and_how_long_and_nothing_retroactive(
+    grant: dict[str, object], form: ConsentForm, reason: Reason | None
+) -> None:
+    story = Story()
+    sheet = a_sheet(story.notice.id, a_grant(**grant), form=form)
+    decided = story.try_(c.GiveConsent(ConsentId(new_id()), sheet))
+    assert isinstance(decided, Decided) if reason is None else refused(decided) == reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"valid_from": NOW + SECOND}, Reason.NOTICE_NOT_CURRENT),
+        ({"superseded": True}, Reason.NOTICE_NOT_CURRENT),
+        (None, Reason.UNKNOWN_NOTICE),
+    ],
+)
+def test_a_consent_is_given_on_the_notice_that_is_valid_now(changed: dict[str, object] | None, reason: Reason) -> None:
+    story = Story()
+    notices = () if changed is None else (replace(a_notice(), id=story.notice.id, **changed),)
+    story.person = replace(story.person, notices=notices)
+    assert refused(story.try_(c.GiveConsent(ConsentId(new_id()), a_sheet(story.notice.id)))) == reason
+
+
+def test_nobody_declares_who_is_not_known_yet_and_that_may_be_a_matter_of_moments() -> None:
+    story = Story()
+    story.person = Person(story.person.id, notices=story.person.notices)
+    decided = story.try_(c.GiveConsent(ConsentId(new_id()), a_sheet(story.notice.id)))
+    assert refused(decided) == Reason.UNKNOWN_PERSON
+    assert getattr(decided, "unknown", None) == story.person.id
+
+
+def test_a_grant_lasts_twelve_months_unless_it_says_otherwise() -> None:
+    story = Story()
+    story.gives()
+    assert story.person.consents[0].grants[0].valid_until == datetime(2027, 11, 22, 12, 0, tzinfo=UTC)
+    assert months_after(datetime(2027, 8, 31, tzinfo=UTC), 18) == datetime(2029, 2, 28, tzinfo=UTC)
+    assert months_after(datetime(2026, 12, 31, tzinfo=UTC), 24) == datetime(2028, 12, 31, tzinfo=UTC)
+
+
+# --- decided again ----------------------------------------------------------------------------------------------------
+
+
+def test_proposed_items_are_decided_when_own_intake_has_said_what_they_are() -> None:
+    story = Story()
+    handover = story.proposes(an_item(), read=False)
+    assert story.state_of(handover) == "undecided"
+    assert [(errand.name, errand.about["handover"]) for errand in story.last.errands] == [("read_items", str(handover))]
+
+
+def test_a_consent_given_later_permits_what_was_denied() -> None:
+    story = Story()
+    handover = story.proposes(an_item())
+    assert told(story.last) == ["transmission.denied"]
+    story.gives()
+    assert told(story.last) == ["consent.given", "transmission.permitted"]
+    assert story.state_of(handover) == "permitted"
+
+
+def test_some_items_go_and_others_do_not() -> None:
+    story = Story()
+    story.gives()
+    story.proposes(an_item(), an_item(DataCategory.OFFENCES))
+    assert told(story.last) == ["transmission.partly"]
+
+
+def test_a_cut_package_is_decided_anew_and_an_answer_about_the_older_one_is_dropped() -> None:
+    story = Story()
+    story.gives()
+    kept, cut = an_item(), an_item(DataCategory.OFFENCES)
+    handover = story.proposes(kept, cut)
+    first = story.propose_again(handover, kept, cut, read=False)
+    second = story.propose_again(handover, kept, read=False)
+    assert told(story.do(c.TakeFlags(handover, first, (kept, cut)))) == []
+    assert told(story.do(c.TakeFlags(handover, second, (kept,)))) == ["transmission.permitted"]
+
+
+def test_withdrawing_ends_every_transmission_of_the_person_in_the_same_decision() -> None:
+    story = Story()
+    consent = story.gives()
+    handovers = [story.proposes(an_item()), story.proposes(an_item())]
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    assert told(story.last) == ["consent.withdrawn", "transmission.ended", "transmission.ended"]
+    assert [story.state_of(handover) for handover in handovers] == ["ended", "ended"]
+
+
+def test_withdrawing_one_grant_reduces() -> None:
+    story = Story()
+    health = a_grant(categories=frozenset({DataCategory.HEALTH}))
+    consent = story.gives(a_grant(), health)
+    handover = story.proposes(an_item(), an_item(DataCategory.HEALTH))
+    story.do(c.WithdrawGrants(consent, frozenset({health.id}), a_duty_id()))
+    assert told(story.last) == ["consent.withdrawn", "transmission.reduced"]
+    assert (story.state(consent), story.state_of(handover)) == ("given", "reduced")
+
+
+def test_withdrawing_the_last_grants_withdraws_the_consent() -> None:
+    story = Story()
+    grants = a_grant(), a_grant(categories=frozenset({DataCategory.HEALTH}))
+    consent = story.gives(*grants)
+    story.do(c.WithdrawGrants(consent, frozenset(grant.id for grant in grants), a_duty_id()))
+    assert story.state(consent) == "withdrawn"
+
+
+def test_a_consent_that_expires_ends_what_rested_on_it_at_the_microsecond() -> None:
+    story = Story()
+    end = NOW + timedelta(days=30)
+    consent = story.gives(a_grant(valid_until=end))
+    handover = story.proposes(an_item())
+    story.now = end - timedelta(microseconds=1)
+    assert told(story.do(c.LookAgain())) == []
+    assert story.last.deadlines == (Arm(LOOK_AGAIN, end),)
+    story.now = end
+    assert told(story.do(c.LookAgain())) == ["transmission.ended"]
+    assert (story.state(consent), story.state_of(handover)) == ("expired", "ended")
+    assert story.last.deadlines == (Disarm(LOOK_AGAIN),)
+
+
+def test_a_grant_that_begins_later_permits_from_then_on() -> None:
+    story = Story()
+    begin = NOW + timedelta(days=3)
+    story.gives(a_grant(valid_from=begin))
+    story.proposes(an_item())
+    assert told(story.last) == ["transmission.denied"]
+    story.now = begin
+    assert told(story.do(c.LookAgain())) == ["transmission.permitted"]
+
+
+def test_a_new_consent_in_the_place_of_an_older_one_keeps_what_it_still_permits() -> None:
+    story = Story()
+    older = story.gives()
+    handover = story.proposes(an_item())
+    newer = ConsentId(new_id())
+    story.do(c.GiveConsent(newer, a_sheet(story.notice.id), replaces=older))
+    assert told(story.last) == ["consent.given"]
+    assert (story.state(older), story.state(newer), story.state_of(handover)) == ("replaced", "given", "permitted")
+    assert story.person.spoken_of is not None
+    assert story.person.spoken_of.id == newer
+
+
+def test_an_invalid_consent_ends_what_rested_on_it() -> None:
+    story = Story()
+    consent = story.gives()
+    story.proposes(an_item())
+    story.do(c.InvalidateConsent(consent, c.InvalidReason.WRONG_FORM, a_duty_id()))
+    assert told(story.last) == ["transmission.ended"]
+
+
+def test_every_decision_is_kept_with_the_version_of_the_alliance() -> None:
+    story = Story()
+    consent = story.gives()
+    story.proposes(an_item())
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    decisions = story.person.decisions
+    assert [each.items[0].permitted for each in decisions] == [True, False]
+    assert {each.alliance_version for each in decisions} == {1}
+    assert all(one.at <= other.at for one, other in pairwise(decisions))
+
+
+def test_nothing_is_said_about_a_handover_that_has_ended() -> None:
+    story = Story()
+    consent = story.gives()
+    handover = story.proposes(an_item())
+    story.do(moved(handover, HandoverState.COMPLETED))
+    assert told(story.do(c.WithdrawConsent(consent, a_duty_id()))) == ["consent.withdrawn"]
+    assert story.state_of(handover) == "closed"
+
+
+# --- withdrawing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [ConsentState.REQUESTED, ConsentState.GIVEN, *OVER])
+def test_a_withdrawal_is_refused_in_no_state(state: ConsentState) -> None:
+    story = Story()
+    consent = story.gives()
+    story.person = replace(story.person, consents=(replace(story.person.consents[0], state=state),))
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    after = story.state(consent)
+    assert after == ("withdrawn" if state in {ConsentState.REQUESTED, ConsentState.GIVEN} else state)
+    story.do(c.WithdrawGrants(consent, frozenset(), a_duty_id()))
+
+
+def disclosed(story: Story, handover: HandoverRef, item: Item, *consents: ConsentId, **changed: object) -> Disclosed:
+    """That item went to the youth office on those consents."""
+    grants = {consent.id: consent.grants[0].id for consent in story.person.consents}
+    bases = tuple(Basis(LegalBasis.CONSENT_SGB_X_67B, each, grants[each]) for each in consents)
+    return replace(
+        Disclosed(ReleaseId(new_id()), handover, MUSTER, JUGENDAMT, PURPOSE, item.id, bases), **changed  # type: ignore[arg-type]  # fields of Disclosed
+    )
+
+
+def moved(
+    handover: HandoverRef, state: HandoverState, recorded: HandoverState | None = None, side: Side = Side.SENDER
+) -> c.NoteHandover:
+    counterpart = JUGENDAMT if side is Side.SENDER else AgencyId("jugendamt")
+    return c.NoteHandover(handover, side, counterpart, MUSTER, state, recorded)
+
+
+def released(**changed: object) -> tuple[Story, ConsentId, HandoverRef, Disclosed]:
+    """A consent, a handover, and an item that has gone to the youth office by it."""
+    story = Story()
+    consent = story.gives()
+    item = an_item()
+    handover = story.proposes(item)
+    line = disclosed(story, handover, item, consent, **changed)
+    story.person = replace(story.person, ledger=(line,))
+    return story, consent, handover, line
+
+
+def test_whoever_has_received_something_by_a_withdrawn_consent_is_told_and_must_answer() -> None:
+    story, consent, handover, line = released()
+    first = a_duty_id()
+    decided = story.do(c.WithdrawConsent(consent, first))
+    assert told(decided) == ["consent.withdrawn", "consent.withdrawal_notified", "transmission.ended"]
+    notified = decided.tells[1]
+    assert (notified.to, notified.scope) == (JUGENDAMT, MUSTER)
+    assert notified.fact.model_dump() == {  # type: ignore[attr-defined]  # every fact is a model
+        "handover": handover, "duty": first, "releases": (line.release,), "answer_by": NOW + timedelta(days=14),
+    }
+    duty = story.person.duties[0]
+    assert (duty.state, duty.side, duty.consent) == ("awaits", Side.SENDER, consent)
+    assert told(story.do(c.WithdrawConsent(consent, a_duty_id()))) == []
+
+
+def test_what_still_stands_on_something_else_is_not_asked_back() -> None:
+    story, consent, handover, line = released()
+    other = story.gives()
+    basis = Basis(LegalBasis.CONSENT_SGB_X_67B, other, story.person.consents[1].grants[0].id)
+    story.person = replace(story.person, ledger=(replace(line, bases=(*line.bases, basis)),))
+    assert told(story.do(c.WithdrawConsent(consent, a_duty_id()))) == ["consent.withdrawn"]
+    assert story.state_of(handover) == "permitted"
+    assert told(story.do(c.WithdrawConsent(other, a_duty_id()))) == [
+        "consent.withdrawn", "consent.withdrawal_notified", "transmission.ended",
+    ]
+
+
+def test_duties_of_one_withdrawal_have_different_ids_and_one_per_handover() -> None:
+    story = Story()
+    consent = story.gives()
+    items = [an_item(), an_item()]
+    lines = tuple(disclosed(story, story.proposes(item), item, consent) for item in items)
+    story.person = replace(story.person, ledger=lines)
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    assert len({duty.id for duty in story.person.duties}) == 2
+    assert {duty.handover for duty in story.person.duties} == {line.handover for line in lines}
+
+
+def test_the_answer_is_taken_from_the_recipient_alone() -> None:
+    story, consent, _, _ = released()
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    duty = story.person.duties[0].id
+    stranger = c.HearAnswer(AGENTUR, duty, DutyAnswer.ERASED, None)
+    assert refused(story.try_(stranger)) == Reason.NOT_THE_COUNTERPART
+    story.do(c.HearAnswer(JUGENDAMT, duty, DutyAnswer.RETAINED, RetentionNorm.SGB_X_84))
+    assert (story.person.duties[0].state, story.person.duties[0].norm) == ("answered", RetentionNorm.SGB_X_84)
+
+
+def test_storage_is_confirmed_by_the_recipient_alone() -> None:
+    story, _, handover, line = released()
+    stored = c.NoteStored(AGENTUR, handover, line.release, (line.item,))
+    assert refused(story.try_(stored)) == Reason.NOT_THE_COUNTERPART
+    story.do(replace(stored, by=JUGENDAMT))
+    assert story.person.transmissions[0].stored == {line.item}
+
+
+# --- what was received ------------------------------------------------------------------------------------------------
+
+
+def received(state: HandoverState = HandoverState.ACTIVE) -> tuple[Story, HandoverRef, ReleaseId, c.OweAnswer]:
+    """At the receiver: a dossier is stored; the demand that could come."""
+    story = Story()
+    handover, release = HandoverRef(new_id()), ReleaseId(new_id())
+    story.do(moved(handover, HandoverState.ACCEPTED, side=Side.RECEIVER))
+    story.do(c.ConfirmStorage(handover, release, (an_item().id,)))
+    story.do(moved(handover, state, side=Side.RECEIVER))
+    demand = c.OweAnswer(DutyId(new_id()), handover, JUGENDAMT, MUSTER, (release,), NOW + timedelta(days=14))
+    return story, handover, release, demand
+
+
+def test_what_is_stored_is_confirmed_to_the_sender_as_soon_as_the_sender_is_known() -> None:
+    story = Story()
+    handover = HandoverRef(new_id())
+    assert told(story.do(c.ConfirmStorage(handover, ReleaseId(new_id()), ()))) == []
+    decided = story.do(moved(handover, HandoverState.ACCEPTED, side=Side.RECEIVER))
+    assert told(decided) == ["consent.storage_confirmed"]
+    assert decided.tells[0].to == JUGENDAMT
+    assert told(story.do(moved(handover, HandoverState.ACTIVE, side=Side.RECEIVER))) == []
+    assert told(story.do(c.ConfirmStorage(handover, ReleaseId(new_id()), ()))) == ["consent.storage_confirmed"]
+
+
+def test_a_receiver_answers_erased_when_own_intake_has_erased() -> None:
+    story, _, _, demand = received()
+    story.do(demand)
+    decided = story.do(c.AnswerErased(demand.duty))
+    assert told(decided) == ["consent.erasure_demanded"]
+    assert len(decided.tells[0].fact.items) == 1  # type: ignore[attr-defined]  # the demand names what came
+    assert told(story.do(c.HearErased(demand.duty))) == ["consent.data_answered"]
+    assert told(story.do(c.HearErased(demand.duty))) == []
+
+
+def test_a_receiver_may_name_a_norm_instead_once() -> None:
+    story, _, _, demand = received()
+    story.do(demand)
+    assert told(story.do(c.AnswerRetained(demand.duty, RetentionNorm.GDPR_17_3_B))) == ["consent.data_answered"]
+    assert refused(story.try_(c.AnswerErased(demand.duty))) == Reason.NOT_NOW
+
+
+def test_a_demand_comes_from_the_sender_of_the_handover_alone() -> None:
+    story, _, _, demand = received()
+    assert refused(story.try_(replace(demand, counterpart=AGENTUR))) == Reason.NOT_THE_COUNTERPART
+
+
+# --- the tables -------------------------------------------------------------------------------------------------------
+
+
+def test_no_terminal_state_of_a_consent_is_left() -> None:
+    for row in CONSENTS.rows:
+        assert row.while_ not in OVER or row.then == row.while_
+
+
+def test_every_row_says_why() -> None:
+    for table in (CONSENTS, TRANSMISSIONS, RECEPTIONS, DUTIES, RELEASES):
+        assert all(row.because for row in table.rows)
+
+
+def test_a_consent_on_record_is_never_written_over() -> None:
+    story = Story()
+    consent = story.gives()
+    assert refused(story.try_(c.GiveConsent(consent, a_sheet(story.notice.id)))) == Reason.NOT_NOW
+
+
+def test_requests_and_refusals_permit_nothing() -> None:
+    story = Story()
+    handover = story.proposes(an_item())
+    consent = ConsentId(new_id())
+    story.do(c.RequestConsent(consent, a_sheet(story.notice.id)))
+    assert told(story.do(c.RefuseConsent(consent))) == ["consent.refused"]
+    assert (story.state(consent), story.state_of(handover)) == ("refused", "denied")
+
+
+def test_an_unknown_grant_or_consent_is_named_as_such() -> None:
+    story = Story()
+    consent = story.gives()
+    assert refused(story.try_(c.WithdrawGrants(consent, frozenset({GrantId(new_id())}), a_duty_id()))) == (
+        Reason.UNKNOWN_GRANT
+    )
+    assert refused(story.try_(c.WithdrawConsent(ConsentId(new_id()), a_duty_id()))) == Reason.UNKNOWN_CONSENT
+    assert Consent(consent).version == 0

@@ -47,7 +47,7 @@ clean: ## Remove the environment and every cache; the data of demo and up stay.
 # run.txt, so an environment that has been made for checking stays one.
 
 $(VENV)/uv.stamp: requirements/bootstrap.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Staffel needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." * (sys.version_info < (3, 11)))'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Staffel needs Python 3.11 or newer: make PYTHON=/path/to/it ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	@touch $@

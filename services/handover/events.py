@@ -131,7 +131,7 @@ HEARS: Final[tuple[Hear, ...]] = (
     *(Hear(event, do, origin="channel") for event, do in WORDS.items()),
     Hear(said_by_consent.TransmissionPermitted, decided(commands.Request)),
     Hear(said_by_consent.TransmissionPartly, decided(commands.AwaitBasis)),
-    Hear(said_by_consent.TransmissionDenied, decided(commands.AwaitBasis)),
+    Hear(said_by_consent.TransmissionDenied, decided(commands.DenyBasis)),
     Hear(said_by_consent.TransmissionReduced, decided(commands.AwaitBasis)),
     Hear(said_by_consent.TransmissionEnded, decided(commands.ConsentWithdrawn)),
     Hear(said_by_intake.CaseAnnounced, now_in(CaseState.ANNOUNCED)),

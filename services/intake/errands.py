@@ -16,7 +16,7 @@ from chassis.auth import sign_party
 from chassis.errands import Again, ErrandCall, ErrandFunction
 from chassis.executor import Step
 from chassis.service import Tools
-from contracts.codes import Completeness, HandoverState, ItemFlag, Service
+from contracts.codes import END_STATES, Completeness, HandoverState, ItemFlag, Service
 from contracts.dossier import Dossier, DossierItem
 from contracts.ids import AgencyId, ReleaseId
 from contracts.new_ids import new_id
@@ -68,8 +68,11 @@ async def fetch_dossier(call: ErrandCall) -> Step | None:
         if call.attempt < UNREADABLE_TRIES_MAX:
             raise Again("unreadable") from error
         return _refused(call, DossierReason.UNREADABLE)
-    if await _own_copy(tools, call.subject) not in KEEPING:
+    state = await _own_copy(tools, call.subject)
+    if state in END_STATES:
         return None  # it ended meanwhile: dropped unread; the end itself is told by its own event
+    if state not in KEEPING:
+        raise Again("own_copy_behind")
     return _stored(call, settings, sender, dossier)
 
 

@@ -162,6 +162,7 @@ _SAYS: Mapping[type[Command], Callable[[], Mapping[str, Any]]] = {
     commands.Complete: lambda: {"outcome": Outcome.SUPPORT_FINISHED},
     commands.Request: lambda: {"items": permits(*ITEMS)},
     commands.AwaitBasis: lambda: {"items": denies(*ITEMS)},
+    commands.DenyBasis: lambda: {"items": denies(*ITEMS)},
     commands.ConsentWithdrawn: lambda: {"items": denies(*ITEMS)},
     commands.Requested: lambda: {"by": JOBCENTER, "matter": a_matter(Side.RECEIVER), "preview": PREVIEW},
     commands.CancelRequested: lambda: {"by": JOBCENTER, "reason": CancelReason.OTHER},

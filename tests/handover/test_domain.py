@@ -92,7 +92,7 @@ def test_every_change_of_state_lead_or_recorded_end_is_told_at_home(
         assert (fact.before, fact.state) == (handover.state, now.state)
         assert (fact.lead, fact.recorded) == (now.lead, now.recorded)
         assert fact.on is command.trigger
-        assert (fact.preview is None) == (now.side is Side.SENDER)
+        assert fact.preview == (now.preview if now.side is Side.RECEIVER else None)
 
 
 @pytest.mark.parametrize(("handover", "command"), list(every_row()))
@@ -225,7 +225,7 @@ def test_what_consent_permits_in_part_waits_for_a_basis_and_keeps_the_baton() ->
 
 
 def test_a_cut_package_is_proposed_again_and_an_older_permit_covers_it() -> None:
-    waiting = after(a_handover(State.PROPOSED), commands.AwaitBasis(denies(*ITEMS)))
+    waiting = after(a_handover(State.PROPOSED), commands.DenyBasis(denies(*ITEMS)))
     cut = decided(waiting, commands.CutPackage(ITEMS[:1]))
     assert isinstance(cut.tells[0].fact, HandoverProposed)
     assert after(cut.subject, commands.Request(permits(*ITEMS))).state is State.REQUESTED
@@ -241,7 +241,7 @@ def test_a_permit_that_does_not_cover_the_package_asks_nobody() -> None:
 
 
 def test_what_waits_thirty_days_for_a_basis_is_a_draft_again_and_frees_the_case() -> None:
-    waiting = after(a_handover(State.PROPOSED), commands.AwaitBasis(denies(*ITEMS)))
+    waiting = after(a_handover(State.PROPOSED), commands.DenyBasis(denies(*ITEMS)))
     assert waiting.due == {Clock.BASIS: NOW + timedelta(days=30)}
     lapsed = decided(waiting, commands.LapseBasis())
     assert (lapsed.subject.state, lapsed.subject.holds_baton) == (State.DRAFT, False)
@@ -249,8 +249,8 @@ def test_what_waits_thirty_days_for_a_basis_is_a_draft_again_and_frees_the_case(
 
 
 def test_hearing_no_again_does_not_begin_the_wait_anew() -> None:
-    waiting = after(a_handover(State.PROPOSED), commands.AwaitBasis(denies(*ITEMS)))
-    again = decided(waiting, commands.AwaitBasis(denies(*ITEMS)), NOW + timedelta(days=7))
+    waiting = after(a_handover(State.PROPOSED), commands.DenyBasis(denies(*ITEMS)))
+    again = decided(waiting, commands.DenyBasis(denies(*ITEMS)), NOW + timedelta(days=7))
     assert again.deadlines == ()
 
 
@@ -394,8 +394,20 @@ def test_a_case_that_closes_withdraws_what_is_asked_and_asks_to_undo_what_is_agr
 
 @pytest.mark.parametrize("state", sorted({row.while_ for row in SENDER}))
 def test_a_closed_case_and_a_new_decision_are_heard_in_every_state(state: State) -> None:
-    for on in (commands.CaseClosed, commands.Request, commands.AwaitBasis, commands.ConsentWithdrawn):
+    for on in (commands.CaseClosed, commands.Request, commands.AwaitBasis, commands.DenyBasis, commands.ConsentWithdrawn):
         decided(a_handover(state), a_command(on))
+
+
+@pytest.mark.parametrize("state", [State.REQUESTED, State.CANCELLING, State.ACTIVE, State.COMPLETED, State.STOPPED])
+def test_once_asked_a_denial_of_everything_ends_the_basis_like_its_withdrawal(state: State) -> None:
+    denied = decided(a_handover(state), a_command(commands.DenyBasis))
+    ended = decided(a_handover(state), a_command(commands.ConsentWithdrawn))
+    assert denied.subject == ended.subject
+    assert [tell.fact for tell in denied.tells if tell.to] == [tell.fact for tell in ended.tells if tell.to]
+
+
+def test_before_anybody_is_asked_a_denial_only_waits() -> None:
+    assert after(a_handover(State.PROPOSED), a_command(commands.DenyBasis)).state is State.AWAITING_BASIS
 
 
 # --- clocks -----------------------------------------------------------------------------------------------------------

@@ -2,18 +2,25 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from services.consent.door.release import OPEN
 
 from chassis.transitions import Decided, Row
 from contracts.codes import Service, Side
+from contracts.consent import ConsentDataAnswered, ConsentWithdrawalNotified
+from contracts.events import Event
 from contracts.registry import FACTS
+from services.consent.domain.commands import AnswerErased, AnswerRetained, DemandAnswer, HearAnswer, OweAnswer
+from services.consent.domain.duties import DUTIES, NOTHING_LEFT
+from services.consent.domain.words import Before, DutyState
 from services.handover.domain import RECEIVER, SENDER, Handover, State, commands
 from services.handover.domain.commands import Source
 from services.handover.domain.conditions import basis_valid
+from services.intake.errands import KEEPING
 from tests.handover.builders import a_command, a_handover, decide, nothing_yet
-from tests.models.protocol import LOCAL, ProtocolRow, of_the_protocol, read_rows
+from tests.models.protocol import ENDS, LOCAL, ProtocolRow, of_the_protocol, read_rows
 
 ROWS: Final = read_rows()
 TABLES: Final[Mapping[str, tuple[Row[Handover], ...]]] = {"sender": SENDER, "receiver": RECEIVER}
@@ -100,6 +107,69 @@ def test_a_row_tells_moves_and_records_what_the_protocol_says(row: ProtocolRow) 
         assert (decided.subject.recorded and str(decided.subject.recorded)) == row.records
 
 
+@pytest.mark.parametrize("row", [row for row in OURS if row.side == "receiver"], ids=named)
+def test_the_preview_goes_where_the_protocol_says_and_with_every_end_but_completion(row: ProtocolRow) -> None:
+    for mine in ours(row):
+        decided = decide(before(mine, row.side), a_command(mine.on))
+        assert isinstance(decided, Decided), decided
+        ends_now = row.then in ENDS - {"completed"} and row.while_ not in ENDS
+        assert (decided.subject.preview is None) == (row.data == "purge" or ends_now)
+
+
 def _lead(copy: Handover, row: ProtocolRow) -> bool:
     begins = row.on == "Requested"  # a receiver's copy begins without the lead
     return {"takes": True, "drops": False, "unchanged": copy.lead and not begins}[row.lead]
+
+
+# --- the rows of the others -------------------------------------------------------------------------------------------
+
+# How consent writes the protocol's rows about the duty: its own table goes by the state of the duty, because a duty
+# follows the ledger and not the state of a handover; the states of the rows are where such a duty can be.
+DUTY: Final[Mapping[str, tuple[DutyState | Before, type[Any], DutyState, type[Event] | None]]] = {
+    "ConsentEnded": (Before.NONE, OweAnswer, DutyState.OWES, None),
+    "AnswerOnData": (DutyState.OWES, AnswerRetained, DutyState.ANSWERED, ConsentDataAnswered),
+    "DataAnswered": (DutyState.AWAITS, HearAnswer, DutyState.ANSWERED, None),
+}
+DUTY_WORDS: Final = {DutyState.OWES: "owes", DutyState.ANSWERED: "answered"}
+
+
+def of(on: str) -> list[ProtocolRow]:
+    return [row for row in ROWS if row.on == on]
+
+
+@pytest.mark.parametrize("on", DUTY)
+def test_consent_has_the_rows_about_the_duty(on: str) -> None:
+    while_, command, then, told = DUTY[on]
+    row = DUTIES.row(while_, command)
+    assert row is not None
+    assert row.then is then
+    assert len(row.tells) == (told is not None)
+    for protocol in of(on):
+        assert protocol.duty == DUTY_WORDS[then]
+        assert [FACTS[fact] for fact in protocol.tells] == ([told] if told else [])
+
+
+def test_an_answer_on_data_is_refused_where_none_is_owed() -> None:
+    assert {row.guard for row in of("AnswerOnData")} == {"owes_answer"}
+    answers = (AnswerRetained, AnswerErased)
+    assert {row.while_ for row in DUTIES.rows if row.on in answers} == {DutyState.OWES}
+
+
+def test_after_completion_consent_tells_the_recipient_itself() -> None:
+    row = DUTIES.row(Before.NONE, DemandAnswer)
+    assert row is not None
+    assert FACTS["ConsentEnded"] is ConsentWithdrawalNotified
+    assert len(row.tells) == 1
+
+
+def test_nothing_is_owed_after_exactly_the_ends_with_which_everything_was_erased() -> None:
+    purged = {row.then for row in ROWS if row.side == "receiver" and row.data == "purge"} & ENDS
+    assert {str(end) for end in NOTHING_LEFT} == purged - {"stopped", "completed"}
+
+
+def test_the_door_opens_in_exactly_the_states_of_the_protocol() -> None:
+    assert {str(state) for state in OPEN} == {row.while_ for row in of("ReadDossier")}
+
+
+def test_a_dossier_is_stored_in_exactly_the_states_of_the_protocol() -> None:
+    assert {str(state) for state in KEEPING} == {row.while_ for row in of("StoreDossier")}

@@ -343,6 +343,19 @@ async def test_a_stop_keeps_the_dossier_until_consent_demands_its_erasure(intake
     assert len(told.body["items"]) == len(dossier.items)
 
 
+async def test_a_dossier_that_was_to_be_erased_before_it_came_is_dropped(intake: Intake) -> None:
+    reference = await announced(intake)
+    dossier = store(reference)
+    demand = ConsentErasureDemanded(
+        handover=HandoverRef(reference), duty=DutyId(new_id()), releases=(ReleaseId(dossier.release),), items=()
+    )
+    await intake.hear(demand, 1)
+    await intake.run(Step(CASE, reference, dossier))
+    assert await received_bytes(intake) == 0
+    shown = (await intake.get(f"/cases/{reference}/dossier")).json()
+    assert (shown["state"], shown["releases"][0]["stored_at"]) == ("pending", None)
+
+
 async def test_a_dossier_that_comes_after_the_end_is_dropped_unread(intake: Intake) -> None:
     reference = await announced(intake)
     await intake.hear(moved(reference, S.ACCEPTED, S.NOT_REACHED), 2)

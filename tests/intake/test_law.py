@@ -360,6 +360,18 @@ def test_a_demand_erases_exactly_what_came_by_its_releases() -> None:
     assert decision.subject.birth_date is not None
 
 
+def test_bytes_whose_erasure_was_demanded_while_they_were_on_their_way_are_dropped_and_the_door_asked_anew() -> None:
+    case = after(Case(reference := new_id()), announce(reference))
+    dossier = store(reference, SCHOOL)
+    demanded = after(case, erase(reference, dossier.release))
+    decision = decide(demanded, dossier)
+    assert told(decision) == []
+    assert isinstance(decision, Decided)
+    assert decision.subject.writes.items == ()
+    assert (decision.subject.dossier, len(decision.errands)) == (DossierState.PENDING, 1)
+    assert after(demanded, store(reference, SCHOOL)).dossier is DossierState.STORED
+
+
 def test_a_demand_is_answered_even_where_nothing_is_left() -> None:
     case = a_received_case()
     gone = after(case, end(case.id, purge=True))

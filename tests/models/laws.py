@@ -215,7 +215,7 @@ class DomainLaw:
 
 def _spontaneous(on: type[Command]) -> bool:
     """What happens without a fact on a channel; a withdrawal of consent is a step of its own."""
-    decisions = (commands.Request, commands.AwaitBasis)
+    decisions = (commands.Request, commands.AwaitBasis)  # DenyBasis is the latter, or ConsentWithdrawn (test_domain)
     return on.source in {Source.DESK, Source.CLOCK, Source.INTAKE} or on in decisions
 
 

@@ -1,7 +1,7 @@
 """The door: releases to other agencies, and the withdrawal that ends them."""
 
 from services.consent.door.neighbours import Resources, UnreachableError, flags_of
-from services.consent.door.release import release
+from services.consent.door.releasing import release
 from services.consent.door.sweeper import sweep
 from services.consent.door.withdrawal import intend, settled
 

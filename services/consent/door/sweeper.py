@@ -9,7 +9,7 @@ from contracts.ids import ConsentId, DutyId, GrantId
 from contracts.new_ids import new_id
 from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
 from services.consent.door.neighbours import Resources
-from services.consent.door.release import tell
+from services.consent.door.releasing import tell
 from services.consent.store import leases
 from services.consent.store.persons import PERSON, forget_intents
 

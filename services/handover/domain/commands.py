@@ -340,7 +340,14 @@ class Request(FromConsent):
 
 @dataclass(frozen=True, slots=True)
 class AwaitBasis(FromConsent):
-    """Some item may not go (partly, denied, reduced)."""
+    """Some item may not go (partly, reduced)."""
+
+    trigger: ClassVar[Trigger] = Trigger.BASIS_DECIDED
+
+
+@dataclass(frozen=True, slots=True)
+class DenyBasis(FromConsent):
+    """No item may go, and by consent's reckoning none ever might (denied)."""
 
     trigger: ClassVar[Trigger] = Trigger.BASIS_DECIDED
 

@@ -113,6 +113,11 @@ def record_end(handover: Handover, command: Heard, _context: Context) -> Handove
     return replace(handover, recorded=command.end)
 
 
+def erase_preview(handover: Handover, _command: object, _context: Context) -> Handover:
+    """At the receiver: what was said of the young person goes with the end; only what was completed is kept."""
+    return replace(handover, preview=None)
+
+
 def own_case(handover: Handover, _command: object, _context: Context) -> Handover:
     """From now on there is a case of our own; intake opens it under the handover reference."""
     return replace(handover, case=CaseId(handover.id))

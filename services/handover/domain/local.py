@@ -4,6 +4,8 @@ Not compared with the model; it says what the protocol's `draft` is made of, and
 time from the own consent and intake.
 """
 
+from dataclasses import replace
+
 from chassis.transitions import Row
 from contracts.codes import END_STATES
 from contracts.codes import HandoverState as S
@@ -14,6 +16,7 @@ from .commands import (
     CaseClosed,
     ConsentWithdrawn,
     CutPackage,
+    DenyBasis,
     Draft,
     Escalate,
     LapseBasis,
@@ -39,6 +42,7 @@ from .conditions import (
 from .effects import begin_as_sender, cut, note_reason, note_verdicts, take_baton, take_preview
 from .facts import cancel_requested, proposed, withdrawn
 from .rows import row
+from .sender import SENDER
 from .subject import Clock, Handover
 
 DRAFTABLE = (to_another_agency, of_a_supported_kind, agreed, case_known, case_active)
@@ -57,6 +61,8 @@ SENDER_LOCAL: tuple[Row[Handover], ...] = (
     row(S.DRAFT,          CutPackage, S.DRAFT,          (),          (cut,), provided=(a_real_cut,)),
     row(S.PROPOSED,       AwaitBasis, S.AWAITING_BASIS, (),          (note_verdicts,)),
     row(S.AWAITING_BASIS, AwaitBasis, S.AWAITING_BASIS, (),          (note_verdicts,)),
+    row(S.PROPOSED,       DenyBasis,  S.AWAITING_BASIS, (),          (note_verdicts,)),
+    row(S.AWAITING_BASIS, DenyBasis,  S.AWAITING_BASIS, (),          (note_verdicts,)),
     row(S.AWAITING_BASIS, CutPackage, S.PROPOSED,       (proposed,), (cut, take_preview), provided=CUTTABLE),
     row(S.AWAITING_BASIS, LapseBasis, S.DRAFT),
 
@@ -77,9 +83,14 @@ SENDER_LOCAL: tuple[Row[Handover], ...] = (
     # Consent decides again whenever a grant begins or ends; once asked only ConsentWithdrawn moves anything.
     row(S.DRAFT,          Request,    S.DRAFT,          (),          (note_verdicts,)),
     row(S.DRAFT,          AwaitBasis, S.DRAFT,          (),          (note_verdicts,)),
+    row(S.DRAFT,          DenyBasis,  S.DRAFT,          (),          (note_verdicts,)),
     *(row(state, Request, state, (), (note_verdicts,)) for state in SENT + ENDS),
     *(row(state, AwaitBasis, state, (), (note_verdicts,)) for state in SENT + ENDS),
     row(S.STOPPED,        ConsentWithdrawn, S.STOPPED,  (),          (note_verdicts,), because="ended once more"),
+    # A package that is cut while an older permit is on its way is asked by that permit and decided anew: a denial that
+    # comes after the asking ends the basis like any other end of it.
+    *(replace(ended, on=DenyBasis) for ended in SENDER if ended.on is ConsentWithdrawn and ended.while_ in SENT + ENDS),
+    row(S.STOPPED,        DenyBasis,  S.STOPPED,        (),          (note_verdicts,)),
 
     # Clocks that end nothing call people: what has struck is shown in every view.
     row(S.REQUESTED,      Remind,      S.REQUESTED,     (),          (strike(Clock.REMIND),)),

@@ -42,6 +42,7 @@ from .conditions import (
 )
 from .effects import (
     begin_as_receiver,
+    erase_preview,
     note_outcome,
     note_question,
     note_reason,
@@ -71,7 +72,7 @@ from .rows import row
 from .subject import Handover
 
 CROSSED = "crossed with our own word, which the sender is about to hear"
-MET, THIRD, AHEAD = (has_happened,), (to_a_third_agency,), (review_ahead,)
+MET, TRIED, THIRD, AHEAD = (has_happened,), (tried_in_earnest,), (to_a_third_agency,), (review_ahead,)
 BEGINS = (of_a_supported_kind, agreed_with_the_sender)
 
 # fmt: off
@@ -84,9 +85,9 @@ RECEIVER: tuple[Row[Handover], ...] = (
     row(S.INQUIRY,     Accept,              S.ACCEPTING,   (acceptance_declared,)),
     row(S.WAITLISTED,  Accept,              S.ACCEPTING,   (acceptance_declared,)),
     row(S.ACCEPTING,   AcceptanceConfirmed, S.ACCEPTED,    (),           (own_case,)),
-    row(S.REQUESTED,   Reject,              S.REJECTED,    (rejected,),  (note_reason,)),
-    row(S.INQUIRY,     Reject,              S.REJECTED,    (rejected,),  (note_reason,)),
-    row(S.WAITLISTED,  Reject,              S.REJECTED,    (rejected,),  (note_reason,)),
+    row(S.REQUESTED,   Reject,              S.REJECTED,    (rejected,),  (note_reason, erase_preview)),
+    row(S.INQUIRY,     Reject,              S.REJECTED,    (rejected,),  (note_reason, erase_preview)),
+    row(S.WAITLISTED,  Reject,              S.REJECTED,    (rejected,),  (note_reason, erase_preview)),
     # One question at a time, and none from the waiting list: an old answer would be taken for the new one.
     row(S.REQUESTED,   Ask,                 S.INQUIRY,     (inquiry_made,), (note_question,)),
     row(S.INQUIRY,     Answered,            S.REQUESTED),
@@ -97,20 +98,20 @@ RECEIVER: tuple[Row[Handover], ...] = (
     row(S.INQUIRY,     Waitlist,            S.WAITLISTED,  (waitlisted,), (note_review,), provided=(review_in_time,)),
     # Only once, and only before any other answer; then wait for the sender.
     row(S.REQUESTED,   ProposeRedirect,     S.REDIRECTING, (redirect_proposed,), (note_redirect,), provided=THIRD),
-    row(S.REDIRECTING, RedirectConfirmed,   S.REDIRECTED),
+    row(S.REDIRECTING, RedirectConfirmed,   S.REDIRECTED,  (),           (erase_preview,)),
 
     # The young person has been met: the lead is taken in the transaction that tells it.
     row(S.ACCEPTED,    RecordFirstContact,  S.ACTIVE,      (first_contact_made,), (take_lead,), provided=MET),
     # First the reason, then the no to the cancel request.
     row(S.CANCELLING,  RecordFirstContact,  S.ACTIVE, (first_contact_made, cancel_denied), (take_lead,), provided=MET),
     # Before first contact only: the lead never left the sender, nothing is kept.
-    row(S.ACCEPTED,    RecordNotReached,    S.NOT_REACHED, (not_reached,), provided=(tried_in_earnest,)),
-    row(S.CANCELLING,  RecordNotReached,    S.NOT_REACHED, (not_reached,), provided=(tried_in_earnest,)),
-    row(S.ACCEPTED,    GiveBack,            S.GIVEN_BACK,  (given_back,), (note_reason,)),
-    row(S.CANCELLING,  GiveBack,            S.GIVEN_BACK,  (given_back,), (note_reason,)),
+    row(S.ACCEPTED,    RecordNotReached,    S.NOT_REACHED, (not_reached,), (erase_preview,), provided=TRIED),
+    row(S.CANCELLING,  RecordNotReached,    S.NOT_REACHED, (not_reached,), (erase_preview,), provided=TRIED),
+    row(S.ACCEPTED,    GiveBack,            S.GIVEN_BACK,  (given_back,), (note_reason, erase_preview)),
+    row(S.CANCELLING,  GiveBack,            S.GIVEN_BACK,  (given_back,), (note_reason, erase_preview)),
     # A cancel request is always answered in words, also where first contact has answered it already.
     row(S.ACCEPTED,    CancelRequested,     S.CANCELLING,  (),           (note_reason,)),
-    row(S.CANCELLING,  ConfirmCancel,       S.CANCELLED,   (cancel_confirmed,)),
+    row(S.CANCELLING,  ConfirmCancel,       S.CANCELLED,   (cancel_confirmed,), (erase_preview,)),
     row(S.CANCELLING,  DenyCancel,          S.ACCEPTED,    (cancel_denied,)),
     row(S.ACTIVE,      CancelRequested,     S.ACTIVE,      (cancel_denied,)),
     row(S.PAUSED,      CancelRequested,     S.PAUSED,      (cancel_denied,)),
@@ -125,29 +126,29 @@ RECEIVER: tuple[Row[Handover], ...] = (
     row(S.PAUSED,      Complete,            S.COMPLETED,   (completed,), (note_outcome,)),
 
     # The sender ended it before our acceptance arrived: nothing was read, nobody was met.
-    row(S.REQUESTED,   Withdrawn,           S.WITHDRAWN),
-    row(S.INQUIRY,     Withdrawn,           S.WITHDRAWN),
-    row(S.WAITLISTED,  Withdrawn,           S.WITHDRAWN),
-    row(S.REDIRECTING, Withdrawn,           S.WITHDRAWN),
-    row(S.ACCEPTING,   Withdrawn,           S.WITHDRAWN),
+    row(S.REQUESTED,   Withdrawn,           S.WITHDRAWN,   (),           (erase_preview,)),
+    row(S.INQUIRY,     Withdrawn,           S.WITHDRAWN,   (),           (erase_preview,)),
+    row(S.WAITLISTED,  Withdrawn,           S.WITHDRAWN,   (),           (erase_preview,)),
+    row(S.REDIRECTING, Withdrawn,           S.WITHDRAWN,   (),           (erase_preview,)),
+    row(S.ACCEPTING,   Withdrawn,           S.WITHDRAWN,   (),           (erase_preview,)),
     row(S.REJECTED,    Withdrawn,           S.REJECTED,    (),           (record_end,)),
-    row(S.REQUESTED,   Expired,             S.EXPIRED),
-    row(S.INQUIRY,     Expired,             S.EXPIRED),
-    row(S.WAITLISTED,  Expired,             S.EXPIRED),
-    row(S.REDIRECTING, Expired,             S.EXPIRED),
-    row(S.ACCEPTING,   Expired,             S.EXPIRED),
+    row(S.REQUESTED,   Expired,             S.EXPIRED,     (),           (erase_preview,)),
+    row(S.INQUIRY,     Expired,             S.EXPIRED,     (),           (erase_preview,)),
+    row(S.WAITLISTED,  Expired,             S.EXPIRED,     (),           (erase_preview,)),
+    row(S.REDIRECTING, Expired,             S.EXPIRED,     (),           (erase_preview,)),
+    row(S.ACCEPTING,   Expired,             S.EXPIRED,     (),           (erase_preview,)),
     row(S.REJECTED,    Expired,             S.REJECTED,    (),           (record_end,)),
 
     # The legal basis has ended. Out of accepted and cancelling we say that nobody was met and nobody will be.
-    row(S.REQUESTED,   Stopped,             S.STOPPED),
-    row(S.INQUIRY,     Stopped,             S.STOPPED),
-    row(S.WAITLISTED,  Stopped,             S.STOPPED),
-    row(S.REDIRECTING, Stopped,             S.STOPPED),
-    row(S.ACCEPTING,   Stopped,             S.STOPPED),
-    row(S.ACCEPTED,    Stopped,             S.STOPPED,     (end_heard,)),
-    row(S.CANCELLING,  Stopped,             S.STOPPED,     (end_heard,)),
-    row(S.ACTIVE,      Stopped,             S.STOPPED),
-    row(S.PAUSED,      Stopped,             S.STOPPED),
+    row(S.REQUESTED,   Stopped,             S.STOPPED,     (),           (erase_preview,)),
+    row(S.INQUIRY,     Stopped,             S.STOPPED,     (),           (erase_preview,)),
+    row(S.WAITLISTED,  Stopped,             S.STOPPED,     (),           (erase_preview,)),
+    row(S.REDIRECTING, Stopped,             S.STOPPED,     (),           (erase_preview,)),
+    row(S.ACCEPTING,   Stopped,             S.STOPPED,     (),           (erase_preview,)),
+    row(S.ACCEPTED,    Stopped,             S.STOPPED,     (end_heard,), (erase_preview,)),
+    row(S.CANCELLING,  Stopped,             S.STOPPED,     (end_heard,), (erase_preview,)),
+    row(S.ACTIVE,      Stopped,             S.STOPPED,     (),           (erase_preview,)),
+    row(S.PAUSED,      Stopped,             S.STOPPED,     (),           (erase_preview,)),
     row(S.COMPLETED,   Stopped,             S.COMPLETED,   (),           (record_end,)),
     row(S.REJECTED,    Stopped,             S.REJECTED,    (),           (record_end,)),
     row(S.NOT_REACHED, Stopped,             S.NOT_REACHED, (),           (record_end,)),
@@ -155,16 +156,16 @@ RECEIVER: tuple[Row[Handover], ...] = (
     row(S.CANCELLED,   Stopped,             S.CANCELLED,   (),           (record_end,)),
 
     # Entered in error: whatever came from the sender goes at once. Whoever was met stays with us.
-    row(S.REQUESTED,   Voided,              S.VOIDED,      (),           (note_reason,)),
-    row(S.INQUIRY,     Voided,              S.VOIDED,      (),           (note_reason,)),
-    row(S.WAITLISTED,  Voided,              S.VOIDED,      (),           (note_reason,)),
-    row(S.REDIRECTING, Voided,              S.VOIDED,      (),           (note_reason,)),
-    row(S.ACCEPTING,   Voided,              S.VOIDED,      (),           (note_reason,)),
-    row(S.ACCEPTED,    Voided,              S.VOIDED,      (end_heard,), (note_reason,)),
-    row(S.CANCELLING,  Voided,              S.VOIDED,      (end_heard,), (note_reason,)),
-    row(S.ACTIVE,      Voided,              S.VOIDED,      (),           (note_reason,)),
-    row(S.PAUSED,      Voided,              S.VOIDED,      (),           (note_reason,)),
-    row(S.COMPLETED,   Voided,              S.COMPLETED,   (),           (record_end,)),
+    row(S.REQUESTED,   Voided,              S.VOIDED,      (),           (note_reason, erase_preview)),
+    row(S.INQUIRY,     Voided,              S.VOIDED,      (),           (note_reason, erase_preview)),
+    row(S.WAITLISTED,  Voided,              S.VOIDED,      (),           (note_reason, erase_preview)),
+    row(S.REDIRECTING, Voided,              S.VOIDED,      (),           (note_reason, erase_preview)),
+    row(S.ACCEPTING,   Voided,              S.VOIDED,      (),           (note_reason, erase_preview)),
+    row(S.ACCEPTED,    Voided,              S.VOIDED,      (end_heard,), (note_reason, erase_preview)),
+    row(S.CANCELLING,  Voided,              S.VOIDED,      (end_heard,), (note_reason, erase_preview)),
+    row(S.ACTIVE,      Voided,              S.VOIDED,      (),           (note_reason, erase_preview)),
+    row(S.PAUSED,      Voided,              S.VOIDED,      (),           (note_reason, erase_preview)),
+    row(S.COMPLETED,   Voided,              S.COMPLETED,   (),           (record_end, erase_preview)),
     row(S.REJECTED,    Voided,              S.REJECTED,    (),           (record_end,)),
     row(S.NOT_REACHED, Voided,              S.NOT_REACHED, (),           (record_end,)),
     row(S.GIVEN_BACK,  Voided,              S.GIVEN_BACK,  (),           (record_end,)),

@@ -21,7 +21,7 @@ from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId
 from services.handover import domain
 from services.handover.domain import Around, Clock, Handover, Matter, commands
 from services.handover.store.known_cases import known
-from services.handover.store.tables import handovers
+from services.handover.store.tables import among, handovers
 
 HANDOVER: Final = "handover"
 NEEDS_CASE: Final = (commands.Propose, commands.CutPackage)  # what asks about the case of a handover that exists
@@ -90,7 +90,7 @@ def handover_kind(home: AgencyId, alliances: Iterable[Alliance]) -> Kind[Handove
     agreed = {alliance.id: alliance for alliance in alliances}
 
     async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Handover]:
-        statement = sa.select(handovers).where(handovers.c.id.in_(wanted)).order_by(handovers.c.id).with_for_update()
+        statement = sa.select(handovers).where(among(handovers.c.id, wanted)).order_by(handovers.c.id).with_for_update()
         rows = {row.id: row for row in await tx.execute(statement)}
         cases = {id: _case_asked_about(said, rows.get(id)) for id, said in wanted.items()}
         found = await known(tx, {case for case in cases.values() if case is not None})
@@ -137,7 +137,7 @@ def _answer(handover: Handover) -> Mapping[str, JsonValue]:
 async def open_handovers_of_cases(tx: AsyncConnection, cases: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
     """What this agency has begun for these cases and has not ended: one query for all."""
     statement = sa.select(handovers.c.case, handovers.c.id).where(
-        handovers.c.case.in_(cases),
+        among(handovers.c.case, cases),
         handovers.c.side == str(Side.SENDER),
         handovers.c.state.not_in([str(end) for end in END_STATES]),
     )

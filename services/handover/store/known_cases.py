@@ -14,7 +14,7 @@ from contracts.codes import AgeBand, Need, Phase
 from contracts.ids import CaseId, PersonId
 from services.handover import domain
 from services.handover.domain import CaseState, KnownCase
-from services.handover.store.tables import known_cases
+from services.handover.store.tables import among, known_cases
 
 KNOWN_CASE: Final = "known_case"
 
@@ -24,7 +24,7 @@ async def known(tx: AsyncConnection, ids: Iterable[UUID], *, locked: bool = Fals
     wanted = list(ids)
     if not wanted:
         return {}
-    statement = sa.select(known_cases).where(known_cases.c.id.in_(wanted)).order_by(known_cases.c.id)
+    statement = sa.select(known_cases).where(among(known_cases.c.id, wanted)).order_by(known_cases.c.id)
     if locked:
         statement = statement.with_for_update()
     return {row.id: _known_case(row) for row in await tx.execute(statement)}

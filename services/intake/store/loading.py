@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from services.intake.domain.commands import EndDossier, EraseReleases, Register,
 from services.intake.domain.persons import name_key
 from services.intake.domain.phases import SchoolFacts, Training
 from services.intake.domain.words import Words, WordsState
-from services.intake.store.tables import cases, items, needs, persons, words_written
+from services.intake.store.tables import cases, items, needs, persons, releases, words_written
 
 Found = Mapping[UUID, tuple[Any, ...]]
 
@@ -38,18 +39,32 @@ _CASE = (
     .order_by(cases.c.id)
     .with_for_update(of=cases)
 )
+_OPEN_NEEDS = sa.select(needs).order_by(needs.c.case, needs.c.code)
+_RECEIVED = (  # without what they say: no rule asks for it
+    sa.select(items.c.case, items.c.id, items.c.source_item, items.c.release)
+    .where(items.c.release.is_not(None))
+    .order_by(items.c.id)
+)
+_ERASED = sa.select(releases.c.case, releases.c.id).where(releases.c.erased_at.is_not(None))
 
 
 async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Case]:
     """The cases with what the waiting commands may ask about; one nobody has heard of comes blank."""
     rows = {row.id: row for row in await tx.execute(_CASE.where(cases.c.id.in_(wanted)))}
-    open_needs = await _grouped(tx, needs, rows) if rows else {}
+    open_needs = await _grouped(tx, _OPEN_NEEDS, rows) if rows else {}
     asking = [case for case in rows if _any_of(wanted[case], EndDossier, EraseReleases, StoreDossier)]
-    held = await _grouped(tx, items, asking, items.c.release.is_not(None)) if asking else {}
+    held = await _grouped(tx, _RECEIVED, asking) if asking else {}
+    erased = await _grouped(tx, _ERASED, asking) if asking else {}
     doubled = await _duplicates(tx, wanted)
-    return {
-        case: _case(case, rows.get(case), open_needs.get(case, ()), held.get(case, ()), duplicates=case in doubled)
-        for case in wanted
+    blank = {case: Case(case, duplicates=case in doubled) for case in wanted}
+    known = {case: _case(row, open_needs.get(case, ()), duplicates=case in doubled) for case, row in rows.items()}
+    return blank | {
+        case: replace(
+            found,
+            held=tuple(HeldItem(item.id, item.source_item, item.release) for item in held.get(case, ())),
+            erased=frozenset(release.id for release in erased.get(case, ())),
+        )
+        for case, found in known.items()
     }
 
 
@@ -57,13 +72,11 @@ def _any_of(commands: Iterable[object], *kinds: type[object]) -> bool:
     return any(isinstance(command, kinds) for command in commands)
 
 
-async def _grouped(
-    tx: AsyncConnection, table: sa.Table, of: Iterable[UUID], *conditions: sa.ColumnElement[bool]
-) -> Found:
-    """Rows of a table by the case they belong to, in the order of their keys."""
-    statement = sa.select(table).where(table.c.case.in_(list(of)), *conditions).order_by(*table.primary_key)
+async def _grouped(tx: AsyncConnection, rows: sa.Select[Any], of: Iterable[UUID]) -> Found:
+    """Rows of a table by the case they belong to."""
+    of_case = rows.selected_columns["case"]
     found: dict[UUID, tuple[Any, ...]] = {}
-    for row in await tx.execute(statement):
+    for row in await tx.execute(rows.where(of_case.in_(list(of)))):
         found[row.case] = (*found.get(row.case, ()), row)
     return found
 
@@ -89,11 +102,7 @@ async def _duplicates(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object
     return frozenset(case for case, key in new.items() if holders[key] - {case} or together[key] > 1)
 
 
-def _case(
-    case: UUID, row: Any, open_needs: tuple[Any, ...], held: tuple[Any, ...], *, duplicates: bool
-) -> Case:
-    if row is None:
-        return Case(case, duplicates=duplicates)
+def _case(row: Any, open_needs: tuple[Any, ...], *, duplicates: bool) -> Case:
     return Case(
         id=row.id,
         version=row.version,
@@ -126,7 +135,6 @@ def _case(
         dossier=DossierState(row.dossier),
         dossier_reason=row.dossier_reason and DossierReason(row.dossier_reason),
         has_own=row.has_own,
-        held=tuple(HeldItem(item.id, item.source_item, item.release) for item in held),
         duplicates=duplicates,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import insert, upsert
@@ -40,8 +41,10 @@ async def save(tx: AsyncConnection, changed: Sequence[tuple[Case, Case]]) -> Non
 async def _save_rarely(tx: AsyncConnection, case: Case, write: Writes) -> None:
     """What no flood of commands brings: one statement per case is fine."""
     if write.erased_releases:
-        ended = sa.update(releases).where(releases.c.id.in_(write.erased_releases), releases.c.case == case.id)
-        await tx.execute(ended.values(erased_at=write.erased_at))
+        known = pg_insert(releases)
+        mark = known.on_conflict_do_update(set_={"erased_at": known.excluded.erased_at}, index_elements=["case", "id"])
+        erased = {"case": case.id, "sender": case.sender or "", "items": 0, "erased_at": write.erased_at}
+        await tx.execute(mark, [{"id": release, **erased} for release in sorted(write.erased_releases)])
     if write.protect_address is not None:
         protect = sa.update(persons).where(persons.c.id == case.person)
         await tx.execute(protect.values(address_protected=write.protect_address))

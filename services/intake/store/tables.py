@@ -130,13 +130,12 @@ phase_changes = sa.Table(
 releases = sa.Table(
     "received_release",
     metadata,
+    sa.Column("case", sa.Uuid, primary_key=True),
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("case", sa.Uuid, nullable=False),
     sa.Column("sender", sa.Text, nullable=False),
     sa.Column("items", sa.Integer, nullable=False),
     sa.Column("stored_at", _instant),  # NULL: its erasure was demanded before it came
     sa.Column("erased_at", _instant),
-    sa.Index("received_release_case", "case"),
 )
 
 words_written = sa.Table(

@@ -121,8 +121,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "received_release",
+        sa.Column("case", sa.Uuid, primary_key=True),
         sa.Column("id", sa.Uuid, primary_key=True),
-        sa.Column("case", sa.Uuid, nullable=False),
         sa.Column("sender", sa.Text, nullable=False),
         sa.Column("items", sa.Integer, nullable=False),
         sa.Column("stored_at", sa.DateTime(timezone=True)),
@@ -140,4 +140,3 @@ def upgrade() -> None:
     op.create_index("item_handover", "item", ["handover"])
     op.create_index("contact_case", "contact", ["case", "at"])
     op.create_index("phase_change_case", "phase_change", ["case", "id"])
-    op.create_index("received_release_case", "received_release", ["case"])

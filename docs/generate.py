@@ -41,6 +41,7 @@ FOLDERS: Final = ("contracts/generated", "docs/reference")
 BLOCKS: Final[Mapping[str, Mapping[str, Make]]] = MappingProxyType(
     {
         "README.md": {"picture": picture},
+        "chassis/README.md": {"modules": reference.chassis_modules},
         **{
             f"services/{service}/README.md": {
                 "diagram": partial(reference.diagram, service),

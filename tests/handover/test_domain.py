@@ -394,7 +394,8 @@ def test_a_case_that_closes_withdraws_what_is_asked_and_asks_to_undo_what_is_agr
 
 @pytest.mark.parametrize("state", sorted({row.while_ for row in SENDER}))
 def test_a_closed_case_and_a_new_decision_are_heard_in_every_state(state: State) -> None:
-    for on in (commands.CaseClosed, commands.Request, commands.AwaitBasis, commands.DenyBasis, commands.ConsentWithdrawn):
+    of_consent = (commands.Request, commands.AwaitBasis, commands.DenyBasis, commands.ConsentWithdrawn)
+    for on in (commands.CaseClosed, *of_consent):
         decided(a_handover(state), a_command(on))
 
 

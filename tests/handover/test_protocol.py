@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
-from services.consent.door.release import OPEN
 
 from chassis.transitions import Decided, Row
 from contracts.codes import Service, Side
@@ -15,6 +14,7 @@ from contracts.registry import FACTS
 from services.consent.domain.commands import AnswerErased, AnswerRetained, DemandAnswer, HearAnswer, OweAnswer
 from services.consent.domain.duties import DUTIES, NOTHING_LEFT
 from services.consent.domain.words import Before, DutyState
+from services.consent.door.releasing import OPEN
 from services.handover.domain import RECEIVER, SENDER, Handover, State, commands
 from services.handover.domain.commands import Source
 from services.handover.domain.conditions import basis_valid

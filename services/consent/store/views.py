@@ -117,7 +117,7 @@ async def timeline(tx: AsyncConnection, handover: UUID) -> list[tuple[datetime, 
         .group_by(decision.c.id)
     )
     opened = sa.select(release.c.opened_at, sa.literal("release_opened"), release.c.id,
-                       sa.cast(release.c.items, sa.Text)).where(release.c.handover == handover)
+                       sa.cast(release.c["items"], sa.Text)).where(release.c.handover == handover)
     closed = sa.select(release.c.closed_at, sa.literal("release_closed"), release.c.id,
                        release.c.completeness).where(release.c.handover == handover, release.c.closed_at.is_not(None))
     answered = sa.select(duty.c.answered_at, sa.literal("duty_answered"), duty.c.id,

@@ -5,9 +5,7 @@ from uuid import UUID
 from chassis.executor import Step
 from chassis.http import Call, Routes
 from chassis.service import Tools
-from contracts.codes import (
-    Need,
-)
+from contracts.codes import Need
 from services.intake.api.bodies import (
     ActivationBody,
     CaseAnswer,

@@ -26,10 +26,7 @@ from services.intake.api.bodies import LocalNumber, Short
 from services.intake.api.callers import STAFF, STAFF_AND_COORDINATION
 from services.intake.domain import Reason
 from services.intake.domain.case import DossierReason, DossierState, PhaseSource, State
-from services.intake.domain.items import (
-    CollectedFrom,
-    Part,
-)
+from services.intake.domain.items import CollectedFrom, Part
 from services.intake.domain.persons import ContactPreference
 from services.intake.store import looking
 

@@ -137,7 +137,7 @@ def meant(case: Case, command: object) -> object:
         case asked.StoreDossier() | asked.NoteRefusal() if case.dossier is not DossierState.PENDING:
             return asked.DropDossier()
         case asked.StoreDossier(release) if release in case.erased:
-            return asked.FetchDossier()  # its erasure was demanded while it was on its way: only the door knows what is left
+            return asked.FetchDossier()  # to be erased while still on its way: only the door knows what is left
         case asked.Announce() if case.dossier in {DossierState.PENDING, DossierState.REFUSED}:
             return asked.FetchDossier()
     return command

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from services.intake.domain import law, words
-from services.intake.domain.case import (
-    Case,
-)
+from services.intake.domain.case import Case
 from services.intake.domain.words import Words
 
 

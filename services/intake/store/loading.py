@@ -11,15 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
-from services.intake.domain.case import (
-    Case,
-    DossierReason,
-    DossierState,
-    HeldItem,
-    PhaseSource,
-    RecordedNeed,
-    State,
-)
+from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
 from services.intake.domain.commands import EndDossier, EraseReleases, Register, StoreDossier
 from services.intake.domain.persons import name_key
 from services.intake.domain.phases import SchoolFacts, Training

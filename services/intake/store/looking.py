@@ -9,9 +9,7 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import law
-from services.intake.domain.case import (
-    State,
-)
+from services.intake.domain.case import State
 from services.intake.domain.items import Part, may_leave
 from services.intake.domain.persons import Address
 from services.intake.store.tables import cases, contacts, items, needs, persons, releases

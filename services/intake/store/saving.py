@@ -10,10 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import insert, upsert
-from services.intake.domain.case import (
-    Case,
-    Writes,
-)
+from services.intake.domain.case import Case, Writes
 from services.intake.domain.items import Item
 from services.intake.domain.persons import Person, name_key
 from services.intake.domain.words import Words

@@ -1,0 +1,105 @@
+"""Persons come back from the real database as they were saved, decisions only ever grow, the migration makes the tables."""
+
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from contracts.codes import DataCategory, Giver, HandoverState, RetentionNorm, Side
+from contracts.ids import DutyId, HandoverRef, PersonId, ReleaseId
+from contracts.new_ids import new_id
+from services.consent.domain import commands as c
+from services.consent.domain.words import Person
+from services.consent.store import metadata
+from services.consent.store.persons import load_persons, save_persons
+from tests.conftest import NewDatabase
+from tests.consent.builders import JUGENDAMT, NOW, Story, a_duty_id, a_grant, an_item
+from tests.consent.test_domain import moved
+
+
+async def loaded(tx: AsyncConnection, person: PersonId) -> Person:
+    return (await load_persons(tx, {person: ()}))[person]
+
+
+def full_of_everything() -> Person:
+    """A person with every kind of part."""
+    story = Story()
+    consent = story.gives(a_grant(), a_grant(categories=frozenset({DataCategory.HEALTH}), entrusted_included=True))
+    handover = story.proposes(an_item(), an_item(DataCategory.HEALTH, entrusted=True, entruster=Giver.GUARDIAN))
+    story.do(moved(handover, HandoverState.ACCEPTED))
+    story.do(c.NoteStored(JUGENDAMT, handover, ReleaseId(new_id()), (an_item().id,)))
+    received, release, duty = HandoverRef(new_id()), ReleaseId(new_id()), DutyId(new_id())
+    story.do(moved(received, HandoverState.ACTIVE, side=Side.RECEIVER))
+    story.do(c.ConfirmStorage(received, release, (an_item().id,)))
+    story.do(c.OweAnswer(duty, received, JUGENDAMT, story.person.consents[0].grants[0].alliance, (release,), NOW))
+    story.do(c.AnswerRetained(duty, RetentionNorm.GDPR_17_3_B))
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    return replace(story.person, version=7)
+
+
+async def test_a_person_comes_back_whole(new_database: NewDatabase) -> None:
+    engine = create_async_engine(await new_database("consent"))
+    saved = full_of_everything()
+    async with engine.begin() as tx:
+        await save_persons(tx, [(Person(saved.id), saved)])
+    async with engine.begin() as tx:
+        found = await loaded(tx, saved.id)
+        kept = (await tx.execute(sa.text("SELECT count(*) FROM decision"))).scalar_one()
+    assert found == replace(saved, notices=(), decisions=())
+    assert kept == len(saved.decisions) > 1
+    await engine.dispose()
+
+
+async def test_only_what_is_different_is_written_and_decisions_are_added(new_database: NewDatabase) -> None:
+    engine = create_async_engine(await new_database("consent"))
+    story = Story()
+    consent = story.gives()
+    story.proposes(an_item())
+    before = replace(story.person, version=1)
+    async with engine.begin() as tx:
+        await save_persons(tx, [(Person(before.id), before)])
+    story.person = replace(before, decisions=())
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    async with engine.begin() as tx:
+        await save_persons(tx, [(before, story.person)])
+        found = await loaded(tx, before.id)
+        kept = (await tx.execute(sa.text("SELECT verdict FROM decision_item ORDER BY decision"))).scalars().all()
+    assert (str(found.consents[0].state), str(found.transmissions[0].state)) == ("withdrawn", "ended")
+    assert kept == ["permit", "deny"]
+    await engine.dispose()
+
+
+async def test_who_is_not_known_yet_is_blank(new_database: NewDatabase) -> None:
+    engine = create_async_engine(await new_database("consent"))
+    nobody = PersonId(new_id())
+    async with engine.begin() as tx:
+        assert await loaded(tx, nobody) == Person(nobody)
+    await engine.dispose()
+
+
+def columns(found: list[dict[str, Any]]) -> list[tuple[str, str, bool]]:
+    return sorted((each["name"], str(each["type"]), bool(each["nullable"])) for each in found)
+
+
+async def test_the_migration_makes_the_tables_of_the_store(new_database: NewDatabase) -> None:
+    migrated = create_async_engine(await new_database("consent"))
+    described = create_async_engine(await new_database(None))
+    async with described.begin() as tx:
+        await tx.run_sync(metadata.create_all)
+
+    def read(connection: sa.Connection) -> dict[str, Any]:
+        found = sa.inspect(connection)
+        return {
+            table: (
+                columns([dict(column) for column in found.get_columns(table)]),
+                found.get_pk_constraint(table)["constrained_columns"],
+                sorted((str(i["name"]), tuple(i["column_names"]), i["unique"]) for i in found.get_indexes(table)),
+            )
+            for table in metadata.tables
+        }
+
+    async with migrated.connect() as one, described.connect() as other:
+        assert await one.run_sync(read) == await other.run_sync(read)
+    await migrated.dispose()
+    await described.dispose()

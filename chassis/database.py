@@ -1,4 +1,5 @@
 """The way to a service's own database: one engine, set-based writes, the chassis' own tables."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +7,6 @@ from importlib import resources
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import context
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -79,7 +79,9 @@ def chassis_tables(revision: str) -> Iterator[str]:
 
 
 def run_migrations(metadata: sa.MetaData) -> None:
-    """The whole of a service's `migrations/env.py`: run what is missing, in one transaction, on the given connection."""
+    """The whole of a service's `migrations/env.py`: run what is missing, in one transaction."""
+    from alembic import context  # noqa: PLC0415  # a running service migrates nothing and need not load it
+
     connection = context.config.attributes["connection"]
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
     with context.begin_transaction():

@@ -1,4 +1,5 @@
 """Deadlines: rows armed in the transaction that decides them, fired as ordinary commands by the database's clock."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -43,17 +44,22 @@ async def change(
     tx: AsyncConnection, wanted: Mapping[tuple[str, UUID], Arm | Disarm], fired: Sequence[Due], ids: Sequence[UUID]
 ) -> None:
     """Forget what has fired or is disarmed, set what is armed: at most two statements. `ids`: one new id per Arm."""
-    gone = {(cause.kind, cause.subject) for cause in fired} | {key for key, how in wanted.items() if isinstance(how, Disarm)}
+    gone = {(cause.kind, cause.subject) for cause in fired} | {
+        key for key, how in wanted.items() if isinstance(how, Disarm)
+    }
     if gone:
         await tx.execute(_FORGET, {"kinds": [k for k, _ in sorted(gone)], "subjects": [s for _, s in sorted(gone)]})
     armed = sorted((key, how.due) for key, how in wanted.items() if isinstance(how, Arm))
     if armed:
-        await tx.execute(_ARM, {
-            "kinds": [kind for (kind, _), _ in armed],
-            "subjects": [subject for (_, subject), _ in armed],
-            "ids": list(ids)[: len(armed)],
-            "dues": [due_at for _, due_at in armed],
-        })
+        await tx.execute(
+            _ARM,
+            {
+                "kinds": [kind for (kind, _), _ in armed],
+                "subjects": [subject for (_, subject), _ in armed],
+                "ids": list(ids)[: len(armed)],
+                "dues": [due_at for _, due_at in armed],
+            },
+        )
 
 
 async def postpone(tx: AsyncConnection, cause: Due) -> None:
@@ -69,17 +75,15 @@ async def next_due(tx: AsyncConnection) -> datetime | None:
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
 
-_DUE = sa.text(
-    "SELECT kind, subject, id FROM deadline WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit"
-)
+_DUE = sa.text("SELECT kind, subject, id FROM deadline WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit")
 
 _ARMED = sa.text("SELECT id FROM deadline WHERE id = ANY(:ids) AND due_at <= clock_timestamp()").bindparams(
     sa.bindparam("ids", type_=_UUIDS)
 )
 
-_FORGET = sa.text(
-    "DELETE FROM deadline WHERE (kind, subject) IN (SELECT * FROM unnest(:kinds, :subjects))"
-).bindparams(sa.bindparam("kinds", type_=_TEXTS), sa.bindparam("subjects", type_=_UUIDS))
+_FORGET = sa.text("DELETE FROM deadline WHERE (kind, subject) IN (SELECT * FROM unnest(:kinds, :subjects))").bindparams(
+    sa.bindparam("kinds", type_=_TEXTS), sa.bindparam("subjects", type_=_UUIDS)
+)
 
 _ARM = sa.text("""
     INSERT INTO deadline (kind, subject, id, due_at)
@@ -87,10 +91,13 @@ _ARM = sa.text("""
     ORDER BY kind, subject
     ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id, due_at = excluded.due_at, attempts = 0
 """).bindparams(
-    sa.bindparam("kinds", type_=_TEXTS), sa.bindparam("subjects", type_=_UUIDS), sa.bindparam("ids", type_=_UUIDS),
+    sa.bindparam("kinds", type_=_TEXTS),
+    sa.bindparam("subjects", type_=_UUIDS),
+    sa.bindparam("ids", type_=_UUIDS),
     sa.bindparam("dues", type_=ARRAY(TIMESTAMP(timezone=True))),
 )
 
 _POSTPONE = sa.text("""
-    UPDATE deadline SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id
+    UPDATE deadline SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE id = :id
 """)

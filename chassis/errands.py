@@ -3,6 +3,7 @@
 An errand's result comes back as a command; the transaction of that command deletes the errand. So it has its effect
 once, whatever dies in between, although the function itself may run more than once.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -91,14 +92,17 @@ async def change(
         await tx.execute(_FORGET, {"ids": [cause.id for cause in done]})
     if wanted:
         rows = sorted(wanted.items(), key=lambda item: item[0])
-        await tx.execute(_SEND, {
-            "names": [name for (name, _, _), _ in rows],
-            "subjects": [subject for (_, subject, _), _ in rows],
-            "keys": [key for (_, _, key), _ in rows],
-            "ids": list(ids)[: len(rows)],
-            "abouts": [json.dumps(dict(errand.about)) for _, (errand, _) in rows],
-            "traces": [trace for _, (_, trace) in rows],
-        })
+        await tx.execute(
+            _SEND,
+            {
+                "names": [name for (name, _, _), _ in rows],
+                "subjects": [subject for (_, subject, _), _ in rows],
+                "keys": [key for (_, _, key), _ in rows],
+                "ids": list(ids)[: len(rows)],
+                "abouts": [json.dumps(dict(errand.about)) for _, (errand, _) in rows],
+                "traces": [trace for _, (_, trace) in rows],
+            },
+        )
 
 
 class Errands:
@@ -118,6 +122,7 @@ class Errands:
         self._woken.set()
 
     async def start(self) -> None:
+        """Begin to look for errands; a service without any has no worker."""
         if self._functions:
             self._loop = asyncio.create_task(self._work(), name="errands")
 
@@ -154,7 +159,9 @@ class Errands:
         if room <= 0:
             return []
         async with self._engine.begin() as tx:
-            rows = (await tx.execute(_TAKE, {"room": room, "lease": LEASE_SECONDS, "names": list(self._functions)})).all()
+            rows = (
+                await tx.execute(_TAKE, {"room": room, "lease": LEASE_SECONDS, "names": list(self._functions)})
+            ).all()
         return [
             _Taken(Returned(row.name, row.subject, row.key, row.id), row.about, row.attempts, row.traceparent)
             for row in rows
@@ -170,9 +177,9 @@ class Errands:
                 await self._executor.take_in(cause, step, traced.traceparent)
         except Again as again:
             await self._postpone(taken, again.reason, min(2.0 ** (taken.attempts - 1), BACKOFF_SECONDS_MAX))
-        except Exception as error:  # whatever an errand's function meets must not end the worker; it is shown and tried again slowly
+        except Exception as error:  # noqa: BLE001  # whatever it meets must not end the worker; it is shown, tried slowly
             if not is_weather(error):
-                log.error("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
+                log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
             await self._postpone(taken, type(error).__name__, BACKOFF_SECONDS_MAX)
 
     async def _postpone(self, taken: _Taken, word: str, seconds: float) -> None:
@@ -201,8 +208,12 @@ _SEND = sa.text("""
     SET id = excluded.id, about = excluded.about, attempts = 0, last_word = NULL, next_at = clock_timestamp(),
         traceparent = excluded.traceparent
 """).bindparams(
-    sa.bindparam("names", type_=_TEXTS), sa.bindparam("subjects", type_=_UUIDS), sa.bindparam("keys", type_=_TEXTS),
-    sa.bindparam("ids", type_=_UUIDS), sa.bindparam("abouts", type_=_TEXTS), sa.bindparam("traces", type_=_TEXTS),
+    sa.bindparam("names", type_=_TEXTS),
+    sa.bindparam("subjects", type_=_UUIDS),
+    sa.bindparam("keys", type_=_TEXTS),
+    sa.bindparam("ids", type_=_UUIDS),
+    sa.bindparam("abouts", type_=_TEXTS),
+    sa.bindparam("traces", type_=_TEXTS),
 )
 
 _TAKE = sa.text("""

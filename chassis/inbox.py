@@ -3,6 +3,7 @@
 A lane is one subject on one topic. Everything here happens inside the transaction that applies the events, with the
 lanes locked in key order: the lane's number, the inbox row and the effect are one commit (models/Channel.tla).
 """
+
 from __future__ import annotations
 
 import enum
@@ -87,7 +88,17 @@ class Heard:
     redrive: bool = False
 
     @property
+    def query(self) -> SubjectQuery | None:
+        """How the subjects are found, where the event does not name them."""
+        return None if self.hear is None else self.hear.of
+
+    def in_trouble(self, error_class: str) -> Heard:
+        """The same event, which cannot be tried."""
+        return replace(self, hear=None, event=None, trouble=error_class)
+
+    @property
     def lane(self) -> LaneKey:
+        """One subject on one topic."""
         return (self.meta.topic, self.meta.subject)
 
     def steps(self, subjects: tuple[UUID, ...]) -> Sequence[Step]:
@@ -155,10 +166,10 @@ def _family(name: str) -> str:
 class Fate(enum.Enum):
     """What happens to a heard event before anything is decided."""
 
-    APPLY = "apply"
-    PASS_BY = "pass by"
+    APPLIED = "applied"
+    PASSED_BY = "passed by"  # noqa: S105  # no password
     KNOWN = "known"
-    PARK = "park"
+    PARK = "parked"
 
 
 @dataclass
@@ -194,7 +205,7 @@ class Lanes:
         for parked in await parked_in(tx, self._consumer, keys):
             self._lanes[parked.topic, parked.key].waiting.append(parked)
 
-    def judge(self, heard: Heard) -> tuple[Fate, str]:
+    def judge(self, heard: Heard) -> tuple[Fate, str]:  # noqa: PLR0911  # one line per fate, in the order they are asked
         """The fate of the next event of its lane, and the class of trouble where it is parked."""
         lane, seq = self._lanes[heard.lane], heard.meta.seq
         if heard.meta.id in self._known:
@@ -211,18 +222,18 @@ class Lanes:
             return Fate.PARK, "fork"
         if seq > lane.last_seq + 1:
             return Fate.PARK, "gap"
-        return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLY, "")
+        return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLIED, "")
 
     @staticmethod
     def _judge_whole_object(heard: Heard, lane: _Lane) -> tuple[Fate, str]:
         if heard.meta.seq <= lane.last_seq:
             return Fate.KNOWN, ""
-        return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLY, "")
+        return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLIED, "")
 
     def _judge_unheard(self, heard: Heard, lane: _Lane) -> tuple[Fate, str]:
         if heard.meta.seq > lane.last_seq and self._held(heard, lane):
             return Fate.PARK, "behind"
-        return (Fate.PARK, "gap") if heard.meta.seq > lane.last_seq + 1 else (Fate.PASS_BY, "")
+        return (Fate.PARK, "gap") if heard.meta.seq > lane.last_seq + 1 else (Fate.PASSED_BY, "")
 
     @staticmethod
     def _held(heard: Heard, lane: _Lane) -> bool:
@@ -232,7 +243,7 @@ class Lanes:
         return bool(before) or (forked and not heard.redrive)
 
     def applied(self, heard: Heard, subjects: Iterable[UUID]) -> None:
-        """This event has had its effect on these subjects."""
+        """It has had its effect on these subjects."""
         self._applied.append((heard, tuple(dict.fromkeys(subjects)) or (heard.meta.subject,)))
         self._known.add(heard.meta.id)
         self._advance(heard)
@@ -268,17 +279,25 @@ class Lanes:
         await self._write_inbox(tx, now)
         changed = sorted((key, lane) for key, lane in self._lanes.items() if lane.changed)
         if changed:
-            await tx.execute(_ADVANCE, {
-                "consumer": self._consumer,
-                "topics": [topic for (topic, _), _ in changed],
-                "keys": [key for (_, key), _ in changed],
-                "seqs": [lane.last_seq for _, lane in changed],
-                "ids": [lane.last_id for _, lane in changed],
-            })
-        await park(tx, self._consumer, [
-            (Parked.of(h.record, h.meta.subject, h.meta.seq, h.meta.id, h.meta.type, c), reason, h.meta.traceparent)
-            for h, c, reason in self._parked if not h.redrive
-        ])
+            await tx.execute(
+                _ADVANCE,
+                {
+                    "consumer": self._consumer,
+                    "topics": [topic for (topic, _), _ in changed],
+                    "keys": [key for (_, key), _ in changed],
+                    "seqs": [lane.last_seq for _, lane in changed],
+                    "ids": [lane.last_id for _, lane in changed],
+                },
+            )
+        await park(
+            tx,
+            self._consumer,
+            [
+                (Parked.of(h.record, h.meta.subject, h.meta.seq, h.meta.id, h.meta.type, c), reason, h.meta.traceparent)
+                for h, c, reason in self._parked
+                if not h.redrive
+            ],
+        )
         await tried_again(tx, self._consumer, [(h.meta.id, c, reason) for h, c, reason in self._parked if h.redrive])
         await forget(tx, self._consumer, [heard.meta.id for heard in self._redriven])
 
@@ -286,18 +305,21 @@ class Lanes:
         rows = [(heard.meta, subject) for heard, subjects in self._applied for subject in subjects]
         if not rows:
             return
-        await tx.execute(_REMEMBER, {
-            "consumer": self._consumer,
-            "ids": [meta.id for meta, _ in rows],
-            "subjects": [subject for _, subject in rows],
-            "topics": [meta.topic for meta, _ in rows],
-            "keys": [meta.subject for meta, _ in rows],
-            "seqs": [meta.seq for meta, _ in rows],
-            "types": [meta.type for meta, _ in rows],
-            "traces": [meta.traceparent for meta, _ in rows],
-            "said": [meta.time for meta, _ in rows],
-            "now": now,
-        })
+        await tx.execute(
+            _REMEMBER,
+            {
+                "consumer": self._consumer,
+                "ids": [meta.id for meta, _ in rows],
+                "subjects": [subject for _, subject in rows],
+                "topics": [meta.topic for meta, _ in rows],
+                "keys": [meta.subject for meta, _ in rows],
+                "seqs": [meta.seq for meta, _ in rows],
+                "types": [meta.type for meta, _ in rows],
+                "traces": [meta.traceparent for meta, _ in rows],
+                "said": [meta.time for meta, _ in rows],
+                "now": now,
+            },
+        )
 
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -311,17 +333,19 @@ _LOCK = sa.text("""
     RETURNING topic, key, last_seq, last_id
 """).bindparams(sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS))
 
-_KNOWN = sa.text(
-    "SELECT DISTINCT event_id FROM inbox WHERE consumer = :consumer AND event_id = ANY(:ids)"
-).bindparams(sa.bindparam("ids", type_=_UUIDS))
+_KNOWN = sa.text("SELECT DISTINCT event_id FROM inbox WHERE consumer = :consumer AND event_id = ANY(:ids)").bindparams(
+    sa.bindparam("ids", type_=_UUIDS)
+)
 
 _ADVANCE = sa.text("""
     UPDATE lane SET last_seq = new.seq, last_id = new.id, updated_at = clock_timestamp()
     FROM unnest(:topics, :keys, :seqs, :ids) AS new (topic, key, seq, id)
     WHERE lane.consumer = :consumer AND lane.topic = new.topic AND lane.key = new.key
 """).bindparams(
-    sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS),
-    sa.bindparam("seqs", type_=_INTS), sa.bindparam("ids", type_=_UUIDS),
+    sa.bindparam("topics", type_=_TEXTS),
+    sa.bindparam("keys", type_=_UUIDS),
+    sa.bindparam("seqs", type_=_INTS),
+    sa.bindparam("ids", type_=_UUIDS),
 )
 
 _REMEMBER = sa.text("""
@@ -330,7 +354,13 @@ _REMEMBER = sa.text("""
     FROM unnest(:ids, :subjects, :topics, :keys, :seqs, :types, :traces, :said)
          AS new (event_id, subject, topic, key, seq, type, trace, said)
 """).bindparams(
-    sa.bindparam("ids", type_=_UUIDS), sa.bindparam("subjects", type_=_UUIDS), sa.bindparam("topics", type_=_TEXTS),
-    sa.bindparam("keys", type_=_UUIDS), sa.bindparam("seqs", type_=_INTS), sa.bindparam("types", type_=_TEXTS),
-    sa.bindparam("traces", type_=_TEXTS), sa.bindparam("said", type_=ARRAY(_MOMENT)), sa.bindparam("now", type_=_MOMENT),
+    sa.bindparam("ids", type_=_UUIDS),
+    sa.bindparam("subjects", type_=_UUIDS),
+    sa.bindparam("topics", type_=_TEXTS),
+    sa.bindparam("keys", type_=_UUIDS),
+    sa.bindparam("seqs", type_=_INTS),
+    sa.bindparam("types", type_=_TEXTS),
+    sa.bindparam("traces", type_=_TEXTS),
+    sa.bindparam("said", type_=ARRAY(_MOMENT)),
+    sa.bindparam("now", type_=_MOMENT),
 )

@@ -1,8 +1,9 @@
 """What a service says: numbered, written as final bytes in the transaction that decides it, queued for the relay.
 
-The caller holds the lock of the subject the facts are about. That is what makes the numbers of one (topic, key) 1, 2, 3 …
-in the order of commits, and what makes the order of `pos` per subject the order of commits.
+The caller holds the lock of the subject the facts are about. That is what makes the numbers of one (topic, key)
+1, 2, 3 … in the order of commits, and what makes the order of `pos` per subject the order of commits.
 """
+
 from __future__ import annotations
 
 import json
@@ -21,20 +22,33 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chassis.envelope import Envelope, to_headers
 from chassis.transitions import Fact
 
-RECORD_BYTES_MAX = 48 * 1024  # below the topics' message.max.bytes of 64 KB with headers: a record that cannot be sent is never written
+RECORD_BYTES_MAX = (
+    48 * 1024
+)  # below the topics' message.max.bytes of 64 KB with headers: a record that cannot be sent is never written
 
 
 class Address(Protocol):
     """Where a fact goes: its topic, the CloudEvents subject (`things/<id>`), the schema's URI, extension attributes."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """The topic's name."""
+        ...
+
     @property
-    def subject(self) -> str: ...
+    def subject(self) -> str:
+        """`<kind in the plural>/<id>`."""
+        ...
+
     @property
-    def dataschema(self) -> str: ...
+    def dataschema(self) -> str:
+        """URI of the body's schema."""
+        ...
+
     @property
-    def extensions(self) -> Mapping[str, str]: ...
+    def extensions(self) -> Mapping[str, str]:
+        """Other CloudEvents attributes, as text."""
+        ...
 
 
 Addressing = Callable[[Fact, str | None, str | None], Address]
@@ -118,7 +132,9 @@ _COUNT = sa.text("""
     ON CONFLICT (topic, key) DO UPDATE SET last = head.last + excluded.last
     RETURNING topic, key, last
 """).bindparams(
-    sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS), sa.bindparam("counts", type_=ARRAY(sa.Integer))
+    sa.bindparam("topics", type_=_TEXTS),
+    sa.bindparam("keys", type_=_UUIDS),
+    sa.bindparam("counts", type_=ARRAY(sa.Integer)),
 )
 
 _SAY = sa.text("""

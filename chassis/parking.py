@@ -3,6 +3,7 @@
 Nothing is skipped. A fork (a database was restored) and a gap (something before it is missing) are classes of their
 own; `behind` waits for the event before it. Facts carry ids and codes only, so their bytes may be shown.
 """
+
 from __future__ import annotations
 
 import json
@@ -24,7 +25,14 @@ from chassis.envelope import Record, Unreadable, from_record
 log = logging.getLogger(__name__)
 
 PAGE = 100  # rows of one answer to an operator
-UNPROVEN = ("invalid-body", "unknown-type", "wrong-topic", "behind", "gap", "fork")  # bodies nobody has read against a contract yet
+UNPROVEN = (
+    "invalid-body",
+    "unknown-type",
+    "wrong-topic",
+    "behind",
+    "gap",
+    "fork",
+)  # bodies nobody has read against a contract yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class Parked:
 
     @classmethod
     def of(cls, record: Record, key: UUID, seq: int, event_id: UUID, type_: str, error_class: str) -> Parked:
+        """The event that this record carries."""
         return cls(record.topic, key, seq, event_id, type_, error_class, record)
 
 
@@ -60,13 +69,27 @@ async def park(tx: AsyncConnection, consumer: str, rows: Sequence[tuple[Parked, 
     """Keep these events with the class and reason of their trouble, and the trace they came with."""
     for parked, reason, traceparent in rows:
         record = parked.record
-        headers = json.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in record.headers])
-        await tx.execute(_PARK, {
-            "consumer": consumer, "topic": parked.topic, "key": parked.key, "seq": parked.seq,
-            "event_id": parked.event_id, "type": parked.type, "partition": record.partition, "offset": record.offset,
-            "headers": headers, "payload": record.value or b"", "error_class": parked.error_class, "reason": reason,
-            "traceparent": traceparent,
-        })
+        headers = json.dumps(
+            [[name, None if value is None else value.decode("latin-1")] for name, value in record.headers]
+        )
+        await tx.execute(
+            _PARK,
+            {
+                "consumer": consumer,
+                "topic": parked.topic,
+                "key": parked.key,
+                "seq": parked.seq,
+                "event_id": parked.event_id,
+                "type": parked.type,
+                "partition": record.partition,
+                "offset": record.offset,
+                "headers": headers,
+                "payload": record.value or b"",
+                "error_class": parked.error_class,
+                "reason": reason,
+                "traceparent": traceparent,
+            },
+        )
 
 
 async def tried_again(tx: AsyncConnection, consumer: str, rows: Sequence[tuple[UUID, str, str]]) -> None:
@@ -88,10 +111,17 @@ async def keep_unreadable(tx: AsyncConnection, consumer: str, records: Sequence[
         nonce = secrets.token_bytes(12)
         sealed = nonce + AESGCM(seal).encrypt(nonce, _evidence(record), record.topic.encode())
         log.error("record unreadable", extra={"topic": record.topic, "reason": str(reason), "offset": record.offset})
-        await tx.execute(_UNREADABLE, {
-            "consumer": consumer, "topic": record.topic, "partition": record.partition, "offset": record.offset,
-            "reason": str(reason), "sealed": sealed,
-        })
+        await tx.execute(
+            _UNREADABLE,
+            {
+                "consumer": consumer,
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "reason": str(reason),
+                "sealed": sealed,
+            },
+        )
 
 
 def _evidence(record: Record) -> bytes:
@@ -104,19 +134,19 @@ def _evidence(record: Record) -> bytes:
 async def unreadable(tx: AsyncConnection, consumer: str) -> list[dict[str, Any]]:
     """Where the records are that are no events, newest first, and why; never what is in them."""
     rows = await tx.execute(_UNREAD, {"consumer": consumer, "page": PAGE})
-    return [dict(row._mapping) for row in rows]
+    return [dict(row) for row in rows.mappings()]
 
 
 async def lanes(tx: AsyncConnection, consumer: str, error_class: str | None = None) -> list[dict[str, Any]]:
     """The held lanes, oldest first: what an operator's list shows."""
     rows = await tx.execute(_LANES, {"consumer": consumer, "error_class": error_class, "page": PAGE})
-    return [dict(row._mapping) for row in rows]
+    return [dict(row) for row in rows.mappings()]
 
 
 async def lane(tx: AsyncConnection, consumer: str, topic: str, key: UUID) -> list[dict[str, Any]]:
     """Every event that waits in one lane, in order, with its headers, and its body where that is a fact by its contract."""
     rows = await tx.execute(_LANE, {"consumer": consumer, "topic": topic, "key": key, "page": PAGE})
-    return [_shown(dict(row._mapping)) for row in rows]
+    return [_shown(dict(row)) for row in rows.mappings()]
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """A service as data, and how it starts, is ready, and stops.
 
-A service says what it is (`Service`): kinds of subjects, what it hears, routes, deadlines, errands. `serve` runs it until
-it is told to stop. Nothing here happens at import time.
+A service says what it is (`Service`): kinds of subjects, what it hears, routes, deadlines, errands. `serve` runs it
+until it is told to stop. Nothing here happens at import time.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -11,7 +12,7 @@ import logging
 import secrets
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ import httpx
 import sqlalchemy as sa
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from pydantic import Field, HttpUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -36,6 +38,7 @@ from chassis.executor import Bug, Executor, Kind, Overloaded, Step, Unavailable,
 from chassis.http import Problem, Routes, build
 from chassis.http.line import LineProtocol
 from chassis.http.operations import operations
+from chassis.http.pages import Ready
 from chassis.inbox import Hear, Hearing, Source
 from chassis.outbox import Addressing
 from chassis.relay import Relay
@@ -53,7 +56,11 @@ FORGET = (
            SELECT ctid FROM inbox WHERE heard_at < clock_timestamp() - interval '45 days' LIMIT 5000))""",
 )
 CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
-KEEPS_ITS_WORD = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}  # anything else loses what was acknowledged
+KEEPS_ITS_WORD = {
+    "synchronous_commit": "on",
+    "fsync": "on",
+    "full_page_writes": "on",
+}  # anything else loses what was acknowledged
 
 
 class ServiceSettings(BaseSettings):
@@ -71,13 +78,21 @@ class ServiceSettings(BaseSettings):
     kafka_key: Path = Field(description="PEM file of its private key")
     issuer: str = Field(description="`iss` of the access tokens that are accepted (RFC 9068)")
     issuer_keys: Path = Field(description="JWK Set file with the issuer's public keys")
-    service_keys: Path = Field(description="JWK Set file with the public keys of the services that may call internal routes")
+    service_keys: Path = Field(
+        description="JWK Set file with the public keys of the services that may call internal routes"
+    )
     service_key: Path = Field(description="JWK Set file with this service's own private key")
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(description="Port to listen on", ge=1, le=65535)
-    instance: str = Field(default="0", description="Which replica this is: the broker's static membership, the telemetry's instance")
-    otlp_endpoint: HttpUrl | None = Field(default=None, description="OTLP/HTTP endpoint; without one no span is exported")
-    otlp_share: float = Field(default=0.1, description="Share of the traces that begin here which are exported", ge=0, le=1)
+    instance: str = Field(
+        default="0", description="Which replica this is: the broker's static membership, the telemetry's instance"
+    )
+    otlp_endpoint: HttpUrl | None = Field(
+        default=None, description="OTLP/HTTP endpoint; without one no span is exported"
+    )
+    otlp_share: float = Field(
+        default=0.1, description="Share of the traces that begin here which are exported", ge=0, le=1
+    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,71 @@ class Service:
     background: Sequence[Callable[[Any], Awaitable[None]]] = ()
 
 
+def executor_of(service: Service, database: AsyncEngine, seal: bytes) -> Executor:
+    """The one way in of a service, on that database; `seal` is the key under which records that are no events are kept."""
+    hearing = Hearing(
+        service.hears,
+        service.sources,
+        scope_attribute=service.scope_attribute,
+        version_attribute=service.version_attribute,
+    )
+    return Executor(
+        database,
+        service.kinds,
+        consumer=service.principal,
+        source=f"urn:staffel:{service.principal.replace('.', ':')}",
+        hearing=hearing,
+        address=service.address,
+        new_id=service.new_id,
+        seal=seal,
+    )
+
+
+def resources_of(service: Service, database: AsyncEngine, executor: Executor, client: httpx.AsyncClient) -> Any:
+    """What the errands, streams and background tasks of a service work with."""
+    own_key = read_key(service.settings.service_key)
+    tools = Tools(
+        service.settings,
+        database,
+        executor,
+        client,
+        lambda audience: sign_internal(own_key, issuer=service.principal, audience=audience),
+    )
+    return service.resources(tools)
+
+
+def routes_of(service: Service, executor: Executor) -> Routes:
+    """All addresses of a service: its own and the operators'."""
+    return Routes([*service.routes.listed, *operations(executor, service.principal).listed])
+
+
+def app_of(
+    service: Service, database: AsyncEngine, executor: Executor, resources: Any, fingerprint_key: bytes, ready: Ready
+) -> FastAPI:
+    """The HTTP application of a service; who may ask is proved by the key files its settings name."""
+    settings = service.settings
+    gate = Gate(
+        issuer=settings.issuer,
+        issuer_keys=read_keys(settings.issuer_keys),
+        audience=service.principal,
+        service_keys=read_keys(settings.service_keys),
+        party_keys=service.party_keys,
+    )
+    return build(
+        routes_of(service, executor),
+        service=service.name,
+        problems=service.problems,
+        gate=gate,
+        executor=executor,
+        views=database,
+        resources=resources,
+        fingerprint_key=fingerprint_key,
+        version=service.version,
+        new_id=service.new_id,
+        ready=ready,
+    )
+
+
 class Running:
     """One service, running: the parts in the order they start; they stop in the opposite order."""
 
@@ -134,47 +214,27 @@ class Running:
         service, settings = self._service, self._service.settings
         self._engine = engine(settings.database)
         keys = await self._secrets()
-        hearing = Hearing(
-            service.hears, service.sources,
-            scope_attribute=service.scope_attribute, version_attribute=service.version_attribute,
-        )
-        self._executor = Executor(
-            self._engine, service.kinds, consumer=service.principal, source=f"urn:staffel:{service.principal.replace('.', ':')}",
-            hearing=hearing, address=service.address, new_id=service.new_id, seal=keys["unreadable"],
-        )
+        self._executor = executor_of(service, self._engine, keys["unreadable"])
         tls = _tls(settings)
         self._relay = Relay(self._engine, bootstrap=settings.kafka, ssl_context=tls, client_id=service.principal)
         self._consumer = Consumer(
-            take=self._executor.hear, topics=sorted(service.sources), group=service.principal, bootstrap=settings.kafka,
-            ssl_context=tls, instance=settings.instance,
+            take=self._executor.hear,
+            topics=sorted(service.sources),
+            group=service.principal,
+            bootstrap=settings.kafka,
+            ssl_context=tls,
+            instance=settings.instance,
         )
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
-            own_key = read_key(settings.service_key)
-            tools = Tools(
-                settings, self._engine, self._executor, client,
-                lambda audience: sign_internal(own_key, issuer=service.principal, audience=audience),
-            )
-            resources = service.resources(tools)
+            resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources)
             self._executor.after_commit += [self._relay.wake, self._errands.wake]
-            app = build(
-                Routes([*service.routes.listed, *operations(self._executor, service.principal).listed]),
-                service=service.name, problems=service.problems, gate=self._gate(),
-                executor=self._executor, views=self._engine, resources=resources,
-                fingerprint_key=keys["fingerprint"], version=service.version, new_id=service.new_id, ready=self.ready,
-            )
+            app = app_of(service, self._engine, self._executor, resources, keys["fingerprint"], self.ready)
             await self._start(resources)
             try:
                 yield app
             finally:
                 await self._stop()
-
-    def _gate(self) -> Gate:
-        service, settings = self._service, self._service.settings
-        return Gate(
-            issuer=settings.issuer, issuer_keys=read_keys(settings.issuer_keys), audience=service.principal,
-            service_keys=read_keys(settings.service_keys), party_keys=service.party_keys,
-        )
 
     async def _secrets(self) -> dict[str, bytes]:
         """The service's random secrets, made at the first start; and a look at whether this database keeps its word."""
@@ -182,7 +242,9 @@ class Running:
             for name, wanted in KEEPS_ITS_WORD.items():
                 found = (await tx.execute(sa.text("SELECT current_setting(:name)"), {"name": name})).scalar_one()
                 if found != wanted:
-                    raise RuntimeError(f"PostgreSQL runs with {name}={found}: what is acknowledged could be lost; set it to {wanted}")
+                    raise RuntimeError(
+                        f"PostgreSQL runs with {name}={found}: what is acknowledged could be lost; set it to {wanted}"
+                    )
             for name in ("fingerprint", "unreadable"):
                 await tx.execute(
                     sa.text("INSERT INTO service_secret (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING"),
@@ -253,7 +315,7 @@ class Running:
         except (Overloaded, Unavailable):
             log.warning("deadline waits", extra={"deadline": cause.kind})
         except Bug as bug:
-            log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})
+            log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})  # noqa: TRY400  # its stack is logged where it happened
             async with self._engine.begin() as tx:
                 await deadlines.postpone(tx, cause)
 
@@ -291,7 +353,7 @@ class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers: several services may share a process, one place hears the signals."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # uvicorn's own is an untyped generator
+    def capture_signals(self) -> Generator[None, None, None]:
         yield
 
 
@@ -302,10 +364,20 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
     telemetry.configure(service.principal, settings.instance, endpoint, share=settings.otlp_share)
     running = Running(service)
     async with running.parts() as app:
-        server = _Server(uvicorn.Config(
-            app, host=settings.host, port=settings.port, loop="uvloop", http=LineProtocol, lifespan="off",
-            log_config=None, access_log=False, timeout_graceful_shutdown=5, limit_concurrency=1000,
-        ))
+        server = _Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                loop="uvloop",
+                http=LineProtocol,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
+                limit_concurrency=1000,
+            )
+        )
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]
@@ -326,7 +398,5 @@ def run(service: Service) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await serve(service, stop)
-
-
 
     uvloop.run(main())

@@ -21,7 +21,6 @@ from uuid import UUID
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
@@ -82,6 +81,9 @@ def configure(
     if exporter is not None:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
     if endpoint is not None:
+        # Here: it brings an HTTP client and protobuf, which a service without a collector never uses.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  # see above
+
         otlp = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS)
         provider.add_span_processor(BatchSpanProcessor(otlp, max_queue_size=QUEUE_SPANS_MAX))
     _telemetry.set(_Telemetry(provider, provider.get_tracer("chassis")))

@@ -5,6 +5,7 @@
 What is not in the table is refused. A repeat that is allowed is a row of its own. Domains import this module and no
 other of the chassis: nothing here knows a clock, chance, or the network; time and new ids are arguments.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -36,11 +37,19 @@ class Subject(Protocol):
     """What a decision is about; saved whole, `version` counts its saved changes from 1 (0: not saved yet)."""
 
     @property
-    def id(self) -> UUID: ...
+    def id(self) -> UUID:
+        """Whose subject it is, for ever."""
+        ...
+
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """How many changes have been saved."""
+        ...
+
     @property
-    def state(self) -> StrEnum: ...
+    def state(self) -> StrEnum:
+        """What the table's rows are about."""
+        ...
 
 
 S = TypeVar("S", bound=Subject)

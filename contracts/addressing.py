@@ -53,7 +53,9 @@ class Heard(NamedTuple):
 
 
 _ORIGINS: Mapping[TopicKind, Literal["own", "channel", "common"]] = {
-    TopicKind.OWN: "own", TopicKind.CHANNEL: "channel", TopicKind.CATALOGUE: "common",
+    TopicKind.OWN: "own",
+    TopicKind.CHANNEL: "channel",
+    TopicKind.CATALOGUE: "common",
 }
 
 

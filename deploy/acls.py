@@ -1,4 +1,5 @@
 """Brings a cluster's access list to what the alliance files say: a plan to read, and the same plan applied."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -7,7 +8,6 @@ from dataclasses import dataclass
 from contracts.alliance import Alliance
 from contracts.topics import Operation, Resource, acls
 from deploy.embedded.admin import Acl, Admin
-
 
 
 @dataclass(frozen=True, slots=True)

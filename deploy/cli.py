@@ -1,4 +1,5 @@
 """The command line `staffel`."""
+
 from __future__ import annotations
 
 import asyncio
@@ -16,7 +17,11 @@ from rich.console import Console
 from deploy.installation import SERVICES, Installation, NotInstalledError, read_alliance
 from deploy.migrations import migrate as migrate_database
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, help="Staffel: carries a case from one public agency to the next.")
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Staffel: carries a case from one public agency to the next.",
+)
 topics_app = typer.Typer(no_args_is_help=True, help="Topics, as the alliance files say.")
 acls_app = typer.Typer(no_args_is_help=True, help="Access lists of the cluster, as the alliance files say.")
 parked_app = typer.Typer(no_args_is_help=True, help="Events that wait for a human.")
@@ -36,7 +41,9 @@ DATA = Path(".staffel")
 @app.command()
 def up(
     data: DataOption = DATA,
-    alliance: Annotated[list[Path] | None, typer.Option("--alliance", help="Alliance file; may be given several times.")] = None,
+    alliance: Annotated[
+        list[Path] | None, typer.Option("--alliance", help="Alliance file; may be given several times.")
+    ] = None,
     agency: Annotated[list[str] | None, typer.Option("--agency", help="Run only these agencies' services.")] = None,
 ) -> None:
     """Run Kafka, PostgreSQL and the services of the agencies until Ctrl-C."""
@@ -174,7 +181,9 @@ def _plan(data: Path, what: str, *, apply: bool) -> None:
 @topics_app.command("read")
 def topics_read(
     principal: Annotated[str, typer.Option("--as", help="Whose certificate to read with, <agency>.<service>.")],
-    topic: Annotated[list[str] | None, typer.Argument(help="Names of topics; without one all that this principal may see.")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Argument(help="Names of topics; without one all that this principal may see.")
+    ] = None,
     follow: Annotated[bool, typer.Option(help="Go on until Ctrl-C.")] = False,
     data: DataOption = DATA,
 ) -> None:

@@ -1,4 +1,5 @@
 """The demo: two handovers on real Kafka and PostgreSQL, told step by step while the events go by."""
+
 from __future__ import annotations
 
 import asyncio
@@ -100,37 +101,47 @@ async def tell(data: Path, *, stay: bool, console: Console) -> int:
 
 
 def _story(installation: Installation, client: httpx.AsyncClient, name: str) -> Story:
-    return Story(
-        Desk(installation, SENDER, client), Desk(installation, RECEIVER, client), given_names=name
-    )
+    return Story(Desk(installation, SENDER, client), Desk(installation, RECEIVER, client), given_names=name)
 
 
 async def _first_story(story: Story, teller: Teller) -> str:
     """From the first visit to the word of what became of it."""
     step = teller.step
     teller.console.rule("The first story: a case goes from the Jobcenter to the Jugendamt")
-    await step("Jobcenter", "registers the case of Zora Beispiel-Zimt (invented, like everybody here)", story.register())
+    await step(
+        "Jobcenter", "registers the case of Zora Beispiel-Zimt (invented, like everybody here)", story.register()
+    )
     await step("Jobcenter", "names a contact person", story.assign())
     await step("Jobcenter", "is responsible: the case is active and led here", story.activate())
-    await step("Zora", "consents: these four categories, to the Jugendamt, for youth welfare support", story.consent_to())
+    await step(
+        "Zora", "consents: these four categories, to the Jugendamt, for youth welfare support", story.consent_to()
+    )
     await step("Jobcenter", "drafts the handover", story.draft())
-    await step("Jobcenter", "proposes it; consent decides per item, then the Jugendamt is asked", _both(
-        story.propose(), story.receiver_is("requested")
-    ))
+    await step(
+        "Jobcenter",
+        "proposes it; consent decides per item, then the Jugendamt is asked",
+        _both(story.propose(), story.receiver_is("requested")),
+    )
     preview = (await story.receiver_is("requested"))["preview"]
     teller.console.print(f"           all the Jugendamt knows so far: {preview}")
     if any(name in str(preview) for name in ("Zora", "Beispiel", "psychosocial")):
         raise NotSoError("the preview names somebody, or a sensitive need")
-    await step("Jugendamt", "accepts; the Jobcenter's copy confirms", _both(
-        story.act(story.receiver, "acceptance"), story.receiver_is("accepted")
-    ))
+    await step(
+        "Jugendamt",
+        "accepts; the Jobcenter's copy confirms",
+        _both(story.act(story.receiver, "acceptance"), story.receiver_is("accepted")),
+    )
     case = await step("Jugendamt", "fetches the dossier at the Jobcenter's consent door", story.dossier_is("stored"))
     if case["person"]["given_names"] != "Zora" or case["leads"]:
         raise NotSoError("the dossier names nobody, or the lead has moved too early")
-    await step("Jugendamt", "meets Zora: the lead moves", _both(story.first_contact(), story.sender_is("active", lead=False)))
-    await step("Jugendamt", "tells what became of it", _both(
-        story.complete(), story.sender_is("completed", outcome="support_started")
-    ))
+    await step(
+        "Jugendamt", "meets Zora: the lead moves", _both(story.first_contact(), story.sender_is("active", lead=False))
+    )
+    await step(
+        "Jugendamt",
+        "tells what became of it",
+        _both(story.complete(), story.sender_is("completed", outcome="support_started")),
+    )
     return story.handover
 
 
@@ -141,9 +152,11 @@ async def _second_story(story: Story, teller: Teller, proxy: Proxy) -> str:
     story.reports = REPORTS
     await step("Jobcenter", "registers Zacharias, hears his consent, asks the Jugendamt", story.until_requested())
     proxy.bytes_per_second = THROTTLED_BYTES_PER_SECOND
-    line = await step("Jugendamt", f"accepts, and fetches through a line of {THROTTLED_BYTES_PER_SECOND // 1000} KB/s", _both(
-        story.act(story.receiver, "acceptance"), _on_its_way(proxy)
-    ))
+    line = await step(
+        "Jugendamt",
+        f"accepts, and fetches through a line of {THROTTLED_BYTES_PER_SECOND // 1000} KB/s",
+        _both(story.act(story.receiver, "acceptance"), _on_its_way(proxy)),
+    )
     teller.console.print(f"           {line.arrived()} bytes of the sealed dossier have come through so far")
     await step("Zacharias", "withdraws his consent", story.withdraw_consent())
     answered, until = line.arrived(), time.monotonic() + QUIET_SECONDS
@@ -158,9 +171,13 @@ async def _second_story(story: Story, teller: Teller, proxy: Proxy) -> str:
     case = await story.receiver.until("intake", f"/cases/{story.handover}", lambda found: found["state"] == "discarded")
     if case["person"] is not None:
         raise NotSoError("half a dossier was stored")
-    owed = await step("Jugendamt", "is told that it owes an answer", story.receiver.until(
-        "consent", "/duties", lambda found: any(duty["handover"] == story.handover for duty in found["duties"])
-    ))
+    owed = await step(
+        "Jugendamt",
+        "is told that it owes an answer",
+        story.receiver.until(
+            "consent", "/duties", lambda found: any(duty["handover"] == story.handover for duty in found["duties"])
+        ),
+    )
     duty = next(duty for duty in owed["duties"] if duty["handover"] == story.handover)
     teller.console.print(f"           duty {duty['id']}: {duty['state']}, by {duty['answer_by']}")
     return story.handover
@@ -186,8 +203,13 @@ async def _on_its_way(proxy: Proxy) -> Connection:
 async def _watching(installation: Installation, teller: Teller) -> AsyncIterator[None]:
     """Print every event of every topic as it goes by; only the cluster's administrator may see all of them."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=installation.bootstrap, security_protocol="SSL", ssl_context=tls_of(installation, "admin"),
-        enable_auto_commit=False, fetch_max_wait_ms=50, group_id=f"demo-{new_id()}", auto_offset_reset="latest",
+        bootstrap_servers=installation.bootstrap,
+        security_protocol="SSL",
+        ssl_context=tls_of(installation, "admin"),
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+        group_id=f"demo-{new_id()}",
+        auto_offset_reset="latest",
     )
     consumer.subscribe(pattern=r"^[^_].*")
     await consumer.start()
@@ -223,10 +245,13 @@ async def _end(installation: Installation, references: list[str], console: Conso
     ca, certificate, key = installation.tls(f"{RECEIVER}.handover")
     channel = f"musterland.{SENDER}.to.{RECEIVER}.handover"
     console.print("\nLook at the topics yourself:")
-    console.print(f"  staffel topics read --data {installation.data} --as {RECEIVER}.handover {channel}", soft_wrap=True)
+    console.print(
+        f"  staffel topics read --data {installation.data} --as {RECEIVER}.handover {channel}", soft_wrap=True
+    )
     console.print(
         f"  kcat -b {installation.bootstrap} -X security.protocol=ssl -X ssl.ca.location={ca} "
-        f"-X ssl.certificate.location={certificate} -X ssl.key.location={key} -C -e -t {channel}", soft_wrap=True,
+        f"-X ssl.certificate.location={certificate} -X ssl.key.location={key} -C -e -t {channel}",
+        soft_wrap=True,
     )
 
 

@@ -1,4 +1,5 @@
 """A desk at an agency: calls its services over HTTP as the agency's own IT system would, for the demo and the tests."""
+
 from __future__ import annotations
 
 import asyncio
@@ -22,7 +23,9 @@ class ProblemError(Exception):
     """A service said no: the status and the problem document (RFC 9457)."""
 
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:
-        super().__init__(f"{status} {document.get('type')} {document.get('errors') or document.get('state') or ''}".strip())
+        super().__init__(
+            f"{status} {document.get('type')} {document.get('errors') or document.get('state') or ''}".strip()
+        )
         self.status, self.document = status, document
 
     @property
@@ -35,7 +38,12 @@ class Desk:
     """`await desk.post("intake", "/cases", {...})`; errors are ProblemError, what is not there yet is waited for."""
 
     def __init__(
-        self, installation: Installation, agency: str, client: httpx.AsyncClient, *, subject: str = "caseworker-1",
+        self,
+        installation: Installation,
+        agency: str,
+        client: httpx.AsyncClient,
+        *,
+        subject: str = "caseworker-1",
         roles: tuple[str, ...] = ("caseworker",),
     ) -> None:
         self.installation, self.agency, self._client = installation, agency, client
@@ -52,8 +60,15 @@ class Desk:
         return {"authorization": f"Bearer {token}"}
 
     async def post(
-        self, service: str, path: str, body: Mapping[str, Any] | None = None, *, roles: tuple[str, ...] = (),
-        key: str | None = None, if_match: int | None = None, method: str = "POST",
+        self,
+        service: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        roles: tuple[str, ...] = (),
+        key: str | None = None,
+        if_match: int | None = None,
+        method: str = "POST",
     ) -> dict[str, Any]:
         """One command, sent again under the same key while it cannot be taken. Raises ProblemError, TransportError."""
         headers = self.headers(service, roles) | {"idempotency-key": key or str(new_id())}

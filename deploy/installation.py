@@ -1,4 +1,5 @@
 """What an installation on this machine consists of: alliance files with keys in them, addresses, each service's settings."""
+
 from __future__ import annotations
 
 import json
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,8 +17,10 @@ from contracts.alliance import Alliance
 from contracts.codes import Service
 from deploy.embedded.files import PUBLIC, private_folder, write
 from deploy.embedded.keys import SEALING, SIGNING, TOKEN, AgencyKeys, service
-from deploy.embedded.cluster import Addresses
 from deploy.embedded.ports import HOST, remembered
+
+if TYPE_CHECKING:  # a service reads its settings here and needs nothing of what starts a broker
+    from deploy.embedded.cluster import Addresses
 
 SERVICES: tuple[str, ...] = tuple(str(each) for each in Service)
 FILE = "installation.json"
@@ -68,7 +71,11 @@ class Installation:
             raise NotInstalledError(f"nothing is installed in {data}; begin with: staffel up")
         known: dict[str, Any] = json.loads(file.read_text())
         return cls(
-            Path(known["data"]), known["bootstrap"], tuple(map(Path, known["alliances"])), tuple(known["agencies"]), known["ports"]
+            Path(known["data"]),
+            known["bootstrap"],
+            tuple(map(Path, known["alliances"])),
+            tuple(known["agencies"]),
+            known["ports"],
         )
 
 
@@ -78,7 +85,11 @@ def read_alliance(file: Path) -> Alliance:
 
 
 def install(
-    data: Path, addresses: Addresses, templates: Sequence[Path], agencies: Sequence[str], doors: Mapping[str, str] = NO_DOORS
+    data: Path,
+    addresses: Addresses,
+    templates: Sequence[Path],
+    agencies: Sequence[str],
+    doors: Mapping[str, str] = NO_DOORS,
 ) -> Installation:
     """Fill keys and door addresses into the alliance files and write every service's settings.
 
@@ -91,7 +102,9 @@ def install(
     installation = Installation(data, addresses.bootstrap, files, tuple(agencies), ports)
     private_folder(data / "alliances")
     for template, file in zip(templates, files, strict=True):
-        write(file, yaml.safe_dump(_completed(template, installation, doors), allow_unicode=True, sort_keys=False), PUBLIC)
+        write(
+            file, yaml.safe_dump(_completed(template, installation, doors), allow_unicode=True, sort_keys=False), PUBLIC
+        )
     for agency in agencies:
         private_folder(data / "nodes" / agency)
         for name in SERVICES:
@@ -125,7 +138,9 @@ def _listed(key: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(installation: Installation, addresses: Addresses, agency: str, name: str) -> dict[str, str]:
     keys = installation.keys(agency)
     tls = addresses.tls(f"{agency}.{name}")
-    issuer = next(found.issuer for file in installation.alliances for found in read_alliance(file).agencies if found.id == agency)
+    issuer = next(
+        found.issuer for file in installation.alliances for found in read_alliance(file).agencies if found.id == agency
+    )
     settings: dict[str, str | int | Path] = {
         "agency": agency,
         "alliances": json.dumps([str(file) for file in installation.alliances]),
@@ -142,7 +157,9 @@ def _settings(installation: Installation, addresses: Addresses, agency: str, nam
         "port": installation.ports[f"{agency}.{name}"],
     }
     passed_on = ("otlp_endpoint", "otlp_share")  # said once to `staffel up`, meant for every service
-    settings |= {key: os.environ[f"STAFFEL_{key.upper()}"] for key in passed_on if f"STAFFEL_{key.upper()}" in os.environ}
+    settings |= {
+        key: os.environ[f"STAFFEL_{key.upper()}"] for key in passed_on if f"STAFFEL_{key.upper()}" in os.environ
+    }
     if name in (Service.INTAKE, Service.CONSENT):
         settings["handover_url"] = installation.url(agency, Service.HANDOVER)
     if name == Service.CONSENT:

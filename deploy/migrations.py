@@ -1,4 +1,5 @@
 """Brings a service's database to the tables its code expects, with Alembic; run before the service starts."""
+
 from __future__ import annotations
 
 import sqlalchemy as sa
@@ -6,7 +7,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import create_async_engine
 
-ONE_AT_A_TIME = 0x5374616666656C  # advisory lock "Staffel": two replicas that start together migrate one after the other
+ONE_AT_A_TIME = (
+    0x5374616666656C  # advisory lock "Staffel": two replicas that start together migrate one after the other
+)
 PATIENCE = "60s"  # a migration may wait and run longer than the service's own statements
 
 

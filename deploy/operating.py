@@ -1,4 +1,5 @@
 """What an operator does from the command line: look at held lanes over all services and try them again."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -22,13 +23,21 @@ class Operator:
 
     async def list(self, agency: str | None) -> None:
         """One line per held lane of every service."""
-        table = Table("service", "topic", "key", "events", "first", "class", "reason", "since", box=None, pad_edge=False)
+        table = Table(
+            "service", "topic", "key", "events", "first", "class", "reason", "since", box=None, pad_edge=False
+        )
         for one in self._installation.agencies if agency is None else (agency,):
             for name in SERVICES:
                 for lane in (await self._get(one, name, "/parked"))["lanes"]:
                     table.add_row(
-                        f"{one}.{name}", lane["topic"], lane["key"], str(lane["events"]), lane["type"], lane["error_class"],
-                        lane["reason"], lane["since"],
+                        f"{one}.{name}",
+                        lane["topic"],
+                        lane["key"],
+                        str(lane["events"]),
+                        lane["type"],
+                        lane["error_class"],
+                        lane["reason"],
+                        lane["since"],
                     )
         self._console.print(table if table.row_count else "no lane is held")
 
@@ -40,17 +49,22 @@ class Operator:
         """Try the lane again; whether it is free now."""
         async with httpx.AsyncClient(timeout=30.0) as client:
             answer = await client.post(
-                f"{self._installation.url(agency, name)}/parked/{topic}/{key}/retry", json={},
+                f"{self._installation.url(agency, name)}/parked/{topic}/{key}/retry",
+                json={},
                 headers=self._headers(agency, name) | {"idempotency-key": str(new_id())},
             )
         answer.raise_for_status()
         result = answer.json()
-        self._console.print(f"{result['done']} went through" + (f", then: {result['stopped_by']}" if result["stopped_by"] else ""))
+        self._console.print(
+            f"{result['done']} went through" + (f", then: {result['stopped_by']}" if result["stopped_by"] else "")
+        )
         return result["stopped_by"] is None
 
     async def _get(self, agency: str, name: str, path: str) -> Any:
         async with httpx.AsyncClient(timeout=10.0) as client:
-            answer = await client.get(f"{self._installation.url(agency, name)}{path}", headers=self._headers(agency, name))
+            answer = await client.get(
+                f"{self._installation.url(agency, name)}{path}", headers=self._headers(agency, name)
+            )
         answer.raise_for_status()
         return answer.json()
 

@@ -1,4 +1,5 @@
 """A small TCP proxy on this machine that can be made slow, and knows how much has come: for the demo and the tests."""
+
 from __future__ import annotations
 
 import array

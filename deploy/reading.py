@@ -1,4 +1,5 @@
 """Looks at what is there: topics as any client sees them, and the timelines of one handover over all agencies."""
+
 from __future__ import annotations
 
 import ssl
@@ -31,8 +32,12 @@ async def read_topics(
 ) -> int:
     """Print every record of these topics (all visible ones without names); returns how many there were."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=installation.bootstrap, security_protocol="SSL", ssl_context=tls_of(installation, principal),
-        group_id=f"{principal}.read-{uuid4()}", auto_offset_reset="earliest", enable_auto_commit=False,
+        bootstrap_servers=installation.bootstrap,
+        security_protocol="SSL",
+        ssl_context=tls_of(installation, principal),
+        group_id=f"{principal}.read-{uuid4()}",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
     )
     seen = 0
     try:
@@ -66,13 +71,15 @@ def as_line(record: ConsumerRecord) -> str:
 
 
 async def timelines(installation: Installation, ref: str) -> dict[str, list[dict[str, Any]]]:
-    """agency -> what its handover service told and heard about this handover, oldest first."""
+    """Agency -> what its handover service told and heard about this handover, oldest first."""
     found: dict[str, list[dict[str, Any]]] = {}
     async with httpx.AsyncClient(timeout=10.0) as client:
         for agency in installation.agencies:
             answer = await client.get(
                 f"{installation.url(agency, 'handover')}/handovers/{ref}/timeline",
-                headers={"authorization": f"Bearer {access_token(installation, agency, 'handover', ['caseworker'], 'timeline')}"},
+                headers={
+                    "authorization": f"Bearer {access_token(installation, agency, 'handover', ['caseworker'], 'timeline')}"
+                },
             )
             if answer.is_success:
                 found[agency] = answer.json()["entries"]
@@ -90,5 +97,7 @@ def as_table(entries: Iterable[tuple[str, dict[str, Any]]]) -> Table:
     table = Table("time (UTC)", "agency", "", "event", "topic", "#", "trace", box=None, pad_edge=False)
     for agency, entry in sorted(entries, key=lambda pair: pair[1]["at"]):
         event = entry["type"].removeprefix("staffel.")
-        table.add_row(entry["at"][11:23], agency, entry["way"], event, entry["topic"], str(entry["seq"]), entry["trace"] or "")
+        table.add_row(
+            entry["at"][11:23], agency, entry["way"], event, entry["topic"], str(entry["seq"]), entry["trace"] or ""
+        )
     return table

@@ -1,4 +1,5 @@
 """One handover as people at two agencies carry it out, step by step: what the demo shows and the journeys vary."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,10 @@ class Story:
     receiver: Desk
     given_names: str = "Zora"
     family_name: str = "Beispiel-Zimt"
+    birth_date: str = "2008-03-14"
+    phone: str = "+49 30 23125 000"
+    wish: str = "Zora möchte Tischlerin werden und sucht jemanden, der hilft."
+    purpose: str = PURPOSE
     reports: int = 0
     """How many school reports of 30 KB belong to the dossier, for stories in which it takes time to be sent."""
     case: str = ""
@@ -38,19 +43,27 @@ class Story:
         """A caseworker of the sender registers the case with what the young person has told."""
         told = {"school": "Gemeinschaftsschule Musterstadt", "certificate": "none"}
         report = {"report": "Zora-Beispiel-Bericht " * (REPORT_BYTES // 22)}
-        answer = await self.sender.post("intake", "/cases", {
-            "person": {
-                "given_names": self.given_names, "family_name": self.family_name, "birth_date": "2008-03-14",
-                "language": "de", "phone": "+49 30 23125 000", "contact_preference": "messenger",
+        answer = await self.sender.post(
+            "intake",
+            "/cases",
+            {
+                "person": {
+                    "given_names": self.given_names,
+                    "family_name": self.family_name,
+                    "birth_date": self.birth_date,
+                    "language": "de",
+                    "phone": self.phone,
+                    "contact_preference": "messenger",
+                },
+                "items": [
+                    {"category": "school", "content": told},
+                    *({"category": "school", "content": report} for _ in range(self.reports)),
+                    {"category": "needs", "content": {"wish": self.wish}},
+                ],
+                "needs": [{"code": "orientation", "severity": 2}, {"code": "psychosocial", "severity": 1}],
+                "school": {"left_school": True},
             },
-            "items": [
-                {"category": "school", "content": told},
-                *({"category": "school", "content": report} for _ in range(self.reports)),
-                {"category": "needs", "content": {"wish": "Zora möchte Tischlerin werden und sucht jemanden, der hilft."}},
-            ],
-            "needs": [{"code": "orientation", "severity": 2}, {"code": "psychosocial", "severity": 1}],
-            "school": {"left_school": True},
-        })
+        )
         self.case, self.person = answer["id"], answer["person"]
         found = await self.sender.get("intake", f"/cases/{self.case}/items")
         self.items = [item["id"] for item in found["items"]]
@@ -71,20 +84,38 @@ class Story:
         found = await self.sender.get("consent", "/notices?language=de")
         if found["notices"]:
             return str(found["notices"][0]["id"])
-        answer = await self.sender.post("consent", "/notices", {
-            "language": "de", "plain_language": True, "text": NOTICE,
-            "valid_from": (datetime.now(UTC) - timedelta(seconds=1)).isoformat(),
-        }, roles=("team_lead",))
+        answer = await self.sender.post(
+            "consent",
+            "/notices",
+            {
+                "language": "de",
+                "plain_language": True,
+                "text": NOTICE,
+                "valid_from": (datetime.now(UTC) - timedelta(seconds=1)).isoformat(),
+            },
+            roles=("team_lead",),
+        )
         return str(answer["id"])
 
-    async def consent_to(self, categories: Iterable[str] = CATEGORIES, *, purpose: str = PURPOSE) -> dict[str, Any]:
-        """The young person consents: these categories, to this receiver, for this purpose."""
+    async def consent_to(self, categories: Iterable[str] = CATEGORIES) -> dict[str, Any]:
+        """The young person consents: these categories, to this receiver, for the purpose of the handover."""
         grant = {
-            "alliance": ALLIANCE, "recipient": self.receiver.agency, "purpose": purpose, "categories": list(categories),
+            "alliance": ALLIANCE,
+            "recipient": self.receiver.agency,
+            "purpose": self.purpose,
+            "categories": list(categories),
         }
-        answer = await self.sender.post("consent", "/consents", {
-            "person": self.person, "giver": "self", "form": "written", "notice": await self.publish_notice(), "grants": [grant],
-        })
+        answer = await self.sender.post(
+            "consent",
+            "/consents",
+            {
+                "person": self.person,
+                "giver": "self",
+                "form": "written",
+                "notice": await self.publish_notice(),
+                "grants": [grant],
+            },
+        )
         listed = await self.sender.get("consent", f"/persons/{self.person}/consents")
         self.consent = str(listed["consents"][-1]["id"])
         return answer
@@ -95,10 +126,18 @@ class Story:
 
     async def draft(self) -> dict[str, Any]:
         """The sender drafts the handover."""
-        answer = await self.sender.post("handover", "/handovers", {
-            "case": self.case, "alliance": ALLIANCE, "recipient": self.receiver.agency, "purpose": PURPOSE,
-            "competence_area": "youth_welfare", "items": self.items,
-        })
+        answer = await self.sender.post(
+            "handover",
+            "/handovers",
+            {
+                "case": self.case,
+                "alliance": ALLIANCE,
+                "recipient": self.receiver.agency,
+                "purpose": self.purpose,
+                "competence_area": "youth_welfare",
+                "items": self.items,
+            },
+        )
         self.handover = answer["id"]
         return answer
 

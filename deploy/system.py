@@ -1,4 +1,5 @@
 """Everything of an installation, running on this machine: Kafka, PostgreSQL, and a process per service."""
+
 from __future__ import annotations
 
 import asyncio
@@ -81,7 +82,18 @@ class System:
         principal = f"{agency}.{name}"
         program = Program(
             principal,
-            [sys.executable, "-m", "deploy.cli", "run", name, "--agency", agency, "--data", str(self.data), "--no-migrate"],
+            [
+                sys.executable,
+                "-m",
+                "deploy.cli",
+                "run",
+                name,
+                "--agency",
+                agency,
+                "--data",
+                str(self.data),
+                "--no-migrate",
+            ],
             signal.SIGTERM,
             self.data / "logs" / f"{principal}.log",
             self.data / "logs" / f"{principal}.log",

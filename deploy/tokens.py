@@ -1,4 +1,5 @@
 """The local issuer of access tokens, for the demo, the tests and an installation without an identity provider."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -19,6 +20,12 @@ def access_token(
         found.issuer for file in installation.alliances for found in read_alliance(file).agencies if found.id == agency
     )
     return issue_bearer(
-        read_key(installation.keys(agency).file(TOKEN)), issuer=issuer, audience=f"{agency}.{service}",
-        subject=subject, client=CLIENT, roles=roles, now=datetime.now(UTC), seconds=seconds,
+        read_key(installation.keys(agency).file(TOKEN)),
+        issuer=issuer,
+        audience=f"{agency}.{service}",
+        subject=subject,
+        client=CLIENT,
+        roles=roles,
+        now=datetime.now(UTC),
+        seconds=seconds,
     )

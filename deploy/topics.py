@@ -1,4 +1,5 @@
 """Brings a cluster's topics to what the alliance files say: a plan to read, and the same plan applied."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -40,11 +41,14 @@ def plan(kafka: Admin, alliances: Iterable[Alliance], replication: int) -> Topic
     present = kafka.topics()
     for name in wanted.keys() & present.keys():
         if wanted[name].partitions != present[name].partitions:
-            raise PartitionsDifferError(f"{name} has {present[name].partitions} partitions, not {wanted[name].partitions}")
+            raise PartitionsDifferError(
+                f"{name} has {present[name].partitions} partitions, not {wanted[name].partitions}"
+            )
     return TopicPlan(
         create=tuple(spec for name, spec in wanted.items() if name not in present),
         alter=tuple(
-            spec for name, spec in wanted.items()
+            spec
+            for name, spec in wanted.items()
             if name in present and dict(spec.configs).items() - dict(present[name].configs).items()
         ),
         unknown=tuple(sorted(present.keys() - wanted.keys())),

@@ -11,16 +11,15 @@ def mark(name: str) -> str:
     return f"<!-- generated: {name} -->"
 
 
-def filled(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
-    """The document with every block as it must be. ValueError where one of them, or a mark's end, is missing."""
+def filled(path: str, text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
+    """The document with every block as it must be. ValueError where one does not stand there exactly once."""
     for name, make in blocks.items():
-        text = _filled(text, name, make())
+        text, found = _filled(text, name, make())
+        if found != 1:
+            raise ValueError(f"{path}: {mark(name)} … {END} must stand there once, and stands there {found} times")
     return text
 
 
-def _filled(text: str, name: str, content: str) -> str:
+def _filled(text: str, name: str, content: str) -> tuple[str, int]:
     block = re.compile(rf"{re.escape(mark(name))}\n.*?{re.escape(END)}", re.DOTALL)
-    filled_in, found = block.subn(lambda _: f"{mark(name)}\n{content.strip()}\n{END}", text)
-    if found != 1:
-        raise ValueError(f"{mark(name)} … {END} must stand there once, and stands there {found} times")
-    return filled_in
+    return block.subn(lambda _: f"{mark(name)}\n{content.strip()}\n{END}", text)

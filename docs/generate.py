@@ -41,7 +41,6 @@ FOLDERS: Final = ("contracts/generated", "docs/reference")
 BLOCKS: Final[Mapping[str, Mapping[str, Make]]] = MappingProxyType(
     {
         "README.md": {"picture": picture},
-        "chassis/README.md": {"modules": reference.chassis_modules},
         **{
             f"services/{service}/README.md": {
                 "diagram": partial(reference.diagram, service),
@@ -55,9 +54,12 @@ BLOCKS: Final[Mapping[str, Mapping[str, Make]]] = MappingProxyType(
 
 
 def wanted(root: Path = ROOT) -> dict[str, str]:
-    """Every document as it must be, by its path. FileNotFoundError for one that people have yet to write."""
+    """Every document as it must be, by its path.
+
+    FileNotFoundError for one that people have yet to write, ValueError for one without its marks.
+    """
     whole = {path: text() for path, text in GENERATED.items()}
-    return whole | {path: filled((root / path).read_text("utf-8"), blocks) for path, blocks in BLOCKS.items()}
+    return whole | {path: filled(path, (root / path).read_text("utf-8"), blocks) for path, blocks in BLOCKS.items()}
 
 
 def out_of_date(root: Path = ROOT) -> list[str]:

@@ -18,6 +18,12 @@ def chapters(text: str | None = None) -> Mapping[str, tuple[str, ...]]:
     return found
 
 
+def german(chapter: str) -> Mapping[str, str]:
+    """The German word of every word in a chapter that has one."""
+    text = FILE.read_text("utf-8").partition(f"## {chapter}\n")[2].partition("\n## ")[0]
+    return {word.strip("`"): said for word, said, *_ in cells(text) if said != "–"}
+
+
 def cells(text: str | None = None) -> list[tuple[str, ...]]:
     """Every row, cell by cell."""
     lines = (text or FILE.read_text("utf-8")).splitlines()

@@ -1,13 +1,10 @@
 """The reference: pages and blocks of service READMEs made from what the services say about themselves."""
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-import chassis
 from chassis.http.problems import OF_THE_MECHANISM, TROUBLES, Problem
 from chassis.service import ServiceSettings
 from chassis.transitions import Table, as_matrix, as_mermaid
@@ -49,13 +46,6 @@ def hears(service: Service) -> str:
 def problems(service: Service) -> str:
     """How the service says no."""
     return _problems(service, services.problems(service))
-
-
-def chassis_modules() -> str:
-    """What each module of the chassis is for, in its own first sentence."""
-    found = [import_module(f"chassis.{module.name}") for module in iter_modules(chassis.__path__)]
-    lines = [f"| `{module.__name__.removeprefix('chassis.')}` | {services.said(module)} |" for module in found]
-    return "\n".join(["| module | what it is for |", "|---|---|", *lines])
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

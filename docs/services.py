@@ -15,6 +15,7 @@ from chassis.inbox import Hear
 from chassis.transitions import Table
 from contracts.codes import Service
 from contracts.labels import LABELS
+from docs import glossary_table
 
 
 def room(service: Service, name: str) -> ModuleType:
@@ -56,8 +57,9 @@ def states(table: Table[Any]) -> list[StrEnum]:
 
 
 def german(states_: Iterable[StrEnum]) -> Mapping[str, str]:
-    """What people read for these states, where the labels have a word for it."""
-    return {str(state): LABELS[type(state)][state.value] for state in states_ if type(state) in LABELS}
+    """What people read for these states: the published label, else the glossary's German word."""
+    words = glossary_table.german("States")
+    return {str(state): LABELS.get(type(state), words).get(state.value, "") for state in states_}
 
 
 def commands(table: Table[Any]) -> list[type[Any]]:

@@ -1,8 +1,10 @@
 """Real PostgreSQL and real Kafka for every test that needs them, started once per session."""
+
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -26,8 +28,9 @@ async def embedded() -> AsyncIterator[Addresses]:
         yield addresses
 
 
-@pytest.fixture
-async def new_database(embedded: Addresses) -> AsyncIterator[NewDatabase]:
+@asynccontextmanager
+async def databases(embedded: Addresses) -> AsyncIterator[NewDatabase]:
+    """Makes databases, and drops them at the end."""
     made: list[str] = []
     administrator = create_async_engine(embedded.postgres.administrator(), isolation_level="AUTOCOMMIT")
 
@@ -52,3 +55,9 @@ async def new_database(embedded: Addresses) -> AsyncIterator[NewDatabase]:
         for name in made:
             await connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
     await administrator.dispose()
+
+
+@pytest.fixture
+async def new_database(embedded: Addresses) -> AsyncIterator[NewDatabase]:
+    async with databases(embedded) as make:
+        yield make

@@ -1,4 +1,5 @@
 """What operators ask of every service: which lanes are held, what is in them, try them again; what else is overdue."""
+
 from __future__ import annotations
 
 from datetime import datetime
@@ -117,7 +118,7 @@ def operations(executor: Executor, consumer: str) -> Routes:
         """Every event that waits in one lane, in order."""
         return ParkedEvents(events=[ParkedEvent(**row) for row in await parking.lane(tx, consumer, topic, key)])
 
-    @routes.stream("POST", "/parked/{topic}/{key}/retry", allow=people(OPERATOR))
+    @routes.stream("POST", "/parked/{topic}/{key}/retry", allow=people(OPERATOR), answer=Retried)
     async def retry(call: Call, topic: str, key: UUID) -> Answer:
         """Try the lane again, in order, until the first failure. Doing so twice does nothing twice."""
         done, stopped_by = await executor.retry_lane(topic, key)
@@ -129,8 +130,8 @@ def operations(executor: Executor, consumer: str) -> Routes:
         """Records that are no events, errands under way, deadlines that are overdue."""
         return Waiting(
             unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],
-            errands=[WaitingErrand(**row._mapping) for row in await tx.execute(_ERRANDS)],
-            deadlines=[OverdueDeadline(**row._mapping) for row in await tx.execute(_OVERDUE)],
+            errands=[WaitingErrand(**row) for row in (await tx.execute(_ERRANDS)).mappings()],
+            deadlines=[OverdueDeadline(**row) for row in (await tx.execute(_OVERDUE)).mappings()],
         )
 
     return routes

@@ -87,6 +87,8 @@ class Embedded:
         self._nodes = nodes
         self._console = console
         self._running = AsyncExitStack()
+        self._guard: Guard
+        self._addresses: Addresses
         self.kafka: tuple[Server, ...] = ()
         self.postgres: tuple[Server, ...] = ()
 
@@ -103,14 +105,26 @@ class Embedded:
         async with AsyncExitStack() as running:
             self._lock(running)
             addresses = await _to_its_end(self._prepare)
-            guard = Guard()
+            self._guard = guard = Guard()
             running.push_async_callback(asyncio.to_thread, guard.close)
             await _both(
                 self._start_kafka(addresses.kafka, guard, running),
                 self._start_postgres(addresses.postgres, guard, running),
             )
-            self._running = running.pop_all()
+            self._addresses, self._running = addresses, running.pop_all()
         return addresses
+
+    async def crash_kafka(self) -> None:
+        """Kill every node and start it on what its disk has; returns when they answer. Only while it runs."""
+        for server in self.kafka:
+            await asyncio.to_thread(server.kill)
+        await self._start_kafka(self._addresses.kafka, self._guard, self._running)
+
+    async def crash_postgres(self) -> None:
+        """Kill the server and start it on what its disk has; returns when it answers. Only while it runs."""
+        for server in self.postgres:
+            await asyncio.to_thread(postgres.crash, server)
+        await self._start_postgres(self._addresses.postgres, self._guard, self._running)
 
     async def stop(self) -> None:
         """End both in order; the data stays. Stopping twice is the same as once."""

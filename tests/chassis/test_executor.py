@@ -1,4 +1,5 @@
 """The executor on a real database: one transaction for many, refusals alone, repeats once, lanes in order."""
+
 from __future__ import annotations
 
 import asyncio
@@ -27,8 +28,11 @@ from tests.conftest import NewDatabase
 
 metadata = sa.MetaData()
 BOXES = sa.Table(
-    "box", metadata,
-    sa.Column("id", sa.Uuid, primary_key=True), sa.Column("version", sa.Integer), sa.Column("state", sa.Text),
+    "box",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("version", sa.Integer),
+    sa.Column("state", sa.Text),
     sa.Column("balls", sa.Integer),
 )
 
@@ -106,9 +110,9 @@ async def load(tx: AsyncConnection, ids: Mapping[UUID, Sequence[object]]) -> Map
 
 
 async def save(tx: AsyncConnection, pairs: Sequence[tuple[Box, Box]]) -> None:
-    await upsert(tx, BOXES, [
-        {"id": box.id, "version": box.version, "state": box.state, "balls": box.balls} for _, box in pairs
-    ])
+    await upsert(
+        tx, BOXES, [{"id": box.id, "version": box.version, "state": box.state, "balls": box.balls} for _, box in pairs]
+    )
 
 
 def answer(box: Box) -> Mapping[str, JsonValue]:
@@ -140,7 +144,8 @@ def put_the_same(event: BallsPut, meta: Meta) -> Sequence[Step]:
 HEARING = Hearing(
     [Hear(BallsPut, put_the_same)],
     {"b.boxes.events": Source("b.boxes", "own"), "x.b.to.a.boxes": Source("b.boxes", "channel", "x")},
-    scope_attribute="scope", version_attribute="scopeversion",
+    scope_attribute="scope",
+    version_attribute="scopeversion",
 )
 
 
@@ -155,8 +160,14 @@ def asked(key: str, *steps: Step, fingerprint: bytes = b"f") -> Work:
 
 
 def record(
-    box: UUID, seq: int, balls: int = 1, *, event: UUID | None = None, topic: str = "b.boxes.events",
-    type: str = BallsPut.type, body: bytes | None = None,
+    box: UUID,
+    seq: int,
+    balls: int = 1,
+    *,
+    event: UUID | None = None,
+    topic: str = "b.boxes.events",
+    type: str = BallsPut.type,
+    body: bytes | None = None,
 ) -> Record:
     envelope = Envelope(
         event or new_id(), type, "urn:staffel:b:boxes", f"boxes/{box}", datetime.now(UTC), "urn:test", seq, {}, None
@@ -178,8 +189,14 @@ async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
 async def executor(database: AsyncEngine) -> AsyncIterator[Executor]:
     kind = Kind("box", load, save, decide, answer, reserves)
     made = Executor(
-        database, [kind], consumer="a.boxes", source="urn:staffel:a:boxes", hearing=HEARING, address=address,
-        new_id=new_id, seal=bytes(32),
+        database,
+        [kind],
+        consumer="a.boxes",
+        source="urn:staffel:a:boxes",
+        hearing=HEARING,
+        address=address,
+        new_id=new_id,
+        seal=bytes(32),
     )
     await made.start()
     yield made
@@ -203,7 +220,10 @@ async def test_a_command_changes_its_subject_and_tells_it_in_one_transaction(
     box = new_id()
     result = await executor.run(asked("k1", Step("box", box, Put(2)), Step("box", box, Put(3))))
     assert result is not None and json.loads(result.body) == {"id": str(box), "version": 2, "balls": 5}
-    assert await rows(database, "SELECT seq, topic FROM event_log ORDER BY pos") == [(1, "a.boxes.events"), (2, "a.boxes.events")]
+    assert await rows(database, "SELECT seq, topic FROM event_log ORDER BY pos") == [
+        (1, "a.boxes.events"),
+        (2, "a.boxes.events"),
+    ]
     assert await rows(database, "SELECT count(*) FROM outbox") == [(2,)]
 
 
@@ -286,7 +306,9 @@ async def test_an_event_heard_twice_has_one_effect(executor: Executor, database:
     assert await balls(database, box) == 0
 
 
-async def test_a_gap_holds_the_lane_and_what_was_missing_lets_it_go_on(executor: Executor, database: AsyncEngine) -> None:
+async def test_a_gap_holds_the_lane_and_what_was_missing_lets_it_go_on(
+    executor: Executor, database: AsyncEngine
+) -> None:
     box, other = new_id(), new_id()
     await executor.hear([record(box, 1), record(box, 3), record(box, 4), record(other, 1)])
     assert (await balls(database, box), await balls(database, other)) == (1, 1)
@@ -315,7 +337,8 @@ async def test_a_refused_event_is_parked_with_all_that_follows_and_goes_on_when_
     await executor.run(asked("fill", Step("box", box, Put(10))))
     await executor.hear([record(box, 1), record(box, 2)])
     assert await rows(database, "SELECT seq, error_class, reason FROM parked ORDER BY seq") == [
-        (1, "refused", "too-many"), (2, "behind", "behind"),
+        (1, "refused", "too-many"),
+        (2, "behind", "behind"),
     ]
     assert await executor.retry_lane("b.boxes.events", box) == (0, "refused")
     assert await rows(database, "SELECT attempts FROM parked WHERE seq = 1") == [(2,)]
@@ -360,7 +383,9 @@ async def test_a_newer_major_version_of_a_heard_type_is_parked_even_at_home(
     assert await rows(database, "SELECT error_class FROM parked") == [("unknown-type",)]
 
 
-async def test_a_body_that_breaks_its_contract_is_parked_and_not_shown(executor: Executor, database: AsyncEngine) -> None:
+async def test_a_body_that_breaks_its_contract_is_parked_and_not_shown(
+    executor: Executor, database: AsyncEngine
+) -> None:
     box = new_id()
     await executor.hear([record(box, 1, body=b'{"name": "Zora Beispiel-Zimt"}')])
     async with database.connect() as connection:
@@ -399,7 +424,8 @@ async def test_one_row_the_database_refuses_fails_alone(executor: Executor, data
         await tx.execute(sa.text("ALTER TABLE box ADD CHECK (balls <> 5)"))
     good, bad = new_id(), new_id()
     results = await asyncio.gather(
-        executor.run(asked("good", Step("box", good, Put(4)))), executor.run(asked("bad", Step("box", bad, Put(5)))),
+        executor.run(asked("good", Step("box", good, Put(4)))),
+        executor.run(asked("bad", Step("box", bad, Put(5)))),
         return_exceptions=True,
     )
     assert isinstance(results[1], Bug)

@@ -75,7 +75,8 @@ def a_notice(**changed: Any) -> Notice:
 
 def an_item(category: DataCategory = DataCategory.MASTER_DATA, **changed: Any) -> Item:
     """A datum that own intake knows."""
-    return Item(**({"id": ItemId(new_id()), "category": category, "hash": "0" * 64} | changed))
+    said: dict[str, Any] = {"id": ItemId(new_id()), "category": category, "hash": "0" * 64}
+    return Item(**(said | changed))
 
 
 def a_grant(**changed: Any) -> Wanted:

@@ -21,14 +21,16 @@ from chassis.auth import Gate, issue_bearer, new_key, sign_party
 from chassis.database import engine
 from chassis.deadlines import due
 from chassis.envelope import Envelope, from_record, key_of, to_headers
-from chassis.errands import ErrandCall
+from chassis.errands import ErrandCall, Returned
 from chassis.executor import Executor, Work
 from chassis.http import build
 from chassis.inbox import Hearing
 from chassis.service import Service, Tools
-from contracts.codes import HandoverState, Role
+from contracts.codes import AgeBand, HandoverState, Kind, Role, Sphere
 from contracts.events import Event
-from contracts.ids import HandoverRef
+from contracts.handover import HandoverProposed
+from contracts.ids import CaseId, HandoverRef, ItemId, PersonId
+from contracts.intake import CaseRegistered
 from contracts.new_ids import new_id
 from services.consent.app import service
 from services.consent.door import Resources
@@ -73,7 +75,8 @@ class Neighbours:
         """ASGI."""
         request = await receive()
         status, answer = self._answer(scope["path"], request.get("body", b""))
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _answer(self, path: str, body: bytes) -> tuple[int, Any]:
@@ -119,7 +122,7 @@ class Consenting:
         return answer.json()
 
     async def hear(self, topic: str, event: Event) -> None:
-        """This event arrives from the broker, as the next one of its lane."""
+        """An event arrives from the broker, as the next one of its lane."""
         seq = self.seqs[topic, event.key] = self.seqs.get((topic, event.key), 0) + 1
         envelope = Envelope(
             id=new_id(), type=event.type, source="urn:staffel:tests", subject=event.subject, time=NOW,
@@ -161,10 +164,6 @@ class Consenting:
 
     async def a_person(self) -> UUID:
         """A young adult with a case."""
-        from contracts.codes import AgeBand, Sphere  # noqa: PLC0415  # only stories need them
-        from contracts.ids import CaseId, PersonId  # noqa: PLC0415
-        from contracts.intake import CaseRegistered  # noqa: PLC0415
-
         person = PersonId(new_id())
         await self.hear("jobcenter.intake.events", CaseRegistered(
             case=CaseId(new_id()), person=person, sphere=Sphere.SGB_II, age_band=AgeBand.FROM_18_TO_20, handover=None
@@ -173,7 +172,8 @@ class Consenting:
 
     async def a_notice(self) -> str:
         """A notice that is valid."""
-        body = {"language": "de", "plain_language": True, "text": "Wir fragen dich.", "valid_from": "2026-01-01T00:00:00Z"}
+        since = "2026-01-01T00:00:00Z"
+        body = {"language": "de", "plain_language": True, "text": "Wir fragen dich.", "valid_from": since}
         answer = await self.command("/notices", body, role=Role.TEAM_LEAD)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
@@ -192,12 +192,10 @@ class Consenting:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
-    async def proposed(self, person: UUID, items: Sequence[UUID], state: HandoverState = HandoverState.ACCEPTED) -> UUID:
+    async def proposed(
+        self, person: UUID, items: Sequence[UUID], state: HandoverState = HandoverState.ACCEPTED
+    ) -> UUID:
         """A handover of these items to the youth office, decided; own handover says it is in that state."""
-        from contracts.codes import Kind  # noqa: PLC0415
-        from contracts.handover import HandoverProposed  # noqa: PLC0415
-        from contracts.ids import CaseId, ItemId, PersonId  # noqa: PLC0415
-
         handover = HandoverRef(new_id())
         await self.hear("jobcenter.handover.events", HandoverProposed(
             handover=handover, case=CaseId(new_id()), person=PersonId(person), alliance=MUSTER, recipient=JUGENDAMT,
@@ -207,7 +205,9 @@ class Consenting:
         self.neighbours.handovers[handover] = state
         return handover
 
-    async def fetch(self, handover: UUID, *, agency: str = "jugendamt", items: Sequence[UUID] | None = None) -> httpx.Response:
+    async def fetch(
+        self, handover: UUID, *, agency: str = "jugendamt", items: Sequence[UUID] | None = None
+    ) -> httpx.Response:
         """That agency's intake comes to the door."""
         body: dict[str, Any] = {"handover": str(handover)}
         if items is not None:
@@ -219,9 +219,7 @@ class Consenting:
         return await self.command(f"/consents/{consent}/withdrawal", {"person": str(person), **more})
 
 
-def _returned(row: Any) -> Any:
-    from chassis.errands import Returned  # noqa: PLC0415
-
+def _returned(row: Any) -> Returned:
     return Returned(row.name, row.subject, row.key, row.id)
 
 

@@ -132,7 +132,9 @@ async def test_what_does_not_fit_into_one_answer_is_fetched_after_the_rest_was_s
     assert (too_large.status_code, too_large.json()["type"]) == (413, "/problems/consent/too-large")
 
 
-async def test_a_basis_that_ends_soon_shortens_the_lease(consenting: Consenting, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_basis_that_ends_soon_shortens_the_lease(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, _, _, handover = await a_story(consenting)
     await consenting.rows("UPDATE consent_grant SET valid_until = clock_timestamp() + interval '700 milliseconds'")
     found: list[float] = []
@@ -212,9 +214,10 @@ async def sweep_once(consenting: Consenting) -> None:
     try:
         for _ in range(100):
             await asyncio.sleep(0.05)
-            if not await consenting.rows("SELECT id FROM release WHERE NOT told UNION SELECT id FROM withdrawal_intent"):
+            left = "SELECT id FROM release WHERE NOT told UNION SELECT id FROM withdrawal_intent"
+            if not await consenting.rows(left):
                 return
-        raise AssertionError("something is left")
+        pytest.fail("something is left")
     finally:
         task.cancel()
 

@@ -1,9 +1,11 @@
-"""The decision about one item, against a second, independent reading of the law, over every combination that matters."""
+"""The decision about one item against a second, independent reading of the law, over all combinations that matter."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import product
+from typing import Any, cast
 
 import pytest
 
@@ -49,7 +51,7 @@ class Situation:
 
 
 def situations() -> list[Situation]:
-    return [Situation(*line) for line in product(
+    return [Situation(*line) for line in cast("Iterable[Any]", product(
         (JUGENDAMT, AGENTUR, STRANGER),
         (PURPOSE, Purpose.STABILISATION, Purpose.WORK_PLACEMENT),
         (DataCategory.SCHOOL, DataCategory.HEALTH, DataCategory.OFFENCES),
@@ -59,7 +61,7 @@ def situations() -> list[Situation]:
         (False, True),
         (ConsentForm.WRITTEN, ConsentForm.ORAL_DOCUMENTED),
         tuple(MOMENTS),
-    )]
+    ))]
 
 
 def consents(line: Situation) -> tuple[Consent, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from contracts.new_ids import new_id
 from services.consent.domain import CONSENTS, DUTIES, LOOK_AGAIN, RECEPTIONS, RELEASES, TRANSMISSIONS, Reason
 from services.consent.domain import commands as c
 from services.consent.domain.consents import OVER, months_after
-from services.consent.domain.words import Basis, Consent, Disclosed, Item, Person
+from services.consent.domain.words import Basis, Consent, Disclosed, InvalidReason, Item, Person
 from tests.consent.builders import (
     AGENTUR,
     JUGENDAMT,
@@ -63,7 +64,7 @@ SECOND = timedelta(seconds=1)
     ],
 )
 def test_who_declares_is_a_question_of_age_and_insight(
-    age: AgeBand, giver: Giver, insight: bool, heard: bool, reason: Reason | None  # noqa: FBT001  # a table
+    age: AgeBand, giver: Giver, insight: bool, heard: bool, reason: Reason | None
 ) -> None:
     story = Story(age)
     sheet = a_sheet(story.notice.id, giver=giver, insight=insight, young_person_heard=heard)
@@ -102,7 +103,7 @@ def test_a_grant_names_who_what_and_how_long_and_nothing_retroactive(
         (None, Reason.UNKNOWN_NOTICE),
     ],
 )
-def test_a_consent_is_given_on_the_notice_that_is_valid_now(changed: dict[str, object] | None, reason: Reason) -> None:
+def test_a_consent_is_given_on_the_notice_that_is_valid_now(changed: dict[str, Any] | None, reason: Reason) -> None:
     story = Story()
     notices = () if changed is None else (replace(a_notice(), id=story.notice.id, **changed),)
     story.person = replace(story.person, notices=notices)
@@ -196,11 +197,11 @@ def test_a_consent_that_expires_ends_what_rested_on_it_at_the_microsecond() -> N
     handover = story.proposes(an_item())
     story.now = end - timedelta(microseconds=1)
     assert told(story.do(c.LookAgain())) == []
-    assert story.last.deadlines == (Arm(LOOK_AGAIN, end),)
+    assert list(story.last.deadlines) == [Arm(LOOK_AGAIN, end)]
     story.now = end
     assert told(story.do(c.LookAgain())) == ["transmission.ended"]
     assert (story.state(consent), story.state_of(handover)) == ("expired", "ended")
-    assert story.last.deadlines == (Disarm(LOOK_AGAIN),)
+    assert list(story.last.deadlines) == [Disarm(LOOK_AGAIN)]
 
 
 def test_a_grant_that_begins_later_permits_from_then_on() -> None:
@@ -229,7 +230,7 @@ def test_an_invalid_consent_ends_what_rested_on_it() -> None:
     story = Story()
     consent = story.gives()
     story.proposes(an_item())
-    story.do(c.InvalidateConsent(consent, c.InvalidReason.WRONG_FORM, a_duty_id()))
+    story.do(c.InvalidateConsent(consent, InvalidReason.WRONG_FORM, a_duty_id()))
     assert told(story.last) == ["transmission.ended"]
 
 

@@ -24,9 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.codes import AgeBand, Role
 from contracts.ids import ConsentId, HandoverRef
 from contracts.new_ids import new_id
+from services.consent.domain.words import Person
 from services.consent.store import leases
 from services.consent.store.persons import save_persons
-from services.consent.domain.words import Person
 from tests.consent.builders import Story, an_item
 from tests.consent.conftest import Consenting, Neighbours, party_token, token
 
@@ -75,7 +75,9 @@ def prepared(neighbours: Neighbours, number: int) -> Race:
     return race
 
 
-async def call(app: Any, path: str, body: dict[str, Any], headers: dict[str, str], on_bytes: Callable[[bytes], Awaitable[None]]) -> int:
+async def call(
+    app: Any, path: str, body: dict[str, Any], headers: dict[str, str], on_bytes: Callable[[bytes], Awaitable[None]]
+) -> int:
     """One request over ASGI; every piece of the answer's body is given to `on_bytes`. The status."""
     status = 0
     said = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -121,7 +123,7 @@ async def fetch(consenting: Consenting, race: Race, chance: random.Random, withi
 
 
 async def withdraw(consenting: Consenting, race: Race, chance: random.Random, within: float) -> None:
-    """The young person takes it back: at a chance moment, or just when a release has been decided and not yet opened."""
+    """The young person takes it back: at a chance moment, or when a release has been decided and not yet opened."""
     if race.held:
         await _either(race.decided, within)
     else:
@@ -139,7 +141,7 @@ async def withdraw(consenting: Consenting, race: Race, chance: random.Random, wi
 
 async def run(consenting: Consenting, races: int, seed: int) -> list[Race]:
     """So many races, a few side by side; the seed says who starts when."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311  # chance of a test, repeatable
     everything = [prepared(consenting.neighbours, number) for number in range(races + WARM_UP)]
     async with consenting.engine.begin() as tx:
         await save_persons(tx, [(Person(race.person.id), race.person) for race in everything])
@@ -157,7 +159,7 @@ async def run(consenting: Consenting, races: int, seed: int) -> list[Race]:
 
 
 async def _warmed_up(consenting: Consenting, races: list[Race], chance: random.Random) -> float:
-    """How long a release usually takes on this machine now: the withdrawal is to fall anywhere before, in or after one."""
+    """How long a release takes on this machine now: the withdrawal is to fall anywhere before, in or after one."""
     times = []
     for race in races:
         began = monotonic()
@@ -173,7 +175,7 @@ async def _either(event: asyncio.Event, seconds: float) -> None:
 
 
 async def slowly(tx: AsyncConnection, lease: leases.Lease, now: datetime, *, then: Any = leases.open_lease) -> None:
-    """A transaction that takes its time between decision and lease: a withdrawal that can be answered in it, will be."""
+    """A transaction that takes its time between decision and lease: a withdrawal that can be answered then, will be."""
     race = RACING[lease.person]
     race.decided.set()
     if race.held:
@@ -198,7 +200,7 @@ async def test_not_one_byte_leaves_after_the_answer(
     seed = random.SystemRandom().randrange(2**32)
     races = await run(consenting, RACES, seed)
     with capsys.disabled():
-        print(f"\n  door race, seed {seed}: {told(races)}")
+        print(f"\n  door race, seed {seed}: {told(races)}")  # noqa: T201  # the figures are the point of the run
     assert [race for race in races if race.leaked] == []
     assert all(race.answered_at > 0 for race in races)
     assert sum(race.released for race in races) > RACES // 10, "readers must have had a chance"
@@ -233,5 +235,5 @@ async def test_the_harness_notices_a_door_built_wrong(
     monkeypatch.setattr(place, name, wrong)
     races = await run(consenting, WRONG_RACES, seed=1)
     with capsys.disabled():
-        print(f"\n  planted {wrong.__name__}: {told(races)}")
+        print(f"\n  planted {wrong.__name__}: {told(races)}")  # noqa: T201  # the figures are the point of the run
     assert any(race.leaked for race in races)

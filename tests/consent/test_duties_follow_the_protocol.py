@@ -23,7 +23,7 @@ from tests.consent.test_domain import moved, released
 
 ROWS = json.loads((Path(__file__).parents[1] / "handover" / "handover_protocol.json").read_text("utf-8"))
 NEVER_OPEN = {"draft", "requested", "inquiry", "waitlisted", "redirecting"}  # the door was: nothing is in the ledger
-DUTY_OF = {"awaits": "awaits", "owes": "owes", "answered": "answered", "erasing": "owes", "lapsed": "none", None: "none"}
+DUTY_OF = {state: state for state in ("awaits", "owes", "answered")} | {"erasing": "owes", "lapsed": "none"}
 
 
 def rows(side: str, *on: str) -> list[Any]:
@@ -34,7 +34,7 @@ def rows(side: str, *on: str) -> list[Any]:
 
 def duty_of(story: Story) -> str:
     """In the words of the protocol."""
-    return DUTY_OF[str(story.person.duties[-1].state) if story.person.duties else None]
+    return DUTY_OF[str(story.person.duties[-1].state)] if story.person.duties else "none"
 
 
 def state(word: str) -> HandoverState:
@@ -80,7 +80,7 @@ def test_the_sender_hears_the_answer(row: dict[str, Any]) -> None:
             if each.values[0]["while"] not in {*NEVER_OPEN, "accepting"}]
 )
 def test_the_receiver_owes_an_answer_where_something_is_left(
-    row: dict[str, Any], told_by_handover_first: bool  # noqa: FBT001  # a table
+    row: dict[str, Any], told_by_handover_first: bool
 ) -> None:
     story = Story()
     handover = HandoverRef(new_id())

@@ -1,4 +1,4 @@
-"""Persons come back from the real database as they were saved, decisions only ever grow, the migration makes the tables."""
+"""Persons come back from the real database as they were saved, and decisions only ever grow."""
 
 from dataclasses import replace
 from typing import Any

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 import yaml
@@ -31,6 +32,11 @@ def test_a_decision_says_what_would_change_our_mind(decision: Path) -> None:
     chapters = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert text.startswith(f"# {decision.name[:4]} ")
     assert chapters == ["Context", "Decision", "Consequences", "What would change our mind"]
+
+
+def test_the_chassis_has_the_modules_its_readme_lists_and_no_others() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "chassis/README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(module.name for module in iter_modules([str(ROOT / "chassis")]))
 
 
 def test_make_lists_every_verb_with_a_sentence() -> None:

@@ -47,7 +47,7 @@ def test_an_edited_block_is_noticed_and_put_right_and_the_words_around_it_stay(r
 @pytest.mark.parametrize("text", ["", mark("x"), f"{mark('x')}\n{END}\n{mark('x')}\n{END}"])
 def test_a_block_that_is_not_there_exactly_once_is_no_silent_success(text: str) -> None:
     with pytest.raises(ValueError, match="once"):
-        filled(text, {"x": lambda: "content"})
+        filled("x.md", text, {"x": lambda: "content"})
 
 
 def test_the_catalogue_names_every_event() -> None:

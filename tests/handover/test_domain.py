@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 
@@ -173,6 +174,13 @@ def test_a_case_that_was_registered_moments_ago_may_be_active_already(age_second
     outcome = decide(Handover(REFERENCE, around=around(case=case)), a_command(commands.Draft, case=case.id))
     assert isinstance(outcome, Refused)
     assert (outcome.reason, outcome.unknown) == (Reason.CASE_NOT_ACTIVE, case.id if waits else None)
+
+
+def test_a_case_whose_id_carries_no_time_is_not_waited_for() -> None:
+    case = a_known_case(id=CaseId(UUID("0190cade-0000-4000-8000-000000000001")), state=CaseState.REGISTERED)
+    outcome = decide(Handover(REFERENCE, around=around(case=case)), a_command(commands.Draft, case=case.id))
+    assert isinstance(outcome, Refused)
+    assert (outcome.reason, outcome.unknown) == (Reason.CASE_NOT_ACTIVE, None)
 
 
 @pytest.mark.parametrize("state", [state for state in CaseState if state not in {CaseState.ACTIVE, CaseState.NONE}])

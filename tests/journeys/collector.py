@@ -1,4 +1,5 @@
 """A trace collector that keeps what it is sent: an OTLP/HTTP endpoint for tests."""
+
 from __future__ import annotations
 
 import gzip

@@ -12,6 +12,7 @@ from services.handover.domain.effects import await_word, drop_lead, take_lead
 from tests.models.explore_handover import check_coverage, check_the_table, explore, in_the_protocol
 from tests.models.explore_two_receivers import WRONG_WAYS, bear_on_the_lead, explore_two
 from tests.models.laws import Broken, DomainLaw, TableLaw
+from tests.models.mutants import mutants, noticed
 from tests.models.protocol import read_rows
 
 ROWS = read_rows()
@@ -71,6 +72,12 @@ def test_of_two_receivers_of_one_case_never_two_lead_by_the_service(capsys: pyte
 def test_asking_in_a_wrong_way_makes_two_receivers_lead(wrong: str) -> None:
     with pytest.raises(Broken, match="two receivers lead"):
         explore_two(TableLaw(ROWS_ON_THE_LEAD), wrong)
+
+
+def test_every_single_wrong_cell_and_every_forgotten_row_of_the_table_is_noticed() -> None:
+    broken = {name: noticed(rows) for name, rows in mutants(ROWS)}
+    assert len(broken) == 768
+    assert [name for name, promise in broken.items() if promise is None] == []
 
 
 # --- planted bugs: what the explorer would find in the service --------------------------------------------------------

@@ -177,7 +177,7 @@ async def when_nothing_can_follow(call: Call, resources: Resources, answer: Answ
     before=written_down_first, after=when_nothing_can_follow,
 )
 def withdraw(call: Call, consent: UUID, body: WithdrawalBody) -> Step:
-    """Take a consent back, whole or some of its grants. Refused in no state; the answer comes within 2.2 s of its commit.
+    """Take a consent back, whole or some of its grants. Refused in no state; answered within 2.2 s of its commit.
 
     After the answer no system of ours sends further bytes of the data. What was delivered before stays with the
     recipients, who are told at once and must answer.

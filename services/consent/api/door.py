@@ -25,7 +25,7 @@ class ReleaseBody(Body):
 async def fetch(call: Call, resources: Resources, body: ReleaseBody) -> StreamingAnswer | Refused:
     """Fetch what is permitted at this instant: a JWE (compact) sealed to the asking agency.
 
-    Each fetch is a decision of its own and a line of its own in the ledger; no answer is stored. A connection that breaks
-    off has delivered nothing that could be opened: ask again. `completeness` "more": store what came, then ask again.
+    Each fetch is a decision of its own and a line of its own in the ledger; no answer is stored. A connection that
+    breaks off has delivered nothing that could be opened: ask again. `completeness` "more": store it, then ask again.
     """
     return await release(call, resources, body.handover, body.items)

@@ -95,7 +95,9 @@ DECLARED = (
     _asks(lambda c, context: not_retroactive(c.facts, context.now), Reason.RETROACTIVE),
     _asks(lambda c, _: not_too_long(c.facts), Reason.PERIOD_TOO_LONG),
 )
-HAS_GRANTS: Condition[Consent] = Condition(lambda consent, command, _: consent.has(command.grants), Reason.UNKNOWN_GRANT)
+HAS_GRANTS: Condition[Consent] = Condition(
+    lambda consent, command, _: consent.has(command.grants), Reason.UNKNOWN_GRANT
+)
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def _told(grants: tuple[Grant, ...]) -> tuple[GrantTold, ...]:
 
 
 def told(person: PersonId, before: Consent, after: Consent) -> tuple[Tell, ...]:
-    """What a change of a consent says at home; ends by clock, by replacement and as invalid show in `transmission.*`."""
+    """What a change of a consent says at home; other ends than by withdrawal show in `transmission.*`."""
     if after.state is ConsentState.GIVEN and before.state is not ConsentState.GIVEN:
         return (Tell(ConsentGiven(person=person, consent=after.id, grants=_told(after.grants))),)
     if after.state is ConsentState.REFUSED and before.state is not ConsentState.REFUSED:
@@ -157,26 +159,34 @@ def _told_withdrawn(person: PersonId, before: Consent, after: Consent) -> tuple[
 # --- the table --------------------------------------------------------------------------------------------------------
 
 NONE, REQUESTED, GIVEN = Before.NONE, ConsentState.REQUESTED, ConsentState.GIVEN
-OVER = (ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.EXPIRED, ConsentState.REPLACED,
-        ConsentState.INVALIDATED)
+REFUSED, WITHDRAWN, EXPIRED = ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.EXPIRED
+REPLACED, INVALID = ConsentState.REPLACED, ConsentState.INVALIDATED
+OVER = (REFUSED, WITHDRAWN, EXPIRED, REPLACED, INVALID)
 R5, R6, R8 = "§ 67b SGB X; Art. 6, 7, 9 GDPR", "§ 36 SGB I", "Art. 7(3) GDPR; § 67b(2) SGB X"
 AGAIN = R8 + ": never refused, in no state; what has ended stays ended"
 
+NO_REASON = "Art. 7(4) GDPR: no reason is asked, nothing follows"
+LAST = "its last grant is over"
+NEW = "a new record, never a change of an old one"
+DECLARING = dict[str, Any](provided=DECLARED, because=f"{R5}; {R6}")
+PART = dict[str, Any](provided=(HAS_GRANTS,))
+END = dict[str, Any](does=(_ended_now,))
+
 # fmt: off
 CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, rows=(
-    #   while      on                 then
-    Row(NONE,      RequestConsent,    REQUESTED, provided=DECLARED, does=(_sheet,), because=f"{R5}; {R6}"),
-    Row(NONE,      GiveConsent,       GIVEN,     provided=DECLARED, does=(_sheet, _given_now), because=f"{R5}; {R6}"),
-    Row(REQUESTED, GiveConsent,       GIVEN,     provided=DECLARED, does=(_sheet, _given_now), because=f"{R5}; {R6}"),
-    Row(REQUESTED, RefuseConsent,     ConsentState.REFUSED, does=(_ended_now,), because="Art. 7(4) GDPR: no reason asked"),
-    Row(REQUESTED, WithdrawConsent,   ConsentState.WITHDRAWN, does=(_ended_now,), because=R8),
-    Row(REQUESTED, WithdrawGrants,    REQUESTED, provided=(HAS_GRANTS,), does=(_without,), because=R8),
-    Row(GIVEN,     WithdrawConsent,   ConsentState.WITHDRAWN, does=(_ended_now,), because=R8),
-    Row(GIVEN,     WithdrawGrants,    GIVEN,     provided=(HAS_GRANTS,), does=(_without,), because=R8),
-    Row(GIVEN,     ExpireConsent,     ConsentState.EXPIRED, does=(_ended_now,), because="its last grant is over"),
-    Row(GIVEN,     ReplaceConsent,    ConsentState.REPLACED, does=(_ended_now,), because="a new record, never a change"),
-    Row(GIVEN,     InvalidateConsent, ConsentState.INVALIDATED, does=(_because, _ended_now), because=f"{R5}; {R6}"),
-    *(Row(over, WithdrawConsent, over, because=AGAIN) for over in OVER),
-    *(Row(over, WithdrawGrants, over, provided=(HAS_GRANTS,), because=AGAIN) for over in OVER),
+    #   while      on                 then       why and how
+    Row(NONE,      RequestConsent,    REQUESTED, does=(_sheet,), **DECLARING),
+    Row(NONE,      GiveConsent,       GIVEN,     does=(_sheet, _given_now), **DECLARING),
+    Row(REQUESTED, GiveConsent,       GIVEN,     does=(_sheet, _given_now), **DECLARING),
+    Row(REQUESTED, RefuseConsent,     REFUSED,   because=NO_REASON, **END),
+    Row(REQUESTED, WithdrawConsent,   WITHDRAWN, because=R8, **END),
+    Row(REQUESTED, WithdrawGrants,    REQUESTED, because=R8, does=(_without,), **PART),
+    Row(GIVEN,     WithdrawConsent,   WITHDRAWN, because=R8, **END),
+    Row(GIVEN,     WithdrawGrants,    GIVEN,     because=R8, does=(_without,), **PART),
+    Row(GIVEN,     ExpireConsent,     EXPIRED,   because=LAST, **END),
+    Row(GIVEN,     ReplaceConsent,    REPLACED,  because=NEW, **END),
+    Row(GIVEN,     InvalidateConsent, INVALID,   because=f"{R5}; {R6}", does=(_because, _ended_now)),
+    *(Row(over,    WithdrawConsent,   over,      because=AGAIN) for over in OVER),
+    *(Row(over,    WithdrawGrants,    over,      because=AGAIN, **PART) for over in OVER),
 ))
 # fmt: on

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from chassis.transitions import Condition, Context, Row, Table, Tell
 from contracts.codes import DutyAnswer, HandoverState, Side
@@ -90,38 +91,44 @@ def _erasure(duty: Duty, command: AnswerErased, context: Context) -> Tell:
     ))
 
 
-BY_RECIPIENT: Condition[Duty] = Condition(lambda duty, command, _: duty.counterpart == command.by, Reason.NOT_THE_COUNTERPART)
+BY_RECIPIENT: Condition[Duty] = Condition(
+    lambda duty, command, _: duty.counterpart == command.by, Reason.NOT_THE_COUNTERPART
+)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 S = DutyState
-R8 = "Art. 7(3), 17(1)(b), 19 GDPR: the recipient is told and answers"
+TOLD = "Art. 7(3), 17(1)(b), 19 GDPR: the recipient is told and answers"
+ERASE = "Art. 17(1)(b) GDPR"
+RETAIN = "Art. 17(3) GDPR; § 84 SGB X"
 GONE = "nothing is held there any more, so nothing is owed"
+AFTER_ALL = "the word came after all: it is kept"
 ONCE = "said before"
+THEIRS = dict[str, Any](provided=(BY_RECIPIENT,))
 
 # fmt: off
 DUTIES = Table[Duty](not_now=Reason.NOT_NOW, rows=(
-    #   while        on              then         tells          because
+    #   while        on              then        tells          why and how
     # the sender awaits
-    Row(Before.NONE, DemandAnswer,   S.AWAITS,    (_notified,),  because=R8, does=(_demanded,)),
-    Row(S.AWAITS,    HearAnswer,     S.ANSWERED,  (),            provided=(BY_RECIPIENT,), because=R8, does=(_heard,)),
-    Row(S.ANSWERED,  HearAnswer,     S.ANSWERED,  (),            provided=(BY_RECIPIENT,), because=ONCE),
-    Row(S.LAPSED,    HearAnswer,     S.ANSWERED,  (),            provided=(BY_RECIPIENT,), because="the word came after all: it is kept", does=(_heard,)),
-    Row(S.AWAITS,    NothingLeft,    S.LAPSED,    (),            because=GONE),
+    Row(Before.NONE, DemandAnswer,   S.AWAITS,   (_notified,),  because=TOLD, does=(_demanded,)),
+    Row(S.AWAITS,    HearAnswer,     S.ANSWERED, (),            because=TOLD, does=(_heard,), **THEIRS),
+    Row(S.ANSWERED,  HearAnswer,     S.ANSWERED, (),            because=ONCE, **THEIRS),
+    Row(S.LAPSED,    HearAnswer,     S.ANSWERED, (),            because=AFTER_ALL, does=(_heard,), **THEIRS),
+    Row(S.AWAITS,    NothingLeft,    S.LAPSED,   (),            because=GONE),
     # the receiver owes
-    Row(Before.NONE, OweAnswer,      S.OWES,      (),            because=R8, does=(_owed,)),
-    Row(Before.NONE, OweNothing,     S.LAPSED,    (),            because=GONE, does=(_owed_not,)),
-    Row(S.OWES,      AnswerRetained, S.ANSWERED,  (_answered,),  because="Art. 17(3) GDPR; § 84 SGB X", does=(_retained,)),
-    Row(S.OWES,      AnswerErased,   S.ERASING,   (_erasure,),   because="Art. 17(1)(b) GDPR"),
-    Row(S.OWES,      HearErased,     S.ANSWERED,  (_answered,),  because="Art. 17(1)(b) GDPR", does=(_erased,)),
-    Row(S.ERASING,   HearErased,     S.ANSWERED,  (_answered,),  because="Art. 17(1)(b) GDPR", does=(_erased,)),
-    Row(S.ANSWERED,  HearErased,     S.ANSWERED,  (),            because=ONCE),
-    Row(S.LAPSED,    HearErased,     S.LAPSED,    (),            because=ONCE),
-    Row(S.OWES,      NothingLeft,    S.LAPSED,    (),            because=GONE),
-    Row(S.ERASING,   NothingLeft,    S.LAPSED,    (),            because=GONE),
+    Row(Before.NONE, OweAnswer,      S.OWES,     (),            because=TOLD, does=(_owed,)),
+    Row(Before.NONE, OweNothing,     S.LAPSED,   (),            because=GONE, does=(_owed_not,)),
+    Row(S.OWES,      AnswerRetained, S.ANSWERED, (_answered,),  because=RETAIN, does=(_retained,)),
+    Row(S.OWES,      AnswerErased,   S.ERASING,  (_erasure,),   because=ERASE),
+    Row(S.OWES,      HearErased,     S.ANSWERED, (_answered,),  because=ERASE, does=(_erased,)),
+    Row(S.ERASING,   HearErased,     S.ANSWERED, (_answered,),  because=ERASE, does=(_erased,)),
+    Row(S.ANSWERED,  HearErased,     S.ANSWERED, (),            because=ONCE),
+    Row(S.LAPSED,    HearErased,     S.LAPSED,   (),            because=ONCE),
+    Row(S.OWES,      NothingLeft,    S.LAPSED,   (),            because=GONE),
+    Row(S.ERASING,   NothingLeft,    S.LAPSED,   (),            because=GONE),
     # both
-    Row(S.ANSWERED,  NothingLeft,    S.ANSWERED,  (),            because=ONCE),
-    Row(S.LAPSED,    NothingLeft,    S.LAPSED,    (),            because=ONCE),
+    Row(S.ANSWERED,  NothingLeft,    S.ANSWERED, (),            because=ONCE),
+    Row(S.LAPSED,    NothingLeft,    S.LAPSED,   (),            because=ONCE),
 ))
 # fmt: on

@@ -201,7 +201,8 @@ class Law:
         """An answer is owed, unless the handover has ended in a way that leaves nothing here."""
         duty = found(person.duties, command.duty) or Duty(command.duty)
         reception = found(person.receptions, command.handover)
-        if reception is not None and reception.state is ReceptionState.HEARD and reception.sender != command.counterpart:
+        known = reception is not None and reception.state is ReceptionState.HEARD
+        if known and reception is not None and reception.sender != command.counterpart:
             return Refused(Reason.NOT_THE_COUNTERPART)
         nothing = reception is not None and NOTHING_LEFT & {reception.handover_state, reception.recorded}
         return _person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
@@ -248,7 +249,7 @@ class Law:
     def _demand_answers(
         self, decided: Decided[Person], command: "Ending", grants: frozenset[GrantId], context: Context
     ) -> Decided[Person]:
-        """A duty for every recipient in the ledger that has received by these grants and by nothing that still stands."""
+        """A duty for every recipient who has received by these grants and by nothing that still stands."""
         person, tells = decided.subject, decided.tells
         spoken_of = person.spoken_of
         answered_for = {

@@ -38,11 +38,16 @@ def _confirmations(before: Reception, after: Reception, command: object, context
 
 S = ReceptionState
 
+WHOM = "now it is known whom to confirm to"
+FASTER = "intake was faster than handover: kept until it is known whom to tell"
+ARRIVED = "Art. 5(2) GDPR: the sender knows what arrived"
+
 # fmt: off
 RECEPTIONS = Table[Reception](not_now=Reason.NOT_NOW, always=(_confirmations,), rows=(
-    Row(S.UNHEARD, NoteHandover,   S.HEARD,   because="now it is known whom to confirm to", does=(_copied,)),
+    #   while      on              then       why and how
+    Row(S.UNHEARD, NoteHandover,   S.HEARD,   because=WHOM, does=(_copied,)),
     Row(S.HEARD,   NoteHandover,   S.HEARD,   because="the copy has moved", does=(_copied,)),
-    Row(S.UNHEARD, ConfirmStorage, S.UNHEARD, because="intake was faster than handover: kept until it is known whom to tell", does=(_with_stored,)),
-    Row(S.HEARD,   ConfirmStorage, S.HEARD,   because="Art. 5(2) GDPR: the sender knows what arrived", does=(_with_stored,)),
+    Row(S.UNHEARD, ConfirmStorage, S.UNHEARD, because=FASTER, does=(_with_stored,)),
+    Row(S.HEARD,   ConfirmStorage, S.HEARD,   because=ARRIVED, does=(_with_stored,)),
 ))
 # fmt: on

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from chassis.transitions import Condition, Context, Errand, Row, Table, Tell
+from chassis.transitions import Condition, Context, Errand, Row, Table, Tell, Teller
 from contracts.consent import (
     DecidedItem,
     TransmissionDenied,
@@ -85,7 +85,8 @@ def _read_items(transmission: Transmission, command: OpenTransmission, context: 
 def _says(event: type[TransmissionEvent]) -> Callable[[Transmission, Any, Context], Tell]:
     def tell(transmission: Transmission, command: Any, context: Context) -> Tell:
         items = tuple(DecidedItem(id=i.id, verdict=i.verdict, reason=i.reason) for i in transmission.verdicts)
-        return Tell(event(handover=transmission.handover, transmission=transmission.id, items=items), scope=transmission.alliance)
+        fact = event(handover=transmission.handover, transmission=transmission.id, items=items)
+        return Tell(fact, scope=transmission.alliance)
 
     return tell
 
@@ -94,53 +95,67 @@ PERMITTED_TOLD, PARTLY_TOLD = _says(TransmissionPermitted), _says(TransmissionPa
 DENIED_TOLD, REDUCED_TOLD, ENDED_TOLD = _says(TransmissionDenied), _says(TransmissionReduced), _says(TransmissionEnded)
 
 
-BY_RECIPIENT: Condition[Transmission] = Condition(lambda t, command, _: t.recipient == command.by, Reason.NOT_THE_COUNTERPART)
+BY_RECIPIENT: Condition[Transmission] = Condition(
+    lambda transmission, command, _: transmission.recipient == command.by, Reason.NOT_THE_COUNTERPART
+)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 S = TransmissionState
-BASIS = "§§ 67b, 67d SGB X: no transmission without a basis"
+OPEN = (S.UNDECIDED, S.PERMITTED, S.PARTLY, S.DENIED, S.REDUCED)
+OVER = (S.ENDED, S.CLOSED)
+NOTHING: tuple[Teller[Transmission], ...] = ()
+
+PROPOSED = dict[str, Any](does=(_proposed,), also=(_read_items,))
+BASIS = dict[str, Any](does=(_decided,), because="§§ 67b, 67d SGB X: no transmission without a basis")
+SAME = dict[str, Any](does=(_decided,), because="told before and still so")
+NEVER_WHOLE = dict[str, Any](does=(_decided,), because="never whole, so nothing was asked that must stop")
 CUT = "the package was cut: what is left is decided anew"
-OVER = "over; the handover is about to hear it or has said so itself"
-UNCHANGED_SINCE = "told before and still so"
+LATE = "over; the handover is about to hear it or has said so itself"
+TWICE = "read twice: the first reading was decided on"
+LISTS = "the door asks for itself; this is for the lists"
+THE_END = "the handover has ended"
+STORED = "stored is stored, whatever came of the handover"
 
 # fmt: off
 TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, rows=(
-    #   while         on                then          tells              because
-    Row(Before.NONE,  OpenTransmission, S.UNDECIDED,  (),                because=BASIS, does=(_proposed,), also=(_read_items,)),
-    *(Row(state,      OpenTransmission, S.UNDECIDED,  (),                because=CUT, does=(_proposed,), also=(_read_items,))
-      for state in (S.UNDECIDED, S.PERMITTED, S.PARTLY, S.DENIED, S.REDUCED)),
-    *(Row(state,      OpenTransmission, state,        (),                because=OVER) for state in (S.ENDED, S.CLOSED)),
+    #   while        on                 then         tells              why and how
+    Row(Before.NONE, OpenTransmission,  S.UNDECIDED, NOTHING,           because="§ 67d SGB X", **PROPOSED),
+    *(Row(state,     OpenTransmission,  S.UNDECIDED, NOTHING,           because=CUT, **PROPOSED) for state in OPEN),
+    *(Row(state,     OpenTransmission,  state,       NOTHING,           because=LATE) for state in OVER),
 
-    Row(S.UNDECIDED,  TakeFlags,        S.UNDECIDED,  (),                because=BASIS, does=(_flags,)),
-    *(Row(state,      TakeFlags,        state,        (),                because="read twice: the first reading was decided on")
-      for state in S if state is not S.UNDECIDED),
+    Row(S.UNDECIDED, TakeFlags,         S.UNDECIDED, NOTHING,           because="§ 67d SGB X", does=(_flags,)),
+    *(Row(state,     TakeFlags,         state,       NOTHING,           because=TWICE) for state in (*OPEN[1:], *OVER)),
 
-    Row(S.UNDECIDED,  AllPermitted,     S.PERMITTED,  (PERMITTED_TOLD,), because=BASIS, does=(_decided,)),
-    Row(S.UNDECIDED,  SomePermitted,    S.PARTLY,     (PARTLY_TOLD,),    because=BASIS, does=(_decided,)),
-    Row(S.UNDECIDED,  NonePermitted,    S.DENIED,     (DENIED_TOLD,),    because=BASIS, does=(_decided,)),
+    Row(S.UNDECIDED, AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),
+    Row(S.UNDECIDED, SomePermitted,     S.PARTLY,    (PARTLY_TOLD,),    **BASIS),
+    Row(S.UNDECIDED, NonePermitted,     S.DENIED,    (DENIED_TOLD,),    **BASIS),
 
-    Row(S.PERMITTED,  AllPermitted,     S.PERMITTED,  (),                because=UNCHANGED_SINCE, does=(_decided,)),
-    Row(S.PERMITTED,  SomeLost,         S.REDUCED,    (REDUCED_TOLD,),   because=BASIS, does=(_decided,)),
-    Row(S.PERMITTED,  NonePermitted,    S.ENDED,      (ENDED_TOLD,),     because=BASIS, does=(_decided,)),
+    Row(S.PERMITTED, AllPermitted,      S.PERMITTED, NOTHING,           **SAME),
+    Row(S.PERMITTED, SomeLost,          S.REDUCED,   (REDUCED_TOLD,),   **BASIS),
+    Row(S.PERMITTED, NonePermitted,     S.ENDED,     (ENDED_TOLD,),     **BASIS),
 
-    Row(S.REDUCED,    AllPermitted,     S.PERMITTED,  (PERMITTED_TOLD,), because=BASIS, does=(_decided,)),
-    Row(S.REDUCED,    SomePermitted,    S.REDUCED,    (PARTLY_TOLD,),    because=BASIS, does=(_decided,)),
-    Row(S.REDUCED,    SomeLost,         S.REDUCED,    (REDUCED_TOLD,),   because=BASIS, does=(_decided,)),
-    Row(S.REDUCED,    NonePermitted,    S.ENDED,      (ENDED_TOLD,),     because=BASIS, does=(_decided,)),
+    Row(S.REDUCED,   AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),
+    Row(S.REDUCED,   SomePermitted,     S.REDUCED,   (PARTLY_TOLD,),    **BASIS),
+    Row(S.REDUCED,   SomeLost,          S.REDUCED,   (REDUCED_TOLD,),   **BASIS),
+    Row(S.REDUCED,   NonePermitted,     S.ENDED,     (ENDED_TOLD,),     **BASIS),
 
-    Row(S.PARTLY,     AllPermitted,     S.PERMITTED,  (PERMITTED_TOLD,), because=BASIS, does=(_decided,)),
-    Row(S.PARTLY,     SomePermitted,    S.PARTLY,     (PARTLY_TOLD,),    because=BASIS, does=(_decided,)),
-    Row(S.PARTLY,     SomeLost,         S.PARTLY,     (REDUCED_TOLD,),   because=BASIS, does=(_decided,)),
-    Row(S.PARTLY,     NonePermitted,    S.DENIED,     (DENIED_TOLD,),    because="never whole, so nothing was asked that must stop", does=(_decided,)),
+    Row(S.PARTLY,    AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),
+    Row(S.PARTLY,    SomePermitted,     S.PARTLY,    (PARTLY_TOLD,),    **BASIS),
+    Row(S.PARTLY,    SomeLost,          S.PARTLY,    (REDUCED_TOLD,),   **BASIS),
+    Row(S.PARTLY,    NonePermitted,     S.DENIED,    (DENIED_TOLD,),    **NEVER_WHOLE),
 
-    Row(S.DENIED,     AllPermitted,     S.PERMITTED,  (PERMITTED_TOLD,), because=BASIS, does=(_decided,)),
-    Row(S.DENIED,     SomePermitted,    S.PARTLY,     (PARTLY_TOLD,),    because=BASIS, does=(_decided,)),
-    Row(S.DENIED,     NonePermitted,    S.DENIED,     (),                because=UNCHANGED_SINCE, does=(_decided,)),
+    Row(S.DENIED,    AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),
+    Row(S.DENIED,    SomePermitted,     S.PARTLY,    (PARTLY_TOLD,),    **BASIS),
+    Row(S.DENIED,    NonePermitted,     S.DENIED,    NOTHING,           **SAME),
 
-    *(Row(state,      KeepOpen,         state,        (),                because="the door asks for itself; this is for the lists", does=(_moved,)) for state in S),
-    *(Row(state,      CloseTransmission, S.ENDED if state is S.ENDED else S.CLOSED, (), because="the handover has ended", does=(_moved,)) for state in S),
-    *(Row(state,      NoteStored,       state,        (),                because="stored is stored, whatever came of the handover", does=(_stored,), provided=(BY_RECIPIENT,)) for state in S),
+    *(Row(state,     KeepOpen,          state,       NOTHING,           because=LISTS, does=(_moved,))
+      for state in (*OPEN, *OVER)),
+    *(Row(state,     CloseTransmission, S.CLOSED,    NOTHING,           because=THE_END, does=(_moved,))
+      for state in (*OPEN, S.CLOSED)),
+    Row(S.ENDED,     CloseTransmission, S.ENDED,     NOTHING,           because=LATE, does=(_moved,)),
+    *(Row(state,     NoteStored,        state,       NOTHING,           because=STORED, does=(_stored,),
+          provided=(BY_RECIPIENT,)) for state in (*OPEN, *OVER)),
 ))
 # fmt: on

@@ -1,4 +1,4 @@
-"""The one way on which personal data leave this agency: decided at this instant, under a lease, sealed to the recipient.
+"""The one way on which personal data leave this agency: decided at this instant, under a lease, sealed.
 
 The protocol is `models/Lease.tla`: Begin, Open, Write, Close. What it promises: after the answer "withdrawn" no further
 byte of the data is sent. What is left of the risk: one chunk of a process frozen between its look at the clock and its
@@ -197,7 +197,7 @@ def _completeness(fitting: int, permitted: int, wanted: int) -> Completeness:
 
 
 def _deadline(claim: Claim, verdicts: tuple[ItemDecision, ...], chosen: set[ItemId], now: datetime) -> float:
-    """The lease's end: two seconds after Begin, or as much as is left to the first end of a basis, counted from Begin."""
+    """The lease's end: two seconds after Begin, or what is left to the first end of a basis, counted from Begin."""
     ends = (verdict.until for verdict in verdicts if verdict.id in chosen)
     left = min(((end - now).total_seconds() for end in ends if end is not None), default=LEASE_SECONDS)
     return claim.since + min(LEASE_SECONDS, left)
@@ -215,7 +215,7 @@ def _answer(resources: Resources, opened: Opened, key: OKPKey) -> StreamingAnswe
 
 
 async def _chunks(body: bytes, deadline: float) -> AsyncGenerator[bytes, None]:
-    """Write: pieces while the lease lasts. The one who sends them looks at the clock again, and aborts at the deadline."""
+    """Write: pieces while the lease lasts. Who sends them looks at the clock again, and aborts at the deadline."""
     for start in range(0, len(body), CHUNK_BYTES):
         if monotonic() >= deadline:
             raise TimeoutError
@@ -223,7 +223,7 @@ async def _chunks(body: bytes, deadline: float) -> AsyncGenerator[bytes, None]:
 
 
 async def close(resources: Resources, lease: leases.Lease, *, delivered: bool) -> None:
-    """Close: from here on a withdrawal need not wait for this lease. Telling it can wait, if it must, for the sweeper."""
+    """Close: from here on a withdrawal need not wait for this lease. Telling may wait for the sweeper."""
     async with resources.tools.engine.begin() as tx:
         await leases.close_lease(tx, lease.id, delivered=delivered)
     await tell(resources, lease.id, lease.person)

@@ -45,7 +45,7 @@ def sealed(lease: Lease, contents: Dossier, key: OKPKey) -> bytes:
 
 
 def dossier(lease: Lease, contents: Sequence[Content]) -> Dossier:
-    """What the recipient reads: each item with where it was collected, for what it may be used, on which norms it came."""
+    """What the recipient reads: each item with where it was collected, for what it may be used, on which norms."""
     norms = {line.item: tuple(sorted({basis.norm for basis in line.bases})) for line in lease.lines}
     items = tuple(
         DossierItem(

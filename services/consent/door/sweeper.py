@@ -19,8 +19,8 @@ SWEEP_SECONDS: Final = 5.0  # longer than any lease or withdrawal lasts
 async def sweep(resources: Resources) -> None:
     """For ever: close and tell releases whose process died, carry out withdrawals whose process died.
 
-    What is seen in two rounds is old enough: the rounds are further apart than any lease or withdrawal lasts, by our own
-    clock and not by times in rows, which a clock that is set may contradict.
+    What is seen in two rounds is old enough: the rounds are further apart than any lease or withdrawal lasts, by our
+    own clock and not by times in rows, which a clock that is set may contradict.
     """
     releases: set[tuple[UUID, UUID]] = set()
     intents: set[leases.Intent] = set()

@@ -61,7 +61,7 @@ transmission = _table(
     sa.Index("transmission_handover", "handover", unique=True),
 )
 
-# A statutory task with its necessity, stated by a caseworker for one transmission; and what a person or guardian forbids.
+# A statutory task with its necessity, stated by a caseworker for one transmission; what a person or guardian forbids.
 statutory_basis = _table(
     "statutory_basis", _key(), _column("person", ID), _column("transmission", ID), _column("norm", TEXT),
     _column("necessity", TEXT), _column("not_endangering", BOOL), _column("stated_by", TEXT),

@@ -88,7 +88,7 @@ def answer(call: Call, handover: HandoverRef) -> Step:
 
 @routes.command("POST", "/handovers/{handover}/redirect-confirmation", allow=STAFF)
 def confirm_redirect(call: Call, handover: HandoverRef) -> Step:
-    """End here and ask elsewhere; the new handover needs its own legal basis. To decline, withdraw."""
+    """End here and ask elsewhere; the new handover needs its own legal basis. To say no, withdraw."""
     return _on(handover, commands.ConfirmRedirect())
 
 

@@ -18,7 +18,6 @@ from .receiver import RECEIVER
 from .sender import SENDER
 from .subject import CaseState, Handover, Reason, baton
 
-# What an answer says is `allowed` is what a person of this side may do now; a copy that does not exist may be drafted.
 TABLES: Mapping[Side, Table[Handover]] = {
     Side.SENDER: Table(SENDER + SENDER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
     Side.RECEIVER: Table(RECEIVER + RECEIVER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
@@ -26,6 +25,7 @@ TABLES: Mapping[Side, Table[Handover]] = {
 # A young case of these states may be active already: intake has said so, and the news is on its way here.
 MAY_BE_ACTIVE = frozenset({CaseState.REGISTERED, CaseState.CLARIFYING})
 NEWS = timedelta(seconds=60)  # longer than news take while anything works at all; then a no is a no
+UUID_WITH_TIME = 7
 
 
 def decide(handover: Handover, command: Command, context: Context) -> Decided[Handover] | Refused:
@@ -67,7 +67,12 @@ def _unheard(handover: Handover, command: Command, refused: Refused, now: dateti
     known = handover.around.case
     if known is None or known.state is CaseState.NONE:
         return command.case
-    return command.case if known.state in MAY_BE_ACTIVE and now - time_of(known.id) < NEWS else None
+    return command.case if known.state in MAY_BE_ACTIVE and _young(known.id, now) else None
+
+
+def _young(made: UUID, now: datetime) -> bool:
+    """Only a UUIDv7 carries its time; an id of another kind counts as old."""
+    return made.version == UUID_WITH_TIME and now - time_of(made) < NEWS
 
 
 def _settled(before: Handover, decided: Decided[Handover], now: datetime) -> Decided[Handover]:

@@ -1,0 +1,37 @@
+"""The one way in: commands and heard events run together, many subjects at once, in one transaction.
+
+    take what is waiting (never wait for more) · causes · load subjects · reserve · decide · write · answer
+
+A refusal, or a bug in a decision, is that item's answer and never fails its neighbours. A database error fails the
+batch: it is rolled back and its items run singly, so that one bad row fails alone.
+"""
+
+from chassis.executor.run import Executor
+from chassis.executor.work import (
+    Answer,
+    Asked,
+    Bug,
+    Cause,
+    Inner,
+    Kind,
+    Overloaded,
+    Step,
+    Trouble,
+    Unavailable,
+    Work,
+)
+
+__all__ = [
+    "Answer",
+    "Asked",
+    "Bug",
+    "Cause",
+    "Executor",
+    "Inner",
+    "Kind",
+    "Overloaded",
+    "Step",
+    "Trouble",
+    "Unavailable",
+    "Work",
+]

@@ -1,0 +1,93 @@
+"""Idempotency-Keys and their answers: claimed first, kept last, in the transaction of the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TEXT
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.executor.work import Answer, Asked
+
+CauseKey = tuple[str, str]
+"""Who asks, and under which key."""
+
+
+async def claim(tx: AsyncConnection, asked: Sequence[Asked]) -> dict[CauseKey, tuple[bytes, Answer]]:
+    """Claim the keys, sorted; those that are known come back with fingerprint and answer.
+
+    The same key in another transaction waits here until that one has ended.
+    """
+    wanted = {(cause.principal, cause.key): cause for cause in asked}
+    if not wanted:
+        return {}
+    causes = sorted(wanted)
+    parameters = _columns(causes) | {"fingerprints": [wanted[cause].fingerprint for cause in causes]}
+    new = {(row.principal, row.key) for row in await tx.execute(_CLAIM, parameters)}
+    known = [cause for cause in causes if cause not in new]
+    if not known:
+        return {}
+    rows = await tx.execute(_STORED, _columns(known))
+    return {(row.principal, row.key): (bytes(row.fingerprint), _stored(row)) for row in rows}
+
+
+async def keep(tx: AsyncConnection, answers: Mapping[CauseKey, Answer]) -> None:
+    """Keep what may be said again, give the other keys back."""
+    kept = sorted((cause, answer) for cause, answer in answers.items() if answer.kept)
+    dropped = sorted(cause for cause, answer in answers.items() if not answer.kept)
+    if kept:
+        said = [answer for _, answer in kept]
+        content = {
+            "statuses": [answer.status for answer in said],
+            "headers": [json.dumps(answer.headers) for answer in said],
+            "bodies": [answer.body for answer in said],
+        }
+        await tx.execute(_KEEP, _columns([cause for cause, _ in kept]) | content)
+    if dropped:
+        await tx.execute(_DROP, _columns(dropped))
+
+
+def _columns(causes: Sequence[CauseKey]) -> dict[str, list[Any]]:
+    return {"principals": [principal for principal, _ in causes], "keys": [key for _, key in causes]}
+
+
+def _stored(row: Any) -> Answer:
+    headers = tuple((name, value) for name, value in row.headers)
+    return Answer(row.status, bytes(row.body), headers, datetime.now(UTC), replayed=True)
+
+
+_TEXTS, _BYTES = ARRAY(TEXT), ARRAY(BYTEA)
+_KEYS = (sa.bindparam("principals", type_=_TEXTS), sa.bindparam("keys", type_=_TEXTS))
+
+_CLAIM = sa.text("""
+    INSERT INTO answer (principal, key, fingerprint)
+    SELECT principal, key, fingerprint
+    FROM unnest(:principals, :keys, :fingerprints) AS new (principal, key, fingerprint)
+    ORDER BY principal, key
+    ON CONFLICT DO NOTHING RETURNING principal, key
+""").bindparams(*_KEYS, sa.bindparam("fingerprints", type_=_BYTES))
+
+_STORED = sa.text("""
+    SELECT principal, key, fingerprint, status, headers, body FROM answer
+    WHERE (principal, key) IN (SELECT * FROM unnest(:principals, :keys))
+""").bindparams(*_KEYS)
+
+_KEEP = sa.text("""
+    UPDATE answer
+    SET status = new.status, headers = new.headers::jsonb, body = new.body, answered_at = clock_timestamp()
+    FROM unnest(:principals, :keys, :statuses, :headers, :bodies) AS new (principal, key, status, headers, body)
+    WHERE answer.principal = new.principal AND answer.key = new.key
+""").bindparams(
+    *_KEYS,
+    sa.bindparam("statuses", type_=ARRAY(sa.Integer)),
+    sa.bindparam("headers", type_=_TEXTS),
+    sa.bindparam("bodies", type_=_BYTES),
+)
+
+_DROP = sa.text(
+    "DELETE FROM answer WHERE (principal, key) IN (SELECT * FROM unnest(:principals, :keys))"
+).bindparams(*_KEYS)

@@ -1,0 +1,71 @@
+"""Rules across subjects as rows that only one of them can hold, taken before the decision and kept only by a yes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.transitions import Reservation
+
+Held = Mapping[Reservation, UUID | None]
+"""Who holds what; None: nobody."""
+
+
+async def take(tx: AsyncConnection, wanted: Mapping[Reservation, UUID]) -> tuple[Held, Held]:
+    """Lock these rows, in key order: (who is in the row now, who held it before this transaction).
+
+    A row that nobody held is written for the first who wants it, so that nobody else can in the meantime.
+    """
+    if not wanted:
+        return {}, {}
+    rows = _columns(sorted(wanted.items()))
+    got = {Reservation(row.name, row.key) for row in await tx.execute(_RESERVE, rows)}
+    inside: dict[Reservation, UUID | None] = {}
+    for row in await tx.execute(_HOLDERS, {"names": rows["names"], "keys": rows["keys"]}):
+        inside[Reservation(row.name, row.key)] = row.holder
+    return inside, {reservation: None if reservation in got else holder for reservation, holder in inside.items()}
+
+
+async def write(tx: AsyncConnection, inside: Held, held: Held, freed: Iterable[tuple[Reservation, UUID]]) -> None:
+    """Make the rows say who holds what after all decisions; `freed` are those that were never asked for here."""
+    gone = {(reservation, holder) for reservation, holder in freed if reservation not in held}
+    gone |= {(r, holder) for r, holder in inside.items() if holder is not None and held[r] != holder}
+    if gone:
+        await tx.execute(_FREE, _columns(sorted(gone)))
+    moved = sorted((r, holder) for r, holder in held.items() if holder is not None and inside.get(r) != holder)
+    if moved:
+        await tx.execute(_RESERVE, _columns(moved))
+
+
+def _columns(rows: Sequence[tuple[Reservation, UUID]]) -> dict[str, list[Any]]:
+    return {
+        "names": [reservation.name for reservation, _ in rows],
+        "keys": [reservation.key for reservation, _ in rows],
+        "holders": [holder for _, holder in rows],
+    }
+
+
+_NAMED = (sa.bindparam("names", type_=ARRAY(TEXT)), sa.bindparam("keys", type_=ARRAY(TEXT)))
+_HOLDING = sa.bindparam("holders", type_=ARRAY(PG_UUID(as_uuid=True)))
+
+_RESERVE = sa.text("""
+    INSERT INTO reservation (name, key, holder)
+    SELECT name, key, holder FROM unnest(:names, :keys, :holders) AS new (name, key, holder) ORDER BY name, key
+    ON CONFLICT DO NOTHING RETURNING name, key
+""").bindparams(*_NAMED, _HOLDING)
+
+_HOLDERS = sa.text("""
+    SELECT name, key, holder FROM reservation WHERE (name, key) IN (SELECT * FROM unnest(:names, :keys))
+    ORDER BY name, key FOR UPDATE
+""").bindparams(*_NAMED)
+
+_FREE = sa.text("""
+    DELETE FROM reservation USING unnest(:names, :keys, :holders) AS gone (name, key, holder)
+    WHERE reservation.name = gone.name AND reservation.key = gone.key AND reservation.holder = gone.holder
+""").bindparams(*_NAMED, _HOLDING)

@@ -1,0 +1,224 @@
+"""Takes what is waiting, many subjects at once, and runs it in as few transactions as possible."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.database import is_weather
+from chassis.envelope import Record
+from chassis.errands import Returned
+from chassis.executor.batch import Batch, Desk, stepped
+from chassis.executor.work import Answer, Bug, Kind, Overloaded, Step, Unavailable, Work
+from chassis.inbox import Heard, Hearing, LaneKey
+from chassis.outbox import Addressing
+from chassis.parking import keep_unreadable, parked_in
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 500  # items of one transaction: half of batching's gain is had at 50, nearly all at 100; then latency grows
+BATCHES = 3  # transactions side by side: fewer than the pool keeps connections
+QUEUE_MAX = 2000  # commands that may wait; beyond that a caller is told to come back
+TRIES_MAX = 5  # times an item is put back for a lock it could not get
+LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+
+
+class Executor:
+    """Runs work items. One per service process; more processes of a service agree through the database's locks."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        kinds: Iterable[Kind[Any]],
+        *,
+        consumer: str,
+        source: str,
+        hearing: Hearing,
+        address: Addressing,
+        new_id: Callable[[], UUID],
+        seal: bytes,
+    ) -> None:
+        self._engine, self._consumer, self._hearing, self._seal = engine, consumer, hearing, seal
+        self._desk = Desk({kind.name: kind for kind in kinds}, consumer, source, hearing.sources, address, new_id)
+        self._commands: deque[Work] = deque()
+        self._events: deque[Work] = deque()
+        self._busy: set[object] = set()
+        self._something = asyncio.Condition()
+        self._workers: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self.after_commit: list[Callable[[], None]] = []
+        self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue()
+
+    async def start(self) -> None:
+        """Begin to take what is waiting."""
+        self._workers = [asyncio.create_task(self._work(), name=f"executor-{n}") for n in range(BATCHES)]
+
+    async def stop(self) -> None:
+        """Finish what is waiting, then stop; new work is told to come back."""
+        self._stopping = True
+        async with self._something:
+            self._something.notify_all()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def run(self, work: Work) -> Answer | None:
+        """Run one work item; returns the answer to a command. Raises Overloaded, Unavailable, Bug."""
+        heard = isinstance(work.cause, Heard)
+        if self._stopping or (not heard and len(self._commands) >= QUEUE_MAX):
+            raise Overloaded
+        async with self._something:
+            (self._events if heard else self._commands).append(work)
+            self._something.notify()
+        return await work.done
+
+    async def hear(self, records: Sequence[Record]) -> None:
+        """Take a batch of records; returns when what they mean, or that they mean nothing, is durable.
+
+        Raises Unavailable when the database is away: the same records must be given again.
+        """
+        read = [(record, self._read(record)) for record in records]
+        await self._keep_unreadable([record for record, heard in read if heard is None])
+        works = [_waiting(heard) for _, heard in read if heard is not None]
+        results = await asyncio.gather(*(self.run(work) for work in works), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise Unavailable from result
+
+    async def take_in(self, cause: Returned, step: Step | None, traceparent: str | None) -> None:
+        """The result of an errand; without a step the errand is only forgotten."""
+        await self.run(Work(cause, () if step is None else (step,), traceparent))
+
+    async def retry_lane(self, topic: str, key: UUID) -> tuple[int, str | None]:
+        """Try a held lane again, in order, until the first failure: how many went through, and what stopped it."""
+        done = 0
+        async with self._engine.connect() as tx:
+            waiting = await parked_in(tx, self._consumer, [(topic, key)])
+        for parked in waiting:
+            heard = self._hearing.read(parked.record, redrive=True)
+            if heard is None:
+                return done, "unreadable"
+            await self.run(_waiting(heard))
+            async with self._engine.connect() as tx:
+                left = await parked_in(tx, self._consumer, [(topic, key)])
+            still = next((row for row in left if row.event_id == parked.event_id), None)
+            if still is not None:
+                return done, still.error_class
+            done += 1
+        return done, None
+
+    def _read(self, record: Record) -> Heard | None:
+        try:
+            return self._hearing.read(record)
+        except Exception as error:  # noqa: BLE001  # whatever bytes do to a parser must not stop the records beside them
+            log.error("record cannot be read", extra={"topic": record.topic, "error_class": type(error).__name__})  # noqa: TRY400  # a stack would show the parser, not the cause
+            return None
+
+    async def _keep_unreadable(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        try:
+            async with self._engine.begin() as tx:
+                await keep_unreadable(tx, self._consumer, records, self._seal)
+        except Exception as error:
+            if is_weather(error):
+                raise Unavailable from error
+            raise
+
+    # --- taking -----------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            async with self._something:
+                batch = self._take()
+                while not batch:
+                    if self._stopping and not self._commands and not self._events:
+                        return
+                    await self._something.wait()
+                    batch = self._take()
+            try:
+                await self._run_batch(batch)
+            finally:
+                async with self._something:
+                    for work in batch:
+                        self._busy.difference_update(work.keys)
+                    self._something.notify_all()
+
+    def _take(self) -> list[Work]:
+        """Commands first; events get at most half of a batch while commands wait. What is in flight stays apart."""
+        blocked = set(self._busy)
+        batch = _from(self._commands, BATCH_MAX, blocked)
+        room = BATCH_MAX - len(batch) if not self._commands else BATCH_MAX // 2
+        batch += _from(self._events, room, blocked)
+        for work in batch:
+            self._busy.update(work.keys)
+        return batch
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    async def _run_batch(self, works: list[Work]) -> None:
+        try:
+            async with self._engine.begin() as tx:
+                batch = Batch(self._desk, tx)
+                await batch.run(works)
+        except Exception as error:  # noqa: BLE001  # rolled back: whatever it was, each neighbour gets its own transaction
+            await self._after_failure(works, error)
+            return
+        for hook in self.after_commit:
+            hook()
+        for lane in batch.freed:
+            self.freed_lanes.put_nowait(lane)
+        for work in works:
+            work.settle(batch.results[id(work)])
+
+    async def _after_failure(self, works: list[Work], error: Exception) -> None:
+        if len(works) > 1:
+            for work in works:
+                await self._run_batch([work])
+            return
+        (work,) = works
+        if is_weather(error):
+            await self._after_weather(work, error)
+            return
+        log.error("work item failed", exc_info=error, extra={"error_class": type(error).__name__})
+        if isinstance(work.cause, Heard) and work.cause.trouble is None:
+            parked = Work(work.cause.in_trouble(type(error).__name__), (), work.traceparent)
+            await self._run_batch([parked])
+            work.settle(parked.done.exception() or parked.done.result())
+            return
+        work.settle(Bug(type(error).__name__))
+
+    async def _after_weather(self, work: Work, error: Exception) -> None:
+        """A lock that was not to be had is tried again a few times; all else is the caller's to try."""
+        work.tries += 1
+        state = getattr(getattr(error, "orig", None), "sqlstate", None)
+        if state != LOCK_NOT_AVAILABLE or work.tries >= TRIES_MAX:
+            work.settle(Unavailable())
+            return
+        await asyncio.sleep(0.05 * work.tries)
+        await self._run_batch([work])
+
+
+def _waiting(heard: Heard) -> Work:
+    """An event as a work item; where its subjects are found by a query, that is asked inside the transaction."""
+    return stepped(heard) if heard.query is None else Work(heard, (), heard.meta.traceparent)
+
+
+def _from(queue: deque[Work], room: int, blocked: set[object]) -> list[Work]:
+    """The first items of a queue that nothing in `blocked` is in the way of; nothing may overtake what stays."""
+    taken: list[Work] = []
+    passed: list[Work] = []
+    while queue and len(taken) < room and len(passed) < BATCH_MAX:
+        work = queue.popleft()
+        keys = set(work.keys)
+        if keys & blocked:
+            blocked |= keys
+            passed.append(work)
+        else:
+            taken.append(work)
+    queue.extendleft(reversed(passed))
+    return taken

@@ -1,0 +1,37 @@
+"""All four services of one agency, started once: every test brings subjects of its own."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+
+import pytest
+
+from deploy.embedded.cluster import Addresses
+from deploy.installation import Installation, install
+from deploy.system import ALLIANCES
+from services.consent.door import withdrawal
+from services.handover.api import commands
+from tests.conftest import AGENCIES, databases
+from tests.every_service.anatomy import SERVICES
+from tests.every_service.running import Running, provide_keys, running
+
+
+@pytest.fixture(scope="session")
+def installation(embedded: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    data = tmp_path_factory.mktemp("installation")
+    provide_keys(data, AGENCIES)
+    return install(data, embedded, (ALLIANCES / "musterland.yaml",), AGENCIES)
+
+
+@pytest.fixture(scope="session")
+async def services(embedded: Addresses, installation: Installation) -> AsyncIterator[Mapping[str, Running]]:
+    async with databases(embedded) as make, AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(running(installation, name, await make(name))) for name in SERVICES
+        }
+
+
+@pytest.fixture(autouse=True)
+def no_release_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`void` and `withdraw` hold their answers back for releases; here nobody comes to the door."""
+    monkeypatch.setattr(commands, "RELEASE_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(withdrawal, "ANSWER_SECONDS", 0.0)

@@ -177,7 +177,7 @@ class Errands:
                 await self._executor.take_in(cause, step, traced.traceparent)
         except Again as again:
             await self._postpone(taken, again.reason, min(2.0 ** (taken.attempts - 1), BACKOFF_SECONDS_MAX))
-        except Exception as error:  # noqa: BLE001  # whatever it meets must not end the worker; it is shown, tried slowly
+        except Exception as error:  # whatever it meets must not end the worker; it is shown, tried slowly
             if not is_weather(error):
                 log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
             await self._postpone(taken, type(error).__name__, BACKOFF_SECONDS_MAX)

@@ -167,7 +167,7 @@ class Fate(enum.Enum):
     """What happens to a heard event before anything is decided."""
 
     APPLIED = "applied"
-    PASSED_BY = "passed by"  # noqa: S105  # no password
+    PASSED_BY = "passed by"  # no password
     KNOWN = "known"
     PARK = "parked"
 

@@ -144,7 +144,7 @@ async def lanes(tx: AsyncConnection, consumer: str, error_class: str | None = No
 
 
 async def lane(tx: AsyncConnection, consumer: str, topic: str, key: UUID) -> list[dict[str, Any]]:
-    """Every event that waits in one lane, in order, with its headers, and its body where that is a fact by its contract."""
+    """Every event that waits in one lane, in order; its body where that is a fact by its contract."""
     rows = await tx.execute(_LANE, {"consumer": consumer, "topic": topic, "key": key, "page": PAGE})
     return [_shown(dict(row)) for row in rows.mappings()]
 
@@ -180,7 +180,8 @@ _PARK = sa.text("""
 """)
 
 _TRIED = sa.text("""
-    UPDATE parked SET attempts = attempts + 1, error_class = :error_class, reason = :reason, last_tried_at = clock_timestamp()
+    UPDATE parked
+    SET attempts = attempts + 1, error_class = :error_class, reason = :reason, last_tried_at = clock_timestamp()
     WHERE consumer = :consumer AND event_id = :id
 """)
 
@@ -190,7 +191,8 @@ _FORGET = sa.text("DELETE FROM parked WHERE consumer = :consumer AND event_id = 
 
 _LANES = sa.text("""
     SELECT topic, key, count(*) AS events, (array_agg(error_class ORDER BY seq, parked_at))[1] AS error_class,
-           (array_agg(reason ORDER BY seq, parked_at))[1] AS reason, (array_agg(type ORDER BY seq, parked_at))[1] AS type,
+           (array_agg(reason ORDER BY seq, parked_at))[1] AS reason,
+           (array_agg(type ORDER BY seq, parked_at))[1] AS type,
            min(parked_at) AS since, max(attempts) AS attempts
     FROM parked WHERE consumer = :consumer
     GROUP BY topic, key
@@ -199,7 +201,7 @@ _LANES = sa.text("""
 """)
 
 _LANE = sa.text("""
-    SELECT seq, event_id, type, error_class, reason, attempts, parked_at, last_tried_at, traceparent, partition, "offset",
-           headers, payload
+    SELECT seq, event_id, type, error_class, reason, attempts, parked_at, last_tried_at, traceparent,
+           partition, "offset", payload
     FROM parked WHERE consumer = :consumer AND topic = :topic AND key = :key ORDER BY seq, parked_at LIMIT :page
 """)

@@ -136,7 +136,7 @@ class Service:
 
 
 def executor_of(service: Service, database: AsyncEngine, seal: bytes) -> Executor:
-    """The one way in of a service, on that database; `seal` is the key under which records that are no events are kept."""
+    """The one way in of a service, on that database; `seal` is the key for records that are no events."""
     hearing = Hearing(
         service.hears,
         service.sources,

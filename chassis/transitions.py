@@ -171,11 +171,13 @@ class Table(Generic[S]):
     """All rows of one kind of subject. `not_now` is the reason for what no row allows.
 
     `always` is added to every row that changes the state: what a change of state tells at home, for example.
+    `by_people` are the commands people give (None: all); clocks and heard facts are nothing one could be told to try.
     """
 
     rows: tuple[Row[S], ...]
     not_now: StrEnum
     always: tuple[Callable[[S, S, Any, Context], tuple[Tell, ...]], ...] = ()
+    by_people: frozenset[type[Any]] | None = None
     _index: Mapping[tuple[StrEnum, type[Any]], Row[S]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -187,8 +189,10 @@ class Table(Generic[S]):
         object.__setattr__(self, "_index", index)
 
     def allowed(self, state: StrEnum) -> tuple[str, ...]:
-        """Names of the commands that have a row in this state, in the order of the table."""
-        return tuple(dict.fromkeys(row.on.__name__ for row in self.rows if row.while_ == state))
+        """Names of the commands people may give in this state, in the order of the table."""
+        given = (row.on for row in self.rows if row.while_ == state)
+        asked = (on for on in given if self.by_people is None or on in self.by_people)
+        return tuple(dict.fromkeys(on.__name__ for on in asked))
 
     def row(self, state: StrEnum, command: type[Any]) -> Row[S] | None:
         """The row for this command in this state, if there is one."""

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -36,6 +36,7 @@ errors = Console(stderr=True, highlight=False)
 DataOption = Annotated[Path, typer.Option("--data", envvar="STAFFEL_DATA", help="Folder of the installation.")]
 AgencyOption = Annotated[str, typer.Option("--agency", help="Id of the agency in the alliance file.")]
 DATA = Path(".staffel")
+REPLICAS = 3  # of each topic, where the cluster has so many brokers
 
 
 @app.command()
@@ -133,40 +134,91 @@ def token(
     sys.stdout.write(access_token(_installation(data), agency, service, role, subject) + "\n")
 
 
+KafkaOption = Annotated[str | None, typer.Option("--kafka", help="Bootstrap servers of another cluster.")]
+CaOption = Annotated[Path | None, typer.Option("--ca", help="PEM file of the authority of that cluster.")]
+CertificateOption = Annotated[Path | None, typer.Option("--certificate", help="PEM file of its administrator.")]
+KeyOption = Annotated[Path | None, typer.Option("--key", help="PEM file of the administrator's private key.")]
+AllianceOption = Annotated[list[Path] | None, typer.Option("--alliance", help="Alliance file; several are allowed.")]
+
+
 @topics_app.command("plan")
-def topics_plan(data: DataOption = DATA) -> None:
-    """What `apply` would change."""
-    _plan(data, "topics", apply=False)
+def topics_plan(
+    data: DataOption = DATA,
+    alliance: AllianceOption = None,
+    kafka: KafkaOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+) -> None:
+    """What `apply` would change, in this installation's cluster or in another one (--kafka and what goes with it)."""
+    _plan("topics", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=False)
 
 
 @topics_app.command("apply")
-def topics_apply(data: DataOption = DATA) -> None:
+def topics_apply(
+    data: DataOption = DATA,
+    alliance: AllianceOption = None,
+    kafka: KafkaOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+) -> None:
     """Create and change topics as the alliance files say; nothing is ever deleted."""
-    _plan(data, "topics", apply=True)
+    _plan("topics", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=True)
 
 
 @acls_app.command("plan")
-def acls_plan(data: DataOption = DATA) -> None:
-    """What `apply` would change."""
-    _plan(data, "acls", apply=False)
+def acls_plan(
+    data: DataOption = DATA,
+    alliance: AllianceOption = None,
+    kafka: KafkaOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+) -> None:
+    """What `apply` would change, in this installation's cluster or in another one (--kafka and what goes with it)."""
+    _plan("acls", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=False)
 
 
 @acls_app.command("apply")
-def acls_apply(data: DataOption = DATA) -> None:
+def acls_apply(
+    data: DataOption = DATA,
+    alliance: AllianceOption = None,
+    kafka: KafkaOption = None,
+    ca: CaOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
+) -> None:
     """Allow and revoke as the alliance files say."""
-    _plan(data, "acls", apply=True)
+    _plan("acls", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=True)
 
 
-def _plan(data: Path, what: str, *, apply: bool) -> None:
+Cluster = tuple[str, tuple[Path, Path, Path], tuple[Path, ...]]
+"""Bootstrap servers, PEM files (authority, administrator's certificate and key), alliance files."""
+
+
+def _cluster(
+    data: Path, alliances: list[Path] | None, kafka: str | None, pem: tuple[Path | None, Path | None, Path | None]
+) -> Cluster:
+    if kafka is None:
+        installation = _installation(data)
+        return installation.bootstrap, installation.tls("admin"), tuple(alliances or installation.alliances)
+    ca, certificate, key = pem
+    if ca is None or certificate is None or key is None or not alliances:
+        _fail("--kafka needs --ca, --certificate, --key and at least one --alliance")
+    return kafka, (ca, certificate, key), tuple(alliances)
+
+
+def _plan(what: str, cluster: Cluster, *, apply: bool) -> None:
     from deploy import acls, topics
     from deploy.embedded import admin
     from deploy.embedded.pki import Tls
 
-    installation = _installation(data)
-    alliances = [read_alliance(file) for file in installation.alliances]
-    with admin.connected(installation.bootstrap, Tls(*installation.tls("admin"))) as kafka:
+    bootstrap, pem, files = cluster
+    alliances = [read_alliance(file) for file in files]
+    with admin.connected(bootstrap, Tls(*pem)) as kafka:
         if what == "topics":
-            topic_plan = topics.plan(kafka, alliances, replication=min(3, kafka.brokers()))
+            topic_plan = topics.plan(kafka, alliances, replication=min(REPLICAS, kafka.brokers()))
             lines = list(topic_plan.lines())
             if apply:
                 topics.apply(kafka, topic_plan)
@@ -175,7 +227,7 @@ def _plan(data: Path, what: str, *, apply: bool) -> None:
             lines = list(acl_plan.lines())
             if apply:
                 acls.apply(kafka, acl_plan)
-    console.print("\n".join(lines) or "nothing to change")
+    console.print("\n".join(lines) or "nothing to change", soft_wrap=True)
 
 
 @topics_app.command("read")
@@ -248,7 +300,7 @@ def demo(
     """Two real handovers on real Kafka and PostgreSQL; stays up on a terminal until Ctrl-C."""
     from deploy.demo import tell
 
-    raise typer.Exit(asyncio.run(tell(data, stay=sys.stdout.isatty() and not once, console=console)))
+    raise typer.Exit(asyncio.run(tell(data.absolute(), stay=sys.stdout.isatty() and not once, console=console)))
 
 
 def _installation(data: Path) -> Installation:
@@ -256,10 +308,9 @@ def _installation(data: Path) -> Installation:
         return Installation.load(data)
     except NotInstalledError as error:
         _fail(str(error))
-    raise AssertionError
 
 
-def _fail(reason: str) -> None:
+def _fail(reason: str) -> NoReturn:
     errors.print(reason)
     raise typer.Exit(1)
 

@@ -62,42 +62,44 @@ class Teller:
         """One event as it comes by on its topic."""
         source = headers.get("ce_source", "").removeprefix("urn:staffel:").replace(":", ".")
         kind = headers.get("ce_type", "?").removeprefix("staffel.")
-        self.console.print(
-            f"  [cyan]{self.elapsed_ms():6.0f} ms[/cyan]  {source:<20} {kind:<34} [dim]{topic} #{headers.get('ce_subjectseq')}[/dim]",
-            soft_wrap=True,
-        )
+        after, place = f"{self.elapsed_ms():6.0f} ms", f"{topic} #{headers.get('ce_subjectseq')}"
+        self.console.print(f"  [cyan]{after}[/cyan]  {source:<20} {kind:<34} [dim]{place}[/dim]", soft_wrap=True)
 
 
 async def tell(data: Path, *, stay: bool, console: Console) -> int:
     """Run everything, tell both stories; 0 if and only if every step happened."""
-    began = time.monotonic()
-    port = remembered(private_folder(data.resolve()) / "demo_ports.json", ["door"])["door"]
     try:
-        async with AsyncExitStack() as running:
-            system = System(
-                data, agencies=(SENDER, RECEIVER), doors={SENDER: f"http://127.0.0.1:{port}"}, say=console.print
-            )
-            console.print("Starting Kafka, PostgreSQL and two agencies' services …")
-            installation = await running.enter_async_context(system)
-            console.print(f"[dim]after {time.monotonic() - began:.1f} s[/dim]")
-            door = urlsplit(installation.url(SENDER, "consent"))
-            proxy = Proxy((door.hostname or "", door.port or 0))
-            await running.enter_async_context(proxy.running(port))
-            teller = Teller(console)
-            await running.enter_async_context(_watching(installation, teller))
-            client = await running.enter_async_context(httpx.AsyncClient(timeout=10.0))
-            references = [
-                await _first_story(_story(installation, client, "Zora"), teller),
-                await _second_story(_story(installation, client, "Zacharias"), teller, proxy),
-            ]
-            await _end(installation, references, console)
-            if stay:
-                console.print("\nAll of it stays up until Ctrl-C.")
-                await _until_interrupted(system)
-        return 0
+        await _tell(private_folder(data), stay=stay, console=console)
     except (NotSoError, ProblemError, TimeoutError, ServerDiedError, DataFolderInUseError) as error:
         console.print(f"\n[red]not so:[/red] {error}")
         return 1
+    return 0
+
+
+async def _tell(folder: Path, *, stay: bool, console: Console) -> None:
+    began = time.monotonic()
+    port = remembered(folder / "demo_ports.json", ["door"])["door"]
+    async with AsyncExitStack() as running:
+        system = System(
+            folder, agencies=(SENDER, RECEIVER), doors={SENDER: f"http://127.0.0.1:{port}"}, say=console.print
+        )
+        console.print("Starting Kafka, PostgreSQL and two agencies' services …")
+        installation = await running.enter_async_context(system)
+        console.print(f"[dim]after {time.monotonic() - began:.1f} s[/dim]")
+        door = urlsplit(installation.url(SENDER, "consent"))
+        proxy = Proxy((door.hostname or "", door.port or 0))
+        await running.enter_async_context(proxy.running(port))
+        teller = Teller(console)
+        await running.enter_async_context(_watching(installation, teller))
+        client = await running.enter_async_context(httpx.AsyncClient(timeout=10.0))
+        references = [
+            await _first_story(_story(installation, client, "Zora"), teller),
+            await _second_story(_story(installation, client, "Zacharias"), teller, proxy),
+        ]
+        await _end(installation, references, console)
+        if stay:
+            console.print("\nAll of it stays up until Ctrl-C.")
+            await _until_interrupted(system)
 
 
 def _story(installation: Installation, client: httpx.AsyncClient, name: str) -> Story:
@@ -213,7 +215,7 @@ async def _watching(installation: Installation, teller: Teller) -> AsyncIterator
     )
     consumer.subscribe(pattern=r"^[^_].*")
     await consumer.start()
-    while not consumer.assignment():
+    while not consumer.assignment():  # noqa: ASYNC110  # aiokafka tells nobody
         await asyncio.sleep(0.05)
     for part in consumer.assignment():
         await consumer.position(part)  # from here on nothing is missed

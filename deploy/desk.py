@@ -17,6 +17,7 @@ WAIT_SECONDS_MAX = 20.0  # for news that travels over two brokers' hops and two 
 LOOK_EVERY_SECONDS = 0.05
 AGAIN_SECONDS = 0.3  # between two tries of a command that a restarting service could not take
 TOKEN_SECONDS = 300
+COMES_LATER = {404, 503}  # not known there yet, or the service is just starting
 
 
 class ProblemError(Exception):
@@ -107,7 +108,7 @@ class Desk:
                         last = found
                     except (ProblemError, httpx.TransportError) as error:
                         last = error
-                        if isinstance(error, ProblemError) and error.status < 500 and error.status != 404:
+                        if isinstance(error, ProblemError) and error.status not in COMES_LATER:
                             raise
                     await asyncio.sleep(LOOK_EVERY_SECONDS)
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""What an installation on this machine consists of: alliance files with keys in them, addresses, each service's settings."""
+"""What an installation on this machine consists of: alliance files with keys, addresses, each service's settings."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = socket.socket()
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)  # before connecting: it sets the window
-        line.setblocking(False)
+        line.setblocking(False)  # noqa: FBT003  # that is how sockets are told
         connection = Connection(line)
         self.connections.append(connection)
         asking = None

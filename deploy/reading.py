@@ -75,11 +75,10 @@ async def timelines(installation: Installation, ref: str) -> dict[str, list[dict
     found: dict[str, list[dict[str, Any]]] = {}
     async with httpx.AsyncClient(timeout=10.0) as client:
         for agency in installation.agencies:
+            token = access_token(installation, agency, "handover", ["caseworker"], "timeline")
             answer = await client.get(
                 f"{installation.url(agency, 'handover')}/handovers/{ref}/timeline",
-                headers={
-                    "authorization": f"Bearer {access_token(installation, agency, 'handover', ['caseworker'], 'timeline')}"
-                },
+                headers={"authorization": f"Bearer {token}"},
             )
             if answer.is_success:
                 found[agency] = answer.json()["entries"]

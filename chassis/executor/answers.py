@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,7 +56,7 @@ def _columns(causes: Sequence[CauseKey]) -> dict[str, list[Any]]:
 
 def _stored(row: Any) -> Answer:
     headers = tuple((name, value) for name, value in row.headers)
-    return Answer(row.status, bytes(row.body), headers, datetime.now(UTC), replayed=True)
+    return Answer(row.status, bytes(row.body), headers, replayed=True)
 
 
 _TEXTS, _BYTES = ARRAY(TEXT), ARRAY(BYTEA)

@@ -170,7 +170,7 @@ class Batch:
         if isinstance(outcome, Bug):
             self._answers[key] = (asked.fingerprint, Answer(500, b""))
             return outcome
-        answer = replace(asked.render(outcome or self._answer(work)), committed_at=self._now)
+        answer = asked.render(outcome or self._answer(work))
         self._answers[key] = (asked.fingerprint, answer)
         return answer
 

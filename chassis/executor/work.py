@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -69,16 +68,11 @@ class Kind(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command's caller gets; kept under its Idempotency-Key unless it says "later" (Retry-After) or is a 5xx.
-
-    `committed_at` is the database's time in the transaction this answer speaks of; of a repeated answer, any time after
-    its commit.
-    """
+    """What a command's caller gets; kept under its Idempotency-Key unless it says "later" (Retry-After) or is a 5xx."""
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
-    committed_at: datetime | None = None
     replayed: bool = False
 
     @property

@@ -259,9 +259,11 @@ FOUR_EYES = "four eyes: no wording reaches the alliance that only its author has
 WHOLE = "the catalogue is compacted: it tells whole offers, the latest counts"
 HEARD = "told to everybody by its owner, so there is nobody left to tell"
 
+BY_PEOPLE: Final = frozenset({Draft, Change, Submit, Publish, Reject, Suspend, Resume, Retire})
+
 # fmt: off
 #       while        on          then         tells         provided            because    does         also
-OFFERS: Final = Table[Offer](not_now=Reason.NOT_NOW, always=(moved,), rows=(
+OFFERS: Final = Table[Offer](not_now=Reason.NOT_NOW, always=(moved,), by_people=BY_PEOPLE, rows=(
     Row(S.NONE,      Draft,      S.DRAFT,     (drafted,),   (in_our_alliance,), "",        (begun,)),
     Row(S.DRAFT,     Change,     S.DRAFT,     (),           (),                 "",        (reworded,)),
     Row(S.DRAFT,     Submit,     S.IN_REVIEW, (),           (),                 FOUR_EYES, (handled,)),
@@ -274,7 +276,7 @@ OFFERS: Final = Table[Offer](not_now=Reason.NOT_NOW, always=(moved,), rows=(
     Row(S.SUSPENDED, Retire,     S.RETIRED,   (retired,),   (),                 WHOLE,     (defunct,)),
     Row(S.NONE,      Copy,       S.COPIED,    (),           (),                 HEARD,     (copied,)),
 ))
-COPIES: Final = Table[Offer](not_now=Reason.COPY_IS_READ_ONLY, rows=(
+COPIES: Final = Table[Offer](not_now=Reason.COPY_IS_READ_ONLY, by_people=BY_PEOPLE, rows=(
     Row(S.COPIED,    Copy,       S.COPIED,    (),           (from_its_owner,),  HEARD,     (copied,)),
 ))
 # fmt: on

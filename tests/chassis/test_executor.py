@@ -22,7 +22,7 @@ from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Work
 from chassis.inbox import Hear, Hearing, Meta, Source
-from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Refused, Reservation, Tell
+from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Fact, Refused, Reservation, Tell
 from contracts.new_ids import new_id
 from tests.conftest import NewDatabase
 
@@ -131,7 +131,7 @@ class Address:
     extensions: Mapping[str, str]
 
 
-def address(fact: BallsPut, to: str | None, scope: str | None) -> Address:
+def address(fact: Fact, to: str | None, scope: str | None) -> Address:
     return Address("a.boxes.events", f"boxes/{fact.key}", "urn:test", {"correlationid": str(fact.key)})
 
 
@@ -219,7 +219,8 @@ async def test_a_command_changes_its_subject_and_tells_it_in_one_transaction(
 ) -> None:
     box = new_id()
     result = await executor.run(asked("k1", Step("box", box, Put(2)), Step("box", box, Put(3))))
-    assert result is not None and json.loads(result.body) == {"id": str(box), "version": 2, "balls": 5}
+    assert result is not None
+    assert json.loads(result.body) == {"id": str(box), "version": 2, "balls": 5}
     assert await rows(database, "SELECT seq, topic FROM event_log ORDER BY pos") == [
         (1, "a.boxes.events"),
         (2, "a.boxes.events"),
@@ -230,7 +231,8 @@ async def test_a_command_changes_its_subject_and_tells_it_in_one_transaction(
 async def test_all_steps_of_an_item_happen_or_none(executor: Executor, database: AsyncEngine) -> None:
     box, other = new_id(), new_id()
     result = await executor.run(asked("k1", Step("box", box, Put(2)), Step("box", other, Put(11))))
-    assert result is not None and result.status == 409
+    assert result is not None
+    assert result.status == 409
     assert (await balls(database, box), await balls(database, other)) == (0, 0)
     assert await rows(database, "SELECT count(*) FROM event_log") == [(0,)]
 
@@ -259,7 +261,10 @@ async def test_the_same_key_gets_the_same_answer_and_another_body_under_it_is_re
     )
     later = await executor.run(asked("same", Step("box", box, Put())))
     foreign = await executor.run(asked("same", Step("box", box, Put()), fingerprint=b"other"))
-    assert first is not None and repeat is not None and later is not None and foreign is not None
+    assert first is not None
+    assert repeat is not None
+    assert later is not None
+    assert foreign is not None
     assert first.body == repeat.body == later.body
     assert (later.replayed, foreign.status) == (True, 409)
     assert await balls(database, box) == 1
@@ -278,7 +283,8 @@ async def test_a_stale_tab_is_refused(executor: Executor) -> None:
     box = new_id()
     await executor.run(asked("k1", Step("box", box, Put())))
     stale = await executor.run(asked("k2", Step("box", box, Put(), expected_version=0)))
-    assert stale is not None and json.loads(stale.body) == {"reason": "stale-version"}
+    assert stale is not None
+    assert json.loads(stale.body) == {"reason": "stale-version"}
 
 
 async def test_only_one_holds_a_reservation_until_it_frees_it(executor: Executor, database: AsyncEngine) -> None:
@@ -288,7 +294,8 @@ async def test_only_one_holds_a_reservation_until_it_frees_it(executor: Executor
     assert len(winners) == 1
     await executor.run(Work(Inner("free"), (Step("box", winners[0], Free()),)))
     again = await executor.run(asked("again", Step("box", boxes[-1], Claim())))
-    assert again is not None and again.status == 200
+    assert again is not None
+    assert again.status == 200
     assert await rows(database, "SELECT holder FROM reservation") == [(boxes[-1],)]
 
 

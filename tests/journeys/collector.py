@@ -45,7 +45,7 @@ def collecting() -> Iterator[Collector]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name it has in the library
             """Tests read the exit code, not this."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

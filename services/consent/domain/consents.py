@@ -172,8 +172,10 @@ DECLARING = dict[str, Any](provided=DECLARED, because=f"{R5}; {R6}")
 PART = dict[str, Any](provided=(HAS_GRANTS,))
 END = dict[str, Any](does=(_ended_now,))
 
+BY_PEOPLE = frozenset({GiveConsent, RefuseConsent, WithdrawConsent, WithdrawGrants, InvalidateConsent})
+
 # fmt: off
-CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, rows=(
+CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     #   while      on                 then       why and how
     Row(NONE,      RequestConsent,    REQUESTED, does=(_sheet,), **DECLARING),
     Row(NONE,      GiveConsent,       GIVEN,     does=(_sheet, _given_now), **DECLARING),

@@ -108,7 +108,7 @@ ONCE = "said before"
 THEIRS = dict[str, Any](provided=(BY_RECIPIENT,))
 
 # fmt: off
-DUTIES = Table[Duty](not_now=Reason.NOT_NOW, rows=(
+DUTIES = Table[Duty](not_now=Reason.NOT_NOW, by_people=frozenset(), rows=(
     #   while        on              then        tells          why and how
     # the sender awaits
     Row(Before.NONE, DemandAnswer,   S.AWAITS,   (_notified,),  because=TOLD, does=(_demanded,)),

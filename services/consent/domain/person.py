@@ -46,7 +46,7 @@ def _age(person: Person, command: c.KnowPerson, context: Context) -> Person:
 
 
 P = PersonState
-PERSONS = Table[Person](not_now=Reason.NOT_NOW, rows=(
+PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=frozenset(), rows=(
     Row(P.NONE, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.HEARD_OF, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.KNOWN, c.KnowPerson, P.KNOWN, does=(_age,), because="a birthday, or another case of the same person"),

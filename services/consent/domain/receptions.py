@@ -43,7 +43,7 @@ FASTER = "intake was faster than handover: kept until it is known whom to tell"
 ARRIVED = "Art. 5(2) GDPR: the sender knows what arrived"
 
 # fmt: off
-RECEPTIONS = Table[Reception](not_now=Reason.NOT_NOW, always=(_confirmations,), rows=(
+RECEPTIONS = Table[Reception](not_now=Reason.NOT_NOW, by_people=frozenset(), always=(_confirmations,), rows=(
     #   while      on              then       why and how
     Row(S.UNHEARD, NoteHandover,   S.HEARD,   because=WHOM, does=(_copied,)),
     Row(S.HEARD,   NoteHandover,   S.HEARD,   because="the copy has moved", does=(_copied,)),

@@ -16,7 +16,7 @@ def _released(release: Release, command: TellRelease, context: Context) -> Tell:
 S = ReleaseState
 
 # fmt: off
-RELEASES = Table[Release](not_now=Reason.NOT_NOW, rows=(
+RELEASES = Table[Release](not_now=Reason.NOT_NOW, by_people=frozenset(), rows=(
     #   while     on           then    tells         because
     Row(S.OPEN,   TellRelease, S.TOLD, (_released,), because="its process died: how much arrived is unknown"),
     Row(S.CLOSED, TellRelease, S.TOLD, (_released,), because="Art. 5(2) GDPR: what left is told"),

@@ -119,7 +119,7 @@ THE_END = "the handover has ended"
 STORED = "stored is stored, whatever came of the handover"
 
 # fmt: off
-TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, rows=(
+TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, by_people=frozenset(), rows=(
     #   while        on                 then         tells              why and how
     Row(Before.NONE, OpenTransmission,  S.UNDECIDED, NOTHING,           because="§ 67d SGB X", **PROPOSED),
     *(Row(state,     OpenTransmission,  S.UNDECIDED, NOTHING,           because=CUT, **PROPOSED) for state in OPEN),

@@ -21,7 +21,6 @@ from services.consent.domain import NOTICES as NOTICE_TABLE
 from services.consent.domain.commands import (
     GiveConsent,
     InvalidateConsent,
-    RefuseConsent,
     RequestConsent,
     TellRelease,
     WithdrawConsent,
@@ -294,17 +293,13 @@ def answer(of: Person) -> Mapping[str, JsonValue]:
     part, table = of.spoken_of, TABLES.get(type(of.spoken_of))
     if part is None or table is None:
         return {"id": str(of.id), "state": of.state, "version": of.version, "allowed": list(PERSONS.allowed(of.state))}
-    allowed: list[JsonValue] = [name for name in table.allowed(part.state) if name in ASKED_BY_PEOPLE]
+    allowed: list[JsonValue] = list(table.allowed(part.state))
     return {"id": str(part.id), "state": part.state, "version": of.version, "allowed": allowed}
 
 
 TABLES: Mapping[type, Table[Any]] = {
     Consent: CONSENTS, Transmission: TRANSMISSIONS, Reception: RECEPTIONS, Duty: DUTIES, Release: RELEASES,
 }
-ASKED_BY_PEOPLE = frozenset(
-    command.__name__
-    for command in (GiveConsent, RefuseConsent, WithdrawConsent, WithdrawGrants, InvalidateConsent)
-)
 
 
 def _notice_answer(of: Notice) -> Mapping[str, JsonValue]:

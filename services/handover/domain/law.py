@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from chassis.transitions import Context, Decided, Refused, Reservation, Table
+from chassis.transitions import Context, Decided, Refused, Reservation, Row, Table
 from contracts.codes import HandoverState as State
 from contracts.codes import Side
 from contracts.ids import HandoverRef, time_of
@@ -18,9 +18,15 @@ from .receiver import RECEIVER
 from .sender import SENDER
 from .subject import CaseState, Handover, Reason, baton
 
+
+def _law(rows: tuple[Row[Handover], ...]) -> Table[Handover]:
+    by_people = frozenset(row.on for row in rows if issubclass(row.on, Desk))
+    return Table(rows, Reason.NOT_NOW, (told_at_home,), by_people)
+
+
 TABLES: Mapping[Side, Table[Handover]] = {
-    Side.SENDER: Table(SENDER + SENDER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
-    Side.RECEIVER: Table(RECEIVER + RECEIVER_LOCAL, Reason.NOT_NOW, (told_at_home,)),
+    Side.SENDER: _law(SENDER + SENDER_LOCAL),
+    Side.RECEIVER: _law(RECEIVER + RECEIVER_LOCAL),
 }
 # A young case of these states may be active already: intake has said so, and the news is on its way here.
 MAY_BE_ACTIVE = frozenset({CaseState.REGISTERED, CaseState.CLARIFYING})
@@ -44,9 +50,7 @@ def decide(handover: Handover, command: Command, context: Context) -> Decided[Ha
 
 def allowed(handover: Handover) -> tuple[str, ...]:
     """What a person of this side may do with the handover as it is now, in the order of the table."""
-    rows = TABLES[handover.side].rows
-    now = (row.on for row in rows if row.while_ is handover.state and issubclass(row.on, Desk))
-    return tuple(dict.fromkeys(on.__name__ for on in now))
+    return TABLES[handover.side].allowed(handover.state)
 
 
 def reserves(handover: UUID, command: object) -> Sequence[Reservation]:

@@ -1,7 +1,6 @@
 """The law of a case: which command is possible in which state, where it leads, who learns of it, and why."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -41,8 +40,28 @@ def each(states: Sequence[State], on: type[Any], then: State, **columns: Any) ->
     return tuple(Row(state, on, then, **columns) for state in states)
 
 
+BY_PEOPLE = frozenset({
+    asked.Register,
+    asked.AssignContactPerson,
+    asked.ConfirmResponsibility,
+    asked.DeclareNotResponsible,
+    asked.RecordContact,
+    asked.RecordNeed,
+    asked.ResolveNeed,
+    asked.RecordSchoolFacts,
+    asked.OverridePhase,
+    asked.AddItems,
+    asked.ProtectAddress,
+    asked.Pause,
+    asked.Resume,
+    asked.Close,
+    asked.Reopen,
+    asked.FetchDossier,
+})
+
 # fmt: off
-CASE = Table[Case](not_now=Reason.NOT_NOW, always=(facts.changed_profile, facts.erased_items), rows=(
+ALWAYS = (facts.changed_profile, facts.erased_items)
+CASE = Table[Case](not_now=Reason.NOT_NOW, always=ALWAYS, by_people=BY_PEOPLE, rows=(
     # a case begins
     Row(NONE, asked.Register, REGISTERED, (facts.registered,), (only.born, only.number_free),
         does=(effects.register,), also=(facts.watch_age,)),
@@ -100,32 +119,6 @@ CASE = Table[Case](not_now=Reason.NOT_NOW, always=(facts.changed_profile, facts.
 ))
 # fmt: on
 
-BY_PEOPLE = (
-    asked.Register,
-    asked.AssignContactPerson,
-    asked.ConfirmResponsibility,
-    asked.DeclareNotResponsible,
-    asked.RecordContact,
-    asked.RecordNeed,
-    asked.ResolveNeed,
-    asked.RecordSchoolFacts,
-    asked.OverridePhase,
-    asked.AddItems,
-    asked.ProtectAddress,
-    asked.Pause,
-    asked.Resume,
-    asked.Close,
-    asked.Reopen,
-    asked.FetchDossier,
-)
-
-
-def possible(state: State) -> tuple[str, ...]:
-    """Names of what people may ask in this state."""
-    names = {command.__name__ for command in BY_PEOPLE}
-    return tuple(name for name in CASE.allowed(state) if name in names)
-
-
 def meant(case: Case, command: object) -> object:
     """What a command means for this case: ends and bytes that come by themselves mean another thing to another case."""
     match command:
@@ -161,8 +154,7 @@ def decide(case: Case, command: object, context: Context) -> Decided[Case] | Ref
     means = meant(case, command)
     if case.state is NONE and CASE.row(NONE, type(means)) is None:
         return Refused(Reason.UNKNOWN_CASE, unknown=case.id)
-    decision = CASE.decide(case, means, context)
-    return replace(decision, allowed=possible(case.state)) if isinstance(decision, Refused) else decision
+    return CASE.decide(case, means, context)
 
 
 def reserves(case_id: UUID, command: object) -> Sequence[Reservation]:

@@ -15,7 +15,7 @@ def answer(case: Case) -> Mapping[str, JsonValue]:
         "id": str(case.id),
         "state": case.state,
         "version": case.version,
-        "allowed": list(law.possible(case.state)),
+        "allowed": list(law.CASE.allowed(case.state)),
         "person": None if case.person is None else str(case.person),
         "local_number": case.local_number,
         "warnings": [str(warned) for warned in sorted(case.warned)],

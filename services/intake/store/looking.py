@@ -41,7 +41,7 @@ async def one(tx: AsyncConnection, case: UUID) -> Row | None:
         "person_id": row["person"],
         "person": None if person is None else dict(person),
         "needs": [dict(need) for need in open_needs.mappings()],
-        "allowed": list(law.possible(State(row["state"]))),
+        "allowed": list(law.CASE.allowed(State(row["state"]))),
         "duplicates": [] if person is None else await _same_person(tx, case, person),
     }
 

@@ -1,0 +1,31 @@
+"""Every address of every service, as the tables of routes say; none is named here."""
+
+from importlib import import_module
+from typing import Any, cast
+
+import pytest
+from _pytest.mark.structures import MarkDecorator
+
+from chassis.http.operations import operations
+from chassis.http.routes import Command, Route
+from tests.every_service.anatomy import SERVICES
+
+_NOBODY: Any = None  # the operators' routes are listed, not asked
+
+
+def addresses(name: str) -> list[Route]:
+    """All routes of a service: its own and the operators'."""
+    own: list[Route] = import_module(f"services.{name}.api").routes.listed
+    return [*own, *operations(_NOBODY, name).listed]
+
+
+ROUTES = [(name, route.handler.__name__) for name in SERVICES for route in addresses(name)]
+COMMANDS = [
+    (name, route.handler.__name__) for name in SERVICES for route in addresses(name) if isinstance(route, Command)
+]
+BODIES = [(name, route.handler.__name__) for name in SERVICES for route in addresses(name) if route.body is not None]
+
+
+def each(found: list[tuple[str, str]]) -> MarkDecorator:
+    """One test per address."""
+    return cast("MarkDecorator", pytest.mark.parametrize(("name", "address"), found, ids=map("-".join, found)))

@@ -19,7 +19,7 @@ CauseKey = tuple[str, str]
 async def claim(tx: AsyncConnection, asked: Sequence[Asked]) -> dict[CauseKey, tuple[bytes, Answer]]:
     """Claim the keys, sorted; those that are known come back with fingerprint and answer.
 
-    The same key in another transaction waits here until that one has ended.
+    The same key in another transaction waits here until that one is over.
     """
     wanted = {(cause.principal, cause.key): cause for cause in asked}
     if not wanted:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,10 +29,13 @@ Known = Mapping[str, Any]
 """Values for members by name, or by `<model>.<name>`; what is not named here is made up."""
 
 
-def whole_body(model: type[BaseModel], known: Known) -> dict[str, Any]:
-    """Everything the model can say, as far as it can be said at once; ValueError where nothing valid is found."""
+def whole_body(model: type[BaseModel], known: Known, *, other: bool = False) -> dict[str, Any]:
+    """Everything the model can say, as far as it can be said at once; ValueError where nothing valid is found.
+
+    `other`: as different as can be from what is made otherwise.
+    """
     schema = model.model_json_schema()
-    body: dict[str, Any] = _made(schema, schema, known, "")
+    body: dict[str, Any] = _Maker(schema, known, other=other).made(schema, "")
     optional = sorted(_optional(schema, schema, body, ()), key=len, reverse=True)
     wrong = _wrong(model, body)
     for path in optional:
@@ -69,58 +73,67 @@ def _wrong(model: type[BaseModel], body: object) -> list[str]:
     return []
 
 
-def _made(schema: dict[str, Any], root: dict[str, Any], known: Known, name: str) -> Any:
-    """A value for that piece of a schema."""
-    schema = _resolved(schema, root)
-    if "const" in schema:
-        return schema["const"]
-    if "enum" in schema:
-        return schema["enum"][0]
-    match schema.get("type"):
-        case "object":
-            return _object(schema, root, known)
-        case "array":
-            return [_made(schema["items"], root, known, name) for _ in range(schema.get("minItems", 1) or 1)]
-        case "string":
-            return _string(schema)
-        case "integer" | "number":
-            return schema.get("minimum", 1)
-        case "boolean":
-            return True
-        case None:
-            return WORDS[0]  # anything goes here
-    raise ValueError(f"{name}: nothing is made up for {schema}")
+@dataclass(frozen=True)
+class _Maker:
+    """Makes values for pieces of one schema."""
 
+    root: dict[str, Any]
+    known: Known
+    other: bool
 
-def _object(schema: dict[str, Any], root: dict[str, Any], known: Known) -> dict[str, Any]:
-    title = schema.get("title", "")
-    if "properties" not in schema:
-        return {"note": WORDS[0]}
-    made: dict[str, Any] = {}
-    for name, part in schema["properties"].items():
-        for named in (f"{title}.{name}", name):
-            if named in known:
-                made[name] = known[named]
-                break
-        else:
-            made[name] = _made(part, root, known, name)
-    return made
+    def made(self, schema: dict[str, Any], name: str) -> Any:
+        """A value for that piece."""
+        schema = _resolved(schema, self.root)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return schema["enum"][-1 if self.other else 0]
+        match schema.get("type"):
+            case "object":
+                return self._object(schema)
+            case "array":
+                return [self.made(schema["items"], name) for _ in range(schema.get("minItems", 1) or 1)]
+            case "string":
+                return self._string(schema)
+            case "integer" | "number":
+                return schema.get("minimum", 1) + self.other
+            case "boolean":
+                return not self.other
+            case None:
+                return self._words[0]  # anything goes here
+        raise ValueError(f"{name}: nothing is made up for {schema}")
 
+    def _object(self, schema: dict[str, Any]) -> dict[str, Any]:
+        if "properties" not in schema:
+            return {"note": self._words[0]}
+        title = schema.get("title", "")
+        return {name: self._member(f"{title}.{name}", name, part) for name, part in schema["properties"].items()}
 
-def _string(schema: dict[str, Any]) -> str:
-    now = datetime.now(UTC)
-    match schema.get("format"):
-        case "uuid":
-            return str(new_id(now - timedelta(days=1)))  # an old one: nobody waits for news of it
-        case "date":
-            return (now + timedelta(days=10)).date().isoformat()
-        case "date-time":
-            return (now - timedelta(milliseconds=1)).isoformat()
-    for word in WORDS:
-        fits = schema.get("minLength", 0) <= len(word) <= schema.get("maxLength", len(word))
-        if fits and re.search(schema.get("pattern", ""), word):
-            return word
-    raise ValueError(f"no made-up word fits {schema}")
+    def _member(self, whole_name: str, name: str, part: dict[str, Any]) -> Any:
+        for named in (whole_name, name):
+            is_whole = _resolved(part, self.root).get("type") == "object"
+            if named in self.known and not (is_whole and isinstance(self.known[named], str)):
+                return self.known[named]
+        return self.made(part, name)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return WORDS[::-1] if self.other else WORDS
+
+    def _string(self, schema: dict[str, Any]) -> str:
+        now = datetime.now(UTC)
+        match schema.get("format"):
+            case "uuid":
+                return str(new_id(now - timedelta(days=1)))  # an old one: nobody waits for news of it
+            case "date":
+                return (now + timedelta(days=10 + self.other)).date().isoformat()
+            case "date-time":
+                return (now - timedelta(milliseconds=1)).isoformat()
+        for word in self._words:
+            fits = schema.get("minLength", 0) <= len(word) <= schema.get("maxLength", len(word))
+            if fits and re.search(schema.get("pattern", ""), word):
+                return word
+        raise ValueError(f"no made-up word fits {schema}")
 
 
 def _resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:

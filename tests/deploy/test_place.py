@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_a_place_that_somebody_else_has_made_is_refused(folder: Path) -> None:
     os.chown(outside, pwd.getpwnam("nobody").pw_uid, -1)
     with pytest.raises(RuntimeError, match="belongs to somebody else"):
         place.choose(folder)
+
+
+@as_root
+def test_what_a_folder_deleted_by_hand_has_left_behind_is_thrown_away(folder: Path) -> None:
+    left = place.choose(folder).new_part()
+    assert place.choose(folder).part.exists()
+    shutil.rmtree(folder)
+    place.choose(folder)
+    assert not left.exists()
 
 
 def test_erasing_leaves_nothing(folder: Path) -> None:

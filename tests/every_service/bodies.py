@@ -111,14 +111,20 @@ class _Maker:
 
     def _member(self, whole_name: str, name: str, part: dict[str, Any]) -> Any:
         for named in (whole_name, name):
-            is_whole = _resolved(part, self.root).get("type") == "object"
-            if named in self.known and not (is_whole and isinstance(self.known[named], str)):
+            if named in self.known and self._fits(part, self.known[named]):
                 return self.known[named]
         return self.made(part, name)
 
+    def _fits(self, part: dict[str, Any], value: object) -> bool:
+        """Whether both are ids and codes or both are whole objects: `person` may be either."""
+        part = _resolved(part, self.root)
+        if part.get("type") == "array" and isinstance(value, list):
+            part, value = _resolved(part["items"], self.root), value[0]
+        return value is None or (part.get("type") == "object") == isinstance(value, dict)
+
     @property
     def _words(self) -> tuple[str, ...]:
-        return WORDS[::-1] if self.other else WORDS
+        return ("Wanda Kanari", *WORDS[:0:-1]) if self.other else WORDS
 
     def _string(self, schema: dict[str, Any]) -> str:
         now = datetime.now(UTC)

@@ -1,6 +1,6 @@
 """All four services of one agency, started once: every test brings subjects of its own."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 
 import pytest
@@ -30,8 +30,10 @@ async def services(embedded: Addresses, installation: Installation) -> AsyncIter
         }
 
 
-@pytest.fixture(autouse=True)
-def no_release_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def no_release_runs() -> Iterator[None]:
     """`void` and `withdraw` hold their answers back for releases; here nobody comes to the door."""
-    monkeypatch.setattr(commands, "RELEASE_SECONDS_MAX", 0.0)
-    monkeypatch.setattr(withdrawal, "ANSWER_SECONDS", 0.0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(commands, "RELEASE_SECONDS_MAX", 0.0)
+        patched.setattr(withdrawal, "ANSWER_SECONDS", 0.0)
+        yield

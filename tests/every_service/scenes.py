@@ -340,7 +340,7 @@ def _nobody_yet() -> dict[str, Any]:
         "WithdrawalBody.grants": None,
         "birth_date": "2009-05-04",
         "school": {"grade": 10},
-        "no_needs": False,
+        "RegisterBody.no_needs": False,
         "assured_date": (now - timedelta(days=10)).date().isoformat(),
         "attempts": [{"at": (now - timedelta(seconds=1)).isoformat(), "channel": channel} for channel in channels],
     }

@@ -1,32 +1,68 @@
 """One Idempotency-Key, one command, one answer; and nothing of what was sent stays in what is kept of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 
 from chassis.http.routes import Route
 from contracts.new_ids import new_id
-from tests.every_service.addresses import COMMANDS, each
+from services.intake.api.bodies import RegisterBody
+from tests.every_service.addresses import COMMANDS
 from tests.every_service.bodies import CANARY, whole_body, words_of
 from tests.every_service.running import Running
 from tests.every_service.scenes import BEFORE_COMMAND, Story
 
-SOMEBODY = "somebody"
+State = Mapping[str, str]
 
 
-async def before(services: Mapping[str, Running], name: str, address: str) -> tuple[Story, Route]:
-    """The scene in which that command succeeds, and its route."""
-    story = await Story(services[name]).play(BEFORE_COMMAND[name][address])
-    return story, story.route(address)
+@dataclass(frozen=True)
+class Exchange:
+    """A command sent four times where it is possible, each answer with the state of the database after it."""
+
+    body: Any
+    before: State
+    without_a_key: tuple[httpx.Response, State]
+    first: tuple[httpx.Response, State]
+    again: tuple[httpx.Response, State]
+    with_another_body: tuple[httpx.Response, State]
+    kept: list[Any]
 
 
-async def send(story: Story, route: Route, key: str | None, body: Any) -> httpx.Response:
-    """The command under that key, always by the same caller."""
-    running = story.running
-    headers = running.admitted(route, by=f"{SOMEBODY}-{story.known['case']}")
-    headers |= {} if key is None else {"Idempotency-Key": key}
-    return await running.client.request(route.method, story.path(route), json=body, headers=headers)
+@pytest.fixture(scope="module", params=COMMANDS, ids=map("-".join, COMMANDS))
+async def exchange(request: pytest.FixtureRequest, services: Mapping[str, Running]) -> Exchange:
+    name, address = request.param
+    running = services[name]
+    story = await Story(running).play(BEFORE_COMMAND[name][address])
+    route, key = story.route(address), str(new_id())
+    body = story.body(route)
+    by_one = running.admitted(route, by=f"somebody-{key}")
+
+    async def sent(said: Any, **headers: str) -> tuple[httpx.Response, State]:
+        answer = await running.client.request(route.method, story.path(route), json=said, headers=by_one | headers)
+        return answer, await running.state()
+
+    before = await running.state()
+    without, first = await sent(body), await sent(body, **{"Idempotency-Key": key})
+    again = await sent(body, **{"Idempotency-Key": key})
+    other = await sent(another(story, route), **{"Idempotency-Key": key})
+    kept = await running.rows("SELECT status, headers, body FROM answer WHERE key = :key", key=key)
+    return Exchange(body, before, without, first, again, other, kept)
+
+
+def another(story: Story, route: Route) -> Any:
+    """Another body; where none is sent, the same command about somebody else."""
+    if route.body is not None:
+        return whole_body(route.body, {}, other=True)
+    story.known |= dict.fromkeys(route.path_adapters, story.known["person"]) | {"code": "debts"}
+    return None
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """Status and type of a no."""
+    return answer.status_code, answer.json()["type"]
 
 
 def test_every_command_has_a_scene_in_which_it_succeeds_and_no_other() -> None:
@@ -35,59 +71,36 @@ def test_every_command_has_a_scene_in_which_it_succeeds_and_no_other() -> None:
     }
 
 
-@each(COMMANDS)
-async def test_a_command_without_a_key_is_refused_and_does_nothing(
-    services: Mapping[str, Running], name: str, address: str
-) -> None:
-    story, route = await before(services, name, address)
-    state = await services[name].state()
-    answer = await send(story, route, None, story.body(route))
-    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/http/key-missing")
-    assert await services[name].state() == state
+def test_a_command_without_a_key_is_refused_and_does_nothing(exchange: Exchange) -> None:
+    answer, state = exchange.without_a_key
+    assert problem(answer) == (400, "/problems/http/key-missing")
+    assert state == exchange.before
 
 
-@each(COMMANDS)
-async def test_a_command_sent_again_has_the_same_answer_and_no_second_effect(
-    services: Mapping[str, Running], name: str, address: str
-) -> None:
-    story, route = await before(services, name, address)
-    key, body, untouched = str(new_id()), story.body(route), await services[name].state()
-    first = await send(story, route, key, body)
+def test_a_command_that_is_sent_again_has_the_same_answer(exchange: Exchange) -> None:
+    (first, _), (again, _) = exchange.first, exchange.again
     assert first.is_success, first.text
-    once = await services[name].state()
-    again = await send(story, route, key, body)
-    assert (again.status_code, again.content, again.headers.get("etag")) == (
-        first.status_code, first.content, first.headers.get("etag"),
-    )  # fmt: skip
+    assert again.status_code == first.status_code
+    assert (again.content, again.headers.get("etag")) == (first.content, first.headers.get("etag"))
     assert ("idempotency-replayed" in first.headers, again.headers.get("idempotency-replayed")) == (False, "true")
-    assert (once != untouched, await services[name].state()) == (True, once)
 
 
-@each(COMMANDS)
-async def test_a_key_that_was_used_for_something_else_is_refused_and_does_nothing(
-    services: Mapping[str, Running], name: str, address: str
-) -> None:
-    story, route = await before(services, name, address)
-    key, body = str(new_id()), story.body(route)
-    await send(story, route, key, body)
-    once = await services[name].state()
-    if route.body is None:
-        story.known |= dict.fromkeys(route.path_adapters, story.known["person"]) | {"code": "debts"}
-    else:
-        body = whole_body(route.body, {}, other=True)
-    other = await send(story, route, key, body)
-    assert (other.status_code, other.json()["type"]) == (422, "/problems/http/key-reused")
-    assert await services[name].state() == once
+def test_a_command_that_is_sent_again_has_no_second_effect(exchange: Exchange) -> None:
+    assert exchange.first[1] != exchange.before
+    assert exchange.again[1] == exchange.first[1]
 
 
-@each(COMMANDS)
-async def test_a_kept_answer_repeats_no_word_of_the_command(
-    services: Mapping[str, Running], name: str, address: str
-) -> None:
-    story, route = await before(services, name, address)
-    key, body = str(new_id()), story.body(route)
-    answer = await send(story, route, key, body)
-    kept = await services[name].rows("SELECT status, headers, body FROM answer WHERE key = :key", key=key)
-    assert [row.status for row in kept] == [answer.status_code]
-    assert CANARY not in f"{kept[0].headers}{bytes(kept[0].body).decode()}{answer.text}{answer.headers}".lower()
-    assert not set(words_of(body)) & set(words_of(answer.json()))
+def test_a_key_that_was_used_for_something_else_is_refused_and_does_nothing(exchange: Exchange) -> None:
+    answer, state = exchange.with_another_body
+    assert problem(answer) == (422, "/problems/http/key-reused")
+    assert state == exchange.first[1]
+
+
+def test_a_kept_answer_repeats_no_word_of_the_command(exchange: Exchange) -> None:
+    (row,), (answer, _) = exchange.kept, exchange.first
+    assert row.status == answer.status_code
+    assert CANARY not in f"{row.headers}{bytes(row.body).decode()}{answer.headers}{answer.text}".lower()
+
+
+def test_the_words_people_write_are_in_what_is_sent() -> None:
+    assert len(list(words_of(whole_body(RegisterBody, {})))) > 5

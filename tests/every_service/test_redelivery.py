@@ -1,27 +1,57 @@
 """What is heard twice has one effect; what cannot be right waits, and holds nobody else up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 
 import pytest
 
+from chassis.envelope import Record
 from chassis.inbox import Hear
 from contracts.events import TopicKind
 from tests.every_service.anatomy import SERVICES
 from tests.every_service.running import Running
-from tests.every_service.scenes import BEFORE_EVENT, Story
+from tests.every_service.scenes import BEFORE_EVENT, NOTHING, Story
 
 HEARD: list[tuple[str, Hear]] = [
     (name, hear) for name in SERVICES for hear in import_module(f"services.{name}.events").HEARS
 ]
-every_event = pytest.mark.parametrize(
-    ("name", "hear"), HEARD, ids=[f"{name}-{hear.event.type.removeprefix('staffel.')}" for name, hear in HEARD]
+State = Mapping[str, str]
+Parked = list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An event that was heard where it means something, then again and again, then another one under its number."""
+
+    hear: Hear
+    number: int
+    before: State
+    once: tuple[State, Parked]
+    again: tuple[State, Parked]
+    with_another: tuple[State, Parked]
+
+
+@pytest.fixture(
+    scope="module", params=HEARD, ids=[f"{name}-{hear.event.type.removeprefix('staffel.')}" for name, hear in HEARD]
 )
+async def delivery(request: pytest.FixtureRequest, services: Mapping[str, Running]) -> Delivery:
+    name, hear = request.param
+    running = services[name]
+    story = await Story(running).play(BEFORE_EVENT[name][hear.event])
+    record, key = story.record(hear.event), story.key(hear.event)
+    number = running.seqs[record.topic, key]
 
+    async def heard(*batches: Sequence[Record]) -> tuple[State, Parked]:
+        for records in batches:
+            await running.executor.hear(records)
+        return await running.state(), await running.parked(key)
 
-async def told_of(services: Mapping[str, Running], name: str, hear: Hear) -> Story:
-    """Subjects of whom such an event can be heard."""
-    return await Story(services[name]).play(BEFORE_EVENT[name][hear.event])
+    before = await running.state()
+    once = await heard([record])
+    again = await heard([record], [*story.heard, record], [record, record])
+    other = await heard([story.record(hear.event, seq=number)])
+    return Delivery(hear, number, before, once, again, other)
 
 
 def test_every_event_that_is_heard_has_a_scene_and_no_other() -> None:
@@ -29,47 +59,30 @@ def test_every_event_that_is_heard_has_a_scene_and_no_other() -> None:
     assert {name: set(scenes) for name, scenes in BEFORE_EVENT.items()} == heard
 
 
-@every_event
-async def test_an_event_that_comes_again_changes_nothing(
-    services: Mapping[str, Running], name: str, hear: Hear
-) -> None:
-    story = await told_of(services, name, hear)
-    running, before = services[name], await services[name].state()
-    record = story.record(hear.event)
-    await running.executor.hear([record])
-    once = await running.state()
-    assert (await running.parked(story.key(hear.event)), once != before) == ([], True)
-    await running.executor.hear([record])
-    await running.executor.hear([*story.heard, record])
-    await running.executor.hear([record, record])
-    assert await running.state() == once
-    assert await running.parked(story.key(hear.event)) == []
+def test_an_event_has_an_effect_when_it_is_heard_first(delivery: Delivery) -> None:
+    state, parked = delivery.once
+    assert (state != delivery.before, parked) == (True, [])
 
 
-@every_event
-async def test_another_event_under_a_number_that_was_heard_is_a_fork(
-    services: Mapping[str, Running], name: str, hear: Hear
-) -> None:
-    story, running = await told_of(services, name, hear), services[name]
-    record = story.record(hear.event)
-    await running.executor.hear([record])
-    once = await running.state()
-    number = record.envelope.subjectseq  # type: ignore[union-attr]  # made with an envelope
-    await running.executor.hear([story.record(hear.event, seq=number)])
-    assert await running.state() == once
+def test_an_event_that_comes_again_changes_nothing_nor_does_its_whole_lane(delivery: Delivery) -> None:
+    assert delivery.again == delivery.once
+
+
+def test_another_event_under_a_number_that_was_heard_is_a_fork(delivery: Delivery) -> None:
     # On the compacted catalogue whole objects travel and the higher number wins: an old one is only late.
-    forked = [] if hear.event.topic is TopicKind.CATALOGUE else [(number, "fork")]
-    assert await running.parked(story.key(hear.event)) == forked
+    late = delivery.hear.event.topic is TopicKind.CATALOGUE
+    assert delivery.with_another == (delivery.once[0], [] if late else [(delivery.number, "fork")])
 
 
-@every_event
+@pytest.mark.parametrize("name", SERVICES)
 async def test_a_body_that_breaks_its_contract_waits_and_the_next_lane_goes_on(
-    services: Mapping[str, Running], name: str, hear: Hear
+    services: Mapping[str, Running], name: str
 ) -> None:
     running = services[name]
-    broken, whole = await told_of(services, name, hear), await told_of(services, name, hear)
-    before = await running.state()
-    await running.executor.hear([broken.record(hear.event, body=b'{"handover": "Zora"}'), whole.record(hear.event)])
-    assert await running.state() != before
-    assert [trouble for _, trouble in await running.parked(broken.key(hear.event))] == ["invalid-body"]
-    assert await running.parked(whole.key(hear.event)) == []
+    for hear in (hear for of, hear in HEARD if of == name and BEFORE_EVENT[name][hear.event] == NOTHING):
+        broken, whole = Story(running), Story(running)
+        before = await running.state()
+        await running.executor.hear([broken.record(hear.event, body=b'{"id": 1}'), whole.record(hear.event)])
+        assert await running.state() != before
+        assert await running.parked(broken.key(hear.event)) == [(1, "invalid-body")]
+        assert await running.parked(whole.key(hear.event)) == []

@@ -141,56 +141,24 @@ KeyOption = Annotated[Path | None, typer.Option("--key", help="PEM file of the a
 AllianceOption = Annotated[list[Path] | None, typer.Option("--alliance", help="Alliance file; several are allowed.")]
 
 
-@topics_app.command("plan")
-def topics_plan(
-    data: DataOption = DATA,
-    alliance: AllianceOption = None,
-    kafka: KafkaOption = None,
-    ca: CaOption = None,
-    certificate: CertificateOption = None,
-    key: KeyOption = None,
-) -> None:
-    """What `apply` would change, in this installation's cluster or in another one (--kafka and what goes with it)."""
-    _plan("topics", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=False)
+def _plan_and_apply(what: str, of: typer.Typer) -> None:
+    """The two verbs that topics and access lists have in common."""
+    where = "in this installation's cluster, or in another one (--kafka and what goes with it)"
 
+    def verb(name: str, sentence: str, *, apply: bool) -> None:
+        @of.command(name, help=f"{sentence}, {where}.")
+        def run(
+            data: DataOption = DATA,
+            alliance: AllianceOption = None,
+            kafka: KafkaOption = None,
+            ca: CaOption = None,
+            certificate: CertificateOption = None,
+            key: KeyOption = None,
+        ) -> None:
+            _provide(what, _cluster(data, alliance, kafka, (ca, certificate, key)), apply=apply)
 
-@topics_app.command("apply")
-def topics_apply(
-    data: DataOption = DATA,
-    alliance: AllianceOption = None,
-    kafka: KafkaOption = None,
-    ca: CaOption = None,
-    certificate: CertificateOption = None,
-    key: KeyOption = None,
-) -> None:
-    """Create and change topics as the alliance files say; nothing is ever deleted."""
-    _plan("topics", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=True)
-
-
-@acls_app.command("plan")
-def acls_plan(
-    data: DataOption = DATA,
-    alliance: AllianceOption = None,
-    kafka: KafkaOption = None,
-    ca: CaOption = None,
-    certificate: CertificateOption = None,
-    key: KeyOption = None,
-) -> None:
-    """What `apply` would change, in this installation's cluster or in another one (--kafka and what goes with it)."""
-    _plan("acls", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=False)
-
-
-@acls_app.command("apply")
-def acls_apply(
-    data: DataOption = DATA,
-    alliance: AllianceOption = None,
-    kafka: KafkaOption = None,
-    ca: CaOption = None,
-    certificate: CertificateOption = None,
-    key: KeyOption = None,
-) -> None:
-    """Allow and revoke as the alliance files say."""
-    _plan("acls", _cluster(data, alliance, kafka, (ca, certificate, key)), apply=True)
+    verb("plan", "Show what apply would change", apply=False)
+    verb("apply", "Make it as the alliance files say", apply=True)
 
 
 Cluster = tuple[str, tuple[Path, Path, Path], tuple[Path, ...]]
@@ -209,7 +177,7 @@ def _cluster(
     return kafka, (ca, certificate, key), tuple(alliances)
 
 
-def _plan(what: str, cluster: Cluster, *, apply: bool) -> None:
+def _provide(what: str, cluster: Cluster, *, apply: bool) -> None:
     from deploy import acls, topics
     from deploy.embedded import admin
     from deploy.embedded.pki import Tls
@@ -228,6 +196,10 @@ def _plan(what: str, cluster: Cluster, *, apply: bool) -> None:
             if apply:
                 acls.apply(kafka, acl_plan)
     console.print("\n".join(lines) or "nothing to change", soft_wrap=True)
+
+
+_plan_and_apply("topics", topics_app)
+_plan_and_apply("acls", acls_app)
 
 
 @topics_app.command("read")

@@ -32,7 +32,7 @@ from chassis.http.routes import (
     services,
 )
 from chassis.http.serve import Desk, Request, Runs, Serve
-from chassis.http.text import Body, Day, Instant, Name, Text
+from chassis.http.text import Body, Content, Day, Instant, Name, Text
 
 __all__ = [
     "Allow",
@@ -40,6 +40,7 @@ __all__ = [
     "Call",
     "Caller",
     "CommandAnswer",
+    "Content",
     "Day",
     "Instant",
     "Name",

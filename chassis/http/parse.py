@@ -36,6 +36,21 @@ def check_json(body: bytes) -> None:
         _EXACTLY.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Turned(Trouble.INVALID_JSON) from None
+    if rb"\u0000" in body and _holds_nul(json.loads(body)):
+        raise Turned(Trouble.INVALID_INPUT, [{"field": "", "code": "text_unseen"}])
+
+
+def _holds_nul(value: object) -> bool:
+    """Whether a text in it has the one character that no text of PostgreSQL can hold."""
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(_holds_nul(part) for member in value.items() for part in member)
+        case list():
+            return any(map(_holds_nul, value))
+        case _:
+            return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
@@ -132,6 +147,8 @@ def query_parameters(
         raise Turned(Trouble.INVALID_INPUT, [{"field": "", "code": "query_malformed"}]) from None
     given: dict[str, Any] = {}
     for name, value in pairs:
+        if "\0" in value:  # no text of the database holds it
+            raise Turned(Trouble.INVALID_INPUT, [{"field": f"/{name}" if name in names else "", "code": "text_unseen"}])
         if name in lists:
             given.setdefault(name, []).append(value)
         elif name in given:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError
 
 TEXT_CHARACTERS_MAX = 4000  # two pages; longer things are attachments
@@ -39,6 +39,19 @@ def _text(value: str) -> str:
     if not composed.strip():
         raise PydanticCustomError("text_blank", "contains nothing but spaces")
     return composed
+
+
+def _all_seen(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    waiting: list[JsonValue] = [value]
+    while waiting:
+        match waiting.pop():
+            case str(text) if _UNSEEN.search(text):
+                raise PydanticCustomError("text_unseen", "contains characters that cannot be seen")
+            case dict(members):
+                waiting += [*members, *members.values()]
+            case list(parts):
+                waiting += parts
+    return value
 
 
 def _name(value: str) -> str:
@@ -88,6 +101,9 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_CHARACTERS
 
 Everything that can be seen is taken as it is, markup included. Shorter: `Annotated[Text, Field(max_length=200)]`.
 """
+
+Content = Annotated[dict[str, JsonValue], AfterValidator(_all_seen)]
+"""An object of the caller's own making: any JSON, with texts in which everything can be seen."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARACTERS_MAX), AfterValidator(_name)]
 """A person's name: NFC, letters of any script with their marks (DIN 91379 included), apostrophes, hyphens, dots."""

@@ -1,10 +1,9 @@
 """Every address of every service, as the tables of routes say; none is named here."""
 
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from _pytest.mark.structures import MarkDecorator
 
 from chassis.http.operations import operations
 from chassis.http.routes import Command, Route
@@ -26,6 +25,11 @@ COMMANDS = [
 BODIES = [(name, route.handler.__name__) for name in SERVICES for route in addresses(name) if route.body is not None]
 
 
-def each(found: list[tuple[str, str]]) -> MarkDecorator:
+def of(name: str, address: str) -> Route:
+    """The route of that name."""
+    return next(route for route in addresses(name) if route.handler.__name__ == address)
+
+
+def each(found: list[tuple[str, str]]) -> pytest.MarkDecorator:
     """One test per address."""
-    return cast("MarkDecorator", pytest.mark.parametrize(("name", "address"), found, ids=map("-".join, found)))
+    return pytest.mark.parametrize(("name", "address"), found, ids=map("-".join, found))

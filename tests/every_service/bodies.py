@@ -65,6 +65,19 @@ def words_of(value: object) -> Iterator[str]:
             yield from words_of(part)
 
 
+def spoilt(value: Any, unseen: str) -> Iterator[Any]:
+    """The value as often as it has texts, each time with that character in one of them."""
+    match value:
+        case str():
+            yield value + unseen
+        case dict():
+            for name, part in value.items():
+                yield from ({**value, name: other} for other in spoilt(part, unseen))
+        case list():
+            for place, part in enumerate(value):
+                yield from ([*value[:place], other, *value[place + 1 :]] for other in spoilt(part, unseen))
+
+
 def _wrong(model: type[BaseModel], body: object) -> list[str]:
     try:
         model.model_validate_json(json.dumps(body), strict=True, extra="forbid")
@@ -88,6 +101,11 @@ class _Maker:
             return schema["const"]
         if "enum" in schema:
             return schema["enum"][-1 if self.other else 0]
+        plain: Mapping[str | None, object] = {
+            "integer": schema.get("minimum", 1) + self.other,
+            "boolean": not self.other,
+            None: self._words[0],  # anything goes here
+        }
         match schema.get("type"):
             case "object":
                 return self._object(schema)
@@ -95,13 +113,8 @@ class _Maker:
                 return [self.made(schema["items"], name) for _ in range(schema.get("minItems", 1) or 1)]
             case "string":
                 return self._string(schema)
-            case "integer" | "number":
-                return schema.get("minimum", 1) + self.other
-            case "boolean":
-                return not self.other
-            case None:
-                return self._words[0]  # anything goes here
-        raise ValueError(f"{name}: nothing is made up for {schema}")
+            case other:
+                return plain[other]
 
     def _object(self, schema: dict[str, Any]) -> dict[str, Any]:
         if "properties" not in schema:

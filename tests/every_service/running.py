@@ -71,7 +71,8 @@ class Running:
             "client": "tests",
             "roles": roles,
         }
-        return _bearer(issue_bearer(read_key(self.keys.file(TOKEN)), **said | changed))
+        key = changed.pop("key", None) or read_key(self.keys.file(TOKEN))
+        return _bearer(issue_bearer(key, **said | changed))
 
     def admitted(self, route: Route, by: str | None = None) -> dict[str, str]:
         """The header of somebody whom the route lets in; none where everybody may ask."""
@@ -117,8 +118,8 @@ class Running:
 
     async def state(self) -> Mapping[str, str]:
         """A fingerprint of everything that an event or a command may change, table by table."""
-        tables = [row.tablename for row in await self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
-        own = set(tables) - CHASSIS_TABLES - {"alembic_version"}
+        tables = await self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        own = {row.tablename for row in tables} - CHASSIS_TABLES - {"alembic_version"}
         found: dict[str, str] = {}
         for table in sorted(own | EFFECTS):
             content = f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM \"{table}\" t"  # noqa: S608  # our own names
@@ -143,6 +144,11 @@ def topic_of(event: type[Event]) -> str:
 
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+def over_http(app: FastAPI) -> httpx.AsyncClient:
+    """Speaks to an application in this process."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
 
 
 async def always() -> bool:
@@ -172,9 +178,9 @@ async def running(installation: Installation, name: str, dsn: str) -> AsyncItera
         resources = resources_of(service, database, executor, neighbours)
         app = app_of(service, database, executor, resources, SECRET, always)
         await executor.start()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{name}") as client:
-            keys = (installation.keys(agency) for agency in (HOME, OTHER))
-            yield Running(service, database, executor, app, client, *keys, resources)
+        async with over_http(app) as client:
+            keys, theirs = installation.keys(HOME), installation.keys(OTHER)
+            yield Running(service, database, executor, app, client, keys, theirs, resources)
         await executor.stop()
     await database.dispose()
 

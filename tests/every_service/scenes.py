@@ -39,7 +39,8 @@ class Asks:
     gives: str | None = None
 
 
-Scene = tuple[Hears | Asks, ...]
+Act = Hears | Asks
+Scene = tuple[Act, ...]
 
 # --- intake -----------------------------------------------------------------------------------------------------------
 
@@ -224,12 +225,47 @@ BEFORE_EVENT: Mapping[str, Mapping[type[Event], Scene]] = {
 """service -> event -> the scene in which it has an effect."""
 
 
+def nobody_yet() -> dict[str, Any]:
+    """Fresh ids, and what bodies must say to be accepted where a made-up value would not be."""
+    ids = ("case", "person", "handover", "duty", "release", "transmission", "notice", "consent", "offer", "copy")
+    now, items = datetime.now(UTC), [str(new_id()) for _ in range(2)]
+    channels: Sequence[str] = ("phone", "letter", "in_person")
+    case = str(new_id())
+    return {
+        **{name: str(new_id()) for name in ids},
+        "case": case,
+        "items": items,
+        "keep": items[:1],
+        "alliance": "musterland",
+        "counterpart": str(OTHER),
+        "recipient": str(OTHER),
+        "to": str(THIRD),
+        "quality_owner": str(OTHER),
+        "purpose": "stabilisation",  # agreed in both directions
+        "code": "orientation",
+        "topic": "jobcenter.handover.events",
+        "key": case,
+        "local_number": f"4711-{case[-12:]}",
+        "NoticeBody.language": f"de-{case[-8:]}",  # one notice per language is the one that is valid
+        "valid_from": None,
+        "valid_until": None,
+        "NoticeBody.valid_from": (now - timedelta(days=1)).isoformat(),
+        "replaces": None,
+        "WithdrawalBody.grants": None,
+        "birth_date": "2009-05-04",
+        "school": {"grade": 10},
+        "RegisterBody.no_needs": False,
+        "assured_date": (now - timedelta(days=10)).date().isoformat(),
+        "attempts": [{"at": (now - timedelta(seconds=1)).isoformat(), "channel": channel} for channel in channels],
+    }
+
+
 @dataclass
 class Story:
     """One set of subjects and what has been heard of them."""
 
     running: Running
-    known: dict[str, Any] = field(default_factory=lambda: _nobody_yet())
+    known: dict[str, Any] = field(default_factory=nobody_yet)
     heard: list[Record] = field(default_factory=list)
 
     async def play(self, scene: Scene) -> Story:
@@ -238,7 +274,7 @@ class Story:
             await self.do(act)
         return self
 
-    async def do(self, act: Hears | Asks) -> None:
+    async def do(self, act: Act) -> None:
         """Let one thing happen."""
         if isinstance(act, Hears):
             await self._hear(act)
@@ -310,37 +346,3 @@ class Story:
 
 def _with_id(part: object, ours: str) -> object:
     return {**part, "id": ours} if isinstance(part, dict) else ours
-
-
-def _nobody_yet() -> dict[str, Any]:
-    ids = ("case", "person", "handover", "duty", "release", "transmission", "notice", "consent", "offer", "copy")
-    now, items = datetime.now(UTC), [str(new_id()) for _ in range(2)]
-    channels: Sequence[str] = ("phone", "letter", "in_person")
-    case = str(new_id())
-    return {
-        **{name: str(new_id()) for name in ids},
-        "case": case,
-        "items": items,
-        "keep": items[:1],
-        "alliance": "musterland",
-        "counterpart": str(OTHER),
-        "recipient": str(OTHER),
-        "to": str(THIRD),
-        "quality_owner": str(OTHER),
-        "purpose": "stabilisation",  # agreed in both directions
-        "code": "orientation",
-        "topic": "jobcenter.handover.events",
-        "key": case,
-        "local_number": f"4711-{case[-12:]}",
-        "NoticeBody.language": f"de-{case[-8:]}",  # one notice per language is the one that is valid
-        "valid_from": None,
-        "valid_until": None,
-        "NoticeBody.valid_from": (now - timedelta(days=1)).isoformat(),
-        "replaces": None,
-        "WithdrawalBody.grants": None,
-        "birth_date": "2009-05-04",
-        "school": {"grade": 10},
-        "RegisterBody.no_needs": False,
-        "assured_date": (now - timedelta(days=10)).date().isoformat(),
-        "attempts": [{"at": (now - timedelta(seconds=1)).isoformat(), "channel": channel} for channel in channels],
-    }

@@ -31,7 +31,7 @@ class Exchange:
     kept: list[Any]
 
 
-@pytest.fixture(scope="module", params=COMMANDS, ids=map("-".join, COMMANDS))
+@pytest.fixture(scope="module", params=COMMANDS, ids="-".join)
 async def exchange(request: pytest.FixtureRequest, services: Mapping[str, Running]) -> Exchange:
     name, address = request.param
     running = services[name]

@@ -4,10 +4,10 @@ import secrets
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from chassis.http import Body, Call, CommandAnswer, Day, Instant, Name, Text
+from chassis.http import Body, Call, CommandAnswer, Content, Day, Instant, Name, Text
 from contracts.codes import (
     CompetenceArea,
     ContactChannel,
@@ -60,7 +60,7 @@ class PersonBody(Body):
     gender: Gender | None = None
     address: AddressBody | None = None
     phone: Annotated[str, StringConstraints(pattern=r"^\+?[0-9 ()/-]{3,30}$")] | None = None
-    mail: Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")] | None = None
+    mail: Annotated[Text, Field(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")] | None = None
     contact_preference: ContactPreference | None = None
     language: Language | None = None
     interpreter_needed: bool = False
@@ -76,7 +76,7 @@ class ItemBody(Body):
     """One datum. `content` is an object of your own making; never without a category."""
 
     category: DataCategory
-    content: dict[str, JsonValue]
+    content: Content
     entrusted: bool = False
     special: bool = False
     professional_secret: bool = False

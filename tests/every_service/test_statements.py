@@ -1,0 +1,76 @@
+"""A batch costs as many statements as one: nothing loops over rows where the database could do it at once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.database import engine
+from chassis.service import app_of, executor_of
+from tests.every_service import scenes
+from tests.every_service.anatomy import SERVICES
+from tests.every_service.running import SECRET, Running, always, over_http
+from tests.every_service.scenes import Act, Asks, Hears, Scene, Story
+
+MANY = 40  # a statement per row is then seen beyond doubt, and a test takes two seconds
+STORIES: Mapping[str, Sequence[Scene]] = {
+    "intake": (
+        (*scenes.RESTING, Asks("resume"), Asks("close"), Asks("reopen")),
+        (*scenes.REGISTERED, *map(Asks, ("record_need", "add_items", "override_phase", "record_school_facts"))),
+        scenes.ANNOUNCED,
+    ),
+    "consent": ((*scenes.TRANSMISSION, Asks("withdraw")), scenes.OWING),
+    "handover": (
+        (*scenes.MET_RESTING, Hears(scenes.handover.HandoverResumed), Hears(scenes.handover.HandoverCompleted)),
+        (*scenes.TO_US_RESTING, Asks("resume"), Asks("complete")),
+        (*scenes.INQUIRED, Asks("answer"), Asks("withdraw")),
+    ),
+    "offers": ((*scenes.SUSPENDED, Asks("resume"), Asks("retire")), (Hears(scenes.offers.OfferPublished),)),
+}
+
+
+def counted(database: AsyncEngine) -> list[str]:
+    """Every statement that goes to the database from now on."""
+    found: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        found.append(" ".join(statement.split()))
+
+    sa.event.listen(database.sync_engine, "before_cursor_execute", count)
+    return found
+
+
+async def in_one_batch(running: Running, stories: Sequence[Story], act: Act) -> list[str]:
+    """The statements of the executor when all these stories ask for the same at the same time."""
+    database = engine(running.service.settings.database)
+    executor = executor_of(running.service, database, SECRET)
+    app = app_of(running.service, running.engine, executor, running.resources, SECRET, always)
+    found = counted(database)
+    async with over_http(app) as client:
+        there = replace(running, executor=executor, client=client)
+        asked = [asyncio.ensure_future(replace(story, running=there).do(act)) for story in stories]
+        while len(executor._commands) + len(executor._events) < len(stories) and not any(one.done() for one in asked):
+            await asyncio.sleep(0.005)
+        await executor.start()
+        await asyncio.gather(*asked)
+        await executor.stop()
+    await database.dispose()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "scene"),
+    [pytest.param(name, scene, id=f"{name}-{n}") for name in SERVICES for n, scene in enumerate(STORIES[name])],
+)
+async def test_many_at_once_cost_as_many_statements_as_one(
+    services: Mapping[str, Running], name: str, scene: Scene
+) -> None:
+    one, many = [Story(services[name])], [Story(services[name]) for _ in range(MANY)]
+    for act in scene:
+        few = await in_one_batch(services[name], one, act)
+        found = await in_one_batch(services[name], many, act)
+        assert 0 < len(found) <= 1.5 * len(few), (act, Counter(found) - Counter(few))

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,10 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import telemetry
 from chassis.database import is_weather
-from chassis.transitions import Errand
-
-if TYPE_CHECKING:
-    from chassis.executor import Executor, Step
+from chassis.transitions import Errand, Step
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ class ErrandCall:
     resources: Any
 
 
-ErrandFunction = Callable[[ErrandCall], Awaitable["Step | None"]]
+ErrandFunction = Callable[[ErrandCall], Awaitable[Step | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +102,19 @@ async def change(
         )
 
 
+class TakesIn(Protocol):
+    """The executor, as far as errands need it."""
+
+    async def take_in(self, cause: Returned, step: Step | None, traceparent: str | None) -> None:
+        """Run what an errand came back with; raises Overloaded, Unavailable, Bug."""
+        ...
+
+
 class Errands:
     """The worker of one service: takes what is due, runs the named functions, gives their commands to the executor."""
 
     def __init__(
-        self, engine: AsyncEngine, executor: Executor, functions: Mapping[str, ErrandFunction], resources: Any
+        self, engine: AsyncEngine, executor: TakesIn, functions: Mapping[str, ErrandFunction], resources: Any
     ) -> None:
         self._engine, self._executor = engine, executor
         self._functions, self._resources = functions, resources

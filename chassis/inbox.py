@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,9 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.envelope import Envelope, Record
 from chassis.parking import Parked, forget, park, parked_in, tried_again
-
-if TYPE_CHECKING:
-    from chassis.executor import Step
+from chassis.transitions import Step
 
 Origin = Literal["own", "channel", "common"]
 LaneKey = tuple[str, UUID]

@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -200,6 +201,9 @@ def app_of(
     )
 
 
+Loop = Callable[[], Awaitable[None]]
+
+
 class Running:
     """One service, running: the parts in the order they start; they stop in the opposite order."""
 
@@ -257,19 +261,25 @@ class Running:
         await self._executor.start()
         await self._relay.start()
         await self._errands.start()
-        loops: list[Awaitable[None]] = [self._fire_deadlines(), self._retry_freed_lanes(), self._forget_what_is_over()]
-        loops += [background(resources) for background in self._service.background]
-        self._tasks = [asyncio.ensure_future(self._guarded(loop)) for loop in loops]
+        loops: list[Loop] = [self._fire_deadlines, self._retry_freed_lanes, self._forget_what_is_over]
+        loops += [partial(background, resources) for background in self._service.background]
+        self._tasks = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         await self._consumer.start()
 
-    async def _guarded(self, loop: Awaitable[None]) -> None:
-        """A loop that ends by a bug ends the service: half a service is worse than one that is started anew."""
-        try:
-            await loop
-        except Exception as error:
-            log.exception("background task failed", extra={"error_class": type(error).__name__})
-            if not self.failed.done():
-                self.failed.set_exception(error)
+    async def _guarded(self, loop: Loop) -> None:
+        """A loop that weather breaks off begins again. One that ends by a bug ends the service: half is worse than none."""
+        while True:
+            try:
+                return await loop()
+            except Exception as error:
+                told = {"error_class": type(error).__name__}
+                if not is_weather(error):
+                    log.exception("background task failed", extra=told)
+                    if not self.failed.done():
+                        self.failed.set_exception(error)
+                    return None
+                log.warning("background task waits for the database", extra=told)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _stop(self) -> None:
         try:
@@ -298,14 +308,9 @@ class Running:
 
     async def _fire_deadlines(self) -> None:
         while True:
-            try:
-                async with self._engine.connect() as connection:
-                    causes = await deadlines.due(connection)
-                await asyncio.gather(*(self._fire(cause) for cause in causes))
-            except Exception as error:
-                if not is_weather(error):
-                    raise
-                log.warning("deadlines wait for the database")
+            async with self._engine.connect() as connection:
+                causes = await deadlines.due(connection)
+            await asyncio.gather(*(self._fire(cause) for cause in causes))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _fire(self, cause: Due) -> None:
@@ -322,14 +327,9 @@ class Running:
     async def _forget_what_is_over(self) -> None:
         """Answers and inbox rows that nobody can ask for any more go, a bounded number at a time."""
         while True:
-            try:
-                for statement in FORGET:
-                    async with self._engine.begin() as tx:
-                        await tx.execute(sa.text(statement))
-            except Exception as error:
-                if not is_weather(error):
-                    raise
-                log.warning("forgetting waits for the database")
+            for statement in FORGET:
+                async with self._engine.begin() as tx:
+                    await tx.execute(sa.text(statement))
             await asyncio.sleep(FORGET_SECONDS)
 
     async def _retry_freed_lanes(self) -> None:

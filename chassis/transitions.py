@@ -135,6 +135,16 @@ class Refused:
     unknown: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command on one subject. `expected_version` is the caller's If-Match."""
+
+    kind: str
+    subject: UUID
+    command: object
+    expected_version: int | None = None
+
+
 @dataclass(frozen=True)
 class Condition(Generic[S]):
     """A named question about subject, command and context, and the reason given for a no."""

@@ -15,11 +15,11 @@ from chassis.executor.work import (
     Inner,
     Kind,
     Overloaded,
-    Step,
     Trouble,
     Unavailable,
     Work,
 )
+from chassis.transitions import Step
 
 __all__ = [
     "Answer",

@@ -19,10 +19,10 @@ from chassis.deadlines import Due
 from chassis.errands import Returned
 from chassis.executor import answers, reservations
 from chassis.executor.answers import CauseKey
-from chassis.executor.work import Answer, Asked, Bug, Inner, Kind, Step, Trouble, Work
+from chassis.executor.work import Answer, Asked, Bug, Inner, Kind, Trouble, Work
 from chassis.inbox import Fate, Heard, LaneKey, Lanes, Source
 from chassis.outbox import Addressing, Saying
-from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Refused, Reservation, Tell
+from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Refused, Reservation, Step, Tell
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,11 @@ from chassis.database import is_weather
 from chassis.envelope import Record
 from chassis.errands import Returned
 from chassis.executor.batch import Batch, Desk, stepped
-from chassis.executor.work import Answer, Bug, Kind, Overloaded, Step, Unavailable, Work
+from chassis.executor.work import Answer, Bug, Kind, Overloaded, Unavailable, Work
 from chassis.inbox import Heard, Hearing, LaneKey
 from chassis.outbox import Addressing
 from chassis.parking import keep_unreadable, parked_in
+from chassis.transitions import Step
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chassis.deadlines import Due
 from chassis.errands import Returned
 from chassis.inbox import Heard
-from chassis.transitions import Context, Decided, Refused, Reservation, Subject
+from chassis.transitions import Context, Decided, Refused, Reservation, Step, Subject
 
 S = TypeVar("S", bound=Subject)
 SERVER_ERRORS = 500  # from this status on an answer says nothing about the command
@@ -38,16 +38,6 @@ class Unavailable(Exception):
 
 class Bug(Exception):
     """A decision or a statement failed in a way that trying again will not mend. Carries an error class, no content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command on one subject. `expected_version` is the caller's If-Match."""
-
-    kind: str
-    subject: UUID
-    command: object
-    expected_version: int | None = None
 
 
 def _reserves_nothing(subject: UUID, command: object) -> Sequence[Reservation]:

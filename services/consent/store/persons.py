@@ -1,7 +1,7 @@
 """Persons and notices, loaded and saved whole."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -107,7 +107,7 @@ async def load_persons(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[objec
     parts = await _parts(tx, sorted(known)) if known else {}
     blank = {each: Person(PersonId(each)) for each in ids if each not in known}
     persons = blank | {row.id: _person(row, parts) for row in rows}
-    return {each: await _with_asked(tx, persons[each], wanted[each]) for each in ids}
+    return await _with_asked(tx, persons, wanted)
 
 
 async def _locked(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[Any]:
@@ -162,43 +162,63 @@ def _person(row: Any, parts: Mapping[str, Rows]) -> Person:
     )
 
 
-async def _with_asked(tx: AsyncConnection, loaded: Person, commands: Sequence[object]) -> Person:
-    """Notices, releases and ledger, where a command asks about them: rare commands, so one query each is fine."""
-    named = [command.sheet.notice for command in commands if isinstance(command, ABOUT_NOTICES)]
-    closing = [command.release for command in commands if isinstance(command, TellRelease)]
-    extra: dict[str, Any] = {}
-    if named:
-        extra["notices"] = await _notices_named(tx, named)
-    if closing:
-        extra["releases"] = await _releases_named(tx, loaded.id, closing)
-    if any(isinstance(command, ABOUT_LEDGER) for command in commands):
-        extra["ledger"] = await _ledger(tx, loaded.id)
-    return replace(loaded, **extra)
+async def _with_asked(
+    tx: AsyncConnection, loaded: Mapping[UUID, Person], wanted: Mapping[UUID, Sequence[object]]
+) -> Mapping[UUID, Person]:
+    """Notices, releases and ledgers of those whose commands ask about them, each in one query."""
+    named = {
+        each: [command.sheet.notice for command in commands if isinstance(command, ABOUT_NOTICES)]
+        for each, commands in wanted.items()
+    }
+    closing = [command.release for commands in wanted.values() for command in commands if isinstance(command, TellRelease)]
+    ending = [each for each, commands in wanted.items() if any(isinstance(command, ABOUT_LEDGER) for command in commands)]
+    notices = await _notices_named(tx, {notice for ids in named.values() for notice in ids})
+    releases, ledgers = await _releases_named(tx, closing), await _ledgers(tx, ending)
+    return {
+        each: replace(
+            of,
+            notices=tuple(notices[notice] for notice in sorted(set(named[each])) if notice in notices),
+            releases=tuple(releases.get(each, ())),
+            ledger=tuple(ledgers.get(each, ())),
+        )
+        for each, of in loaded.items()
+    }
 
 
-async def _notices_named(tx: AsyncConnection, ids: Sequence[UUID]) -> tuple[Notice, ...]:
+async def _notices_named(tx: AsyncConnection, ids: Collection[UUID]) -> Mapping[UUID, Notice]:
+    if not ids:
+        return {}
     later = notice.alias()
     superseded = sa.exists().where(
         later.c.language == notice.c.language, later.c.plain_language == notice.c.plain_language,
         later.c.valid_from > notice.c.valid_from, later.c.valid_from <= sa.func.clock_timestamp(),
     )
-    query = sa.select(notice, superseded.label("superseded")).where(notice.c.id.in_(ids))
-    return tuple(notice_of(row) for row in await tx.execute(query))
+    query = sa.select(notice, superseded.label("superseded")).where(notice.c.id.in_(sorted(ids)))
+    return {row.id: notice_of(row) for row in await tx.execute(query)}
 
 
-async def _releases_named(tx: AsyncConnection, of: UUID, ids: Sequence[UUID]) -> tuple[Release, ...]:
-    query = sa.select(release).where(release.c.id.in_(ids), release.c.person == of).order_by(release.c.id)
-    return tuple(release_of(row) for row in await tx.execute(query))
+async def _releases_named(tx: AsyncConnection, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Release]]:
+    """By person: a release under another person's name is nobody's."""
+    found: dict[UUID, list[Release]] = defaultdict(list)
+    if ids:
+        query = sa.select(release).where(release.c.id.in_(sorted(ids))).order_by(release.c.id)
+        for row in await tx.execute(query):
+            found[row.person].append(release_of(row))
+    return found
 
 
-async def _ledger(tx: AsyncConnection, of: UUID) -> tuple[Disclosed, ...]:
-    query = (
-        sa.select(ledger.c.item, ledger.c.bases, release)
-        .join(release, release.c.id == ledger.c.release)
-        .where(ledger.c.person == of)
-        .order_by(ledger.c.release, ledger.c.item)
-    )
-    return tuple(disclosed_of(row) for row in await tx.execute(query))
+async def _ledgers(tx: AsyncConnection, of: Collection[UUID]) -> Mapping[UUID, Sequence[Disclosed]]:
+    found: dict[UUID, list[Disclosed]] = defaultdict(list)
+    if of:
+        query = (
+            sa.select(ledger.c.item, ledger.c.bases, release)
+            .join(release, release.c.id == ledger.c.release)
+            .where(ledger.c.person.in_(sorted(of)))
+            .order_by(ledger.c.release, ledger.c.item)
+        )
+        for row in await tx.execute(query):
+            found[row.person].append(disclosed_of(row))
+    return found
 
 
 # --- persons: save ----------------------------------------------------------------------------------------------------

@@ -267,13 +267,13 @@ class Running:
         await self._consumer.start()
 
     async def _guarded(self, loop: Loop) -> None:
-        """A loop that weather breaks off begins again. One that ends by a bug ends the service: half is worse than none."""
+        """What weather breaks off begins again; what a bug ends, ends the service: half of one is worse than none."""
         while True:
             try:
                 return await loop()
             except Exception as error:
                 told = {"error_class": type(error).__name__}
-                if not is_weather(error):
+                if not (is_weather(error) or isinstance(error, Overloaded | Unavailable)):
                     log.exception("background task failed", extra=told)
                     if not self.failed.done():
                         self.failed.set_exception(error)
@@ -335,11 +335,12 @@ class Running:
     async def _retry_freed_lanes(self) -> None:
         """What was held because something before it was missing goes on by itself when that has come."""
         while True:
-            topic, key = await self._executor.freed_lanes.get()
+            lane = await self._executor.freed_lanes.get()
             try:
-                await self._executor.retry_lane(topic, key)
-            except (Overloaded, Unavailable):
-                log.warning("lane waits for the database", extra={"topic": topic})
+                await self._executor.retry_lane(*lane)
+            except Exception:  # whatever it was, the lane is not forgotten
+                self._executor.freed_lanes.put_nowait(lane)
+                raise
 
 
 def _tls(settings: ServiceSettings) -> ssl.SSLContext:

@@ -105,18 +105,15 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
             await send({"type": "http.response.body", "body": b""})
             complete = True
     except TimeoutError:
-        await _abort(line)
+        if line is None:
+            raise Aborted from None
     except Exception as error:  # noqa: BLE001  # half an answer is out: there is no other way left to say that it failed
         log.error("stream failed", extra={"error_class": type(error).__name__})  # noqa: TRY400  # no content in the log
-        await _abort(line)
+        if line is None:
+            raise Aborted from None
     finally:
         if line is not None:
+            if not complete:  # whatever ended it, a cancellation too: nothing may leave after `closed`
+                line.abort()
             line.close()
         await answer.closed(complete)
-
-
-async def _abort(line: Line | None) -> None:
-    if line is None:
-        raise Aborted
-    line.abort()
-    await asyncio.sleep(0)  # lets the server notice, or it would complain about an answer without an end

@@ -4,9 +4,10 @@ aiokafka has no public call for access lists, kafka-python has. Its calls block:
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 from typing import Literal, cast
 
 from deploy.embedded.pki import Tls
@@ -34,7 +35,13 @@ Pattern = Literal["LITERAL", "PREFIXED"]
 
 CLUSTER = "kafka-cluster"  # the one name that the resource type CLUSTER has
 ANY_HOST = "*"
+IN_FORCE_SECONDS_MAX = 20.0  # a broker that follows its controller so late is ill
+LOOK_SECONDS = 0.05
 INTERNAL = "__"  # Kafka's own topics begin so
+
+
+class NotInForceError(RuntimeError):
+    """The cluster has agreed to a change and does not act by it."""
 
 
 class AclsRefusedError(RuntimeError):
@@ -102,8 +109,9 @@ class Admin:
             self._client.delete_topics(wanted)
 
     def alter_configs(self, topic: str, configs: Mapping[str, str]) -> None:
-        """Set these configs of a topic and leave the others as they are."""
+        """Set these configs of a topic, leave the others as they are, and wait until they are in force."""
         self._client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(configs))])
+        _until(lambda: configs.items() <= self.configs([topic])[topic].items())
 
     def acls(self) -> frozenset[Acl]:
         """Everything that is allowed to anybody."""
@@ -113,22 +121,26 @@ class Admin:
         return frozenset(map(_acl, found))
 
     def create_acls(self, acls: Iterable[Acl]) -> None:
-        """Allow; what is allowed already stays so. Raises AclsRefusedError."""
-        wanted = [_kafka_acl(acl) for acl in acls]
+        """Allow, and wait until it is in force; what is allowed already stays so. Raises AclsRefusedError."""
+        allowed = frozenset(acls)
+        wanted = [_kafka_acl(acl) for acl in allowed]
         if not wanted:
             return
         failed = self._client.create_acls(wanted)["failed"]
         if failed:
             raise AclsRefusedError(f"{len(failed)} of {len(wanted)} entries refused: {failed[0].__name__}")
+        _until(lambda: allowed <= self.acls())
 
     def delete_acls(self, acls: Iterable[Acl]) -> None:
         """Allow no longer; connections that are open are refused from the next call on. Raises AclsRefusedError."""
-        wanted = [_kafka_filter(acl) for acl in acls]
+        gone = frozenset(acls)
+        wanted = [_kafka_filter(acl) for acl in gone]
         if not wanted:
             return
         failed = [error for _, _, error in self._client.delete_acls(wanted) if error.errno]
         if failed:
             raise AclsRefusedError(f"{len(failed)} of {len(wanted)} entries not deleted: {failed[0].__name__}")
+        _until(lambda: gone.isdisjoint(self.acls()))
 
 
 @contextmanager
@@ -145,6 +157,15 @@ def connected(bootstrap: str, tls: Tls) -> Iterator[Admin]:
         yield Admin(client)
     finally:
         client.close()
+
+
+def _until(in_force: Callable[[], bool]) -> None:
+    """A controller has agreed before the broker that is asked has heard of it: half a second at most, usually."""
+    end = monotonic() + IN_FORCE_SECONDS_MAX
+    while not in_force():
+        if monotonic() > end:
+            raise NotInForceError(f"agreed to, but not in force after {IN_FORCE_SECONDS_MAX:.0f} s")
+        sleep(LOOK_SECONDS)
 
 
 def _topic(found: Mapping[str, object], configs: Mapping[str, str]) -> TopicSpec:

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.database import engine
 from chassis.service import app_of, executor_of
+from contracts.handover import HandoverCompleted, HandoverResumed
+from contracts.offers import OfferPublished
 from tests.every_service import scenes
 from tests.every_service.anatomy import SERVICES
 from tests.every_service.running import SECRET, Running, always, over_http
@@ -25,11 +27,11 @@ STORIES: Mapping[str, Sequence[Scene]] = {
     ),
     "consent": ((*scenes.TRANSMISSION, Asks("withdraw")), scenes.OWING),
     "handover": (
-        (*scenes.MET_RESTING, Hears(scenes.handover.HandoverResumed), Hears(scenes.handover.HandoverCompleted)),
+        (*scenes.MET_RESTING, Hears(HandoverResumed), Hears(HandoverCompleted)),
         (*scenes.TO_US_RESTING, Asks("resume"), Asks("complete")),
         (*scenes.INQUIRED, Asks("answer"), Asks("withdraw")),
     ),
-    "offers": ((*scenes.SUSPENDED, Asks("resume"), Asks("retire")), (Hears(scenes.offers.OfferPublished),)),
+    "offers": ((*scenes.SUSPENDED, Asks("resume"), Asks("retire")), (Hears(OfferPublished),)),
 }
 
 
@@ -53,7 +55,8 @@ async def in_one_batch(running: Running, stories: Sequence[Story], act: Act) -> 
     async with over_http(app) as client:
         there = replace(running, executor=executor, client=client)
         asked = [asyncio.ensure_future(replace(story, running=there).do(act)) for story in stories]
-        while len(executor._commands) + len(executor._events) < len(stories) and not any(one.done() for one in asked):
+        waiting = (executor._commands, executor._events)
+        while sum(map(len, waiting)) < len(stories) and not any(one.done() for one in asked):  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.005)
         await executor.start()
         await asyncio.gather(*asked)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -170,9 +171,9 @@ async def _with_asked(
         each: [command.sheet.notice for command in commands if isinstance(command, ABOUT_NOTICES)]
         for each, commands in wanted.items()
     }
-    closing = [command.release for commands in wanted.values() for command in commands if isinstance(command, TellRelease)]
-    ending = [each for each, commands in wanted.items() if any(isinstance(command, ABOUT_LEDGER) for command in commands)]
-    notices = await _notices_named(tx, {notice for ids in named.values() for notice in ids})
+    closing = [command.release for command in chain(*wanted.values()) if isinstance(command, TellRelease)]
+    ending = [each for each, commands in wanted.items() if any(isinstance(one, ABOUT_LEDGER) for one in commands)]
+    notices = await _notices_named(tx, set(chain(*named.values())))
     releases, ledgers = await _releases_named(tx, closing), await _ledgers(tx, ending)
     return {
         each: replace(

@@ -117,3 +117,5 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
                 line.abort()
             line.close()
         await answer.closed(complete)
+    if not complete:
+        await asyncio.sleep(0)  # lets the server notice, or it would complain about an answer without an end

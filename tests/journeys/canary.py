@@ -33,7 +33,7 @@ def phone(number: int) -> str:
 def _in_base64(word: str) -> list[str]:
     """The part of its base64 that does not depend on what stands before and after, for the three ways it can begin."""
     whole = [b64encode(b"\0" * before + word.encode()).decode() for before in range(3)]
-    return [text[start:-4].rstrip("=") for text, start in zip(whole, (0, 2, 3), strict=True)]
+    return [text[start:-4] for text, start in zip(whole, (0, 2, 3), strict=True)]
 
 
 # The stem is ASCII, so composing, decomposing, escaping and changing case leave it findable. Every ISO date of a birth

@@ -88,29 +88,18 @@ async def send_answer(answer: Answer, send: Send) -> None:
 
 
 async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None:
-    """Write an answer piece by piece; at its deadline what has not left this process never will."""
+    """Write an answer piece by piece; at its deadline what has not left this machine never will."""
     transport: Transport | None = scope.get("extensions", {}).get(LINE)
     line = None if transport is None else Line(transport)
     complete = False
     try:
-        async with asyncio.timeout(answer.deadline - monotonic()), aclosing(answer.chunks) as chunks:
-            headers = [(name.encode(), value.encode()) for name, value in answer.headers]
-            await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *SECURITY]})
-            async for chunk in chunks:
-                if monotonic() >= answer.deadline:  # a busy loop may come to its timers late
-                    raise TimeoutError  # noqa: TRY301  # the same end as the timer's
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            while line is not None and line.unsent():  # noqa: ASYNC110  # nobody is told when it is empty
-                await asyncio.sleep(FLUSH_PAUSE_SECONDS)
-            await send({"type": "http.response.body", "body": b""})
-            complete = True
+        async with asyncio.timeout(answer.deadline - monotonic()):
+            await _write(answer, line, send)
+        complete = True
     except TimeoutError:
-        if line is None:
-            raise Aborted from None
+        log.info("stream aborted at its deadline")
     except Exception as error:  # noqa: BLE001  # half an answer is out: there is no other way left to say that it failed
         log.error("stream failed", extra={"error_class": type(error).__name__})  # noqa: TRY400  # no content in the log
-        if line is None:
-            raise Aborted from None
     finally:
         if line is not None:
             if not complete:  # whatever ended it, a cancellation too: nothing may leave after `closed`
@@ -118,4 +107,20 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
             line.close()
         await answer.closed(complete)
     if not complete:
+        if line is None:
+            raise Aborted
         await asyncio.sleep(0)  # lets the server notice, or it would complain about an answer without an end
+
+
+async def _write(answer: StreamingAnswer, line: Line | None, send: Send) -> None:
+    """All pieces, and the wait until they are where no abort could reach them. Raises TimeoutError."""
+    headers = [(name.encode(), value.encode()) for name, value in answer.headers]
+    async with aclosing(answer.chunks) as chunks:
+        await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *SECURITY]})
+        async for chunk in chunks:
+            if monotonic() >= answer.deadline:  # a busy loop may come to its timers late
+                raise TimeoutError
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        while line is not None and line.unsent():  # noqa: ASYNC110  # nobody is told when it is empty
+            await asyncio.sleep(FLUSH_PAUSE_SECONDS)
+        await send({"type": "http.response.body", "body": b""})

@@ -120,26 +120,21 @@ class Errands:
         self._functions, self._resources = functions, resources
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """There is something to do: called after a commit that wrote an errand."""
         self._woken.set()
 
-    async def start(self) -> None:
-        """Begin to look for errands; a service without any has no worker."""
-        if self._functions:
-            self._loop = asyncio.create_task(self._work(), name="errands")
-
     async def stop(self) -> None:
-        """Stop taking; what is under way is cancelled and taken up again at the next start."""
-        tasks = [task for task in (self._loop, *self._running) if task is not None]
+        """Cancel what is under way; it is taken up again at the next start."""
+        tasks = list(self._running)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self) -> None:
-        while True:
+    async def run(self) -> None:
+        """Look for errands until cancelled; a service without any has nothing to look for."""
+        while self._functions:
             try:
                 for taken in await self._take(AT_ONCE - len(self._running)):
                     task = asyncio.create_task(self._run(taken))

@@ -155,6 +155,21 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+async def ready_lanes(tx: AsyncConnection, consumer: str) -> list[tuple[str, UUID]]:
+    """Lanes held only for something that has come in the meantime: their first event is the next number now."""
+    return [(row.topic, row.key) for row in await tx.execute(_READY, {"consumer": consumer, "page": PAGE})]
+
+
+_READY = sa.text("""
+    SELECT first.topic, first.key FROM (
+        SELECT DISTINCT ON (topic, key) topic, key, seq, error_class FROM parked WHERE consumer = :consumer
+        ORDER BY topic, key, seq, parked_at
+    ) AS first
+    JOIN lane ON lane.consumer = :consumer AND lane.topic = first.topic AND lane.key = first.key
+    WHERE first.error_class IN ('gap', 'behind') AND first.seq = lane.last_seq + 1
+    LIMIT :page
+""")
+
 _UNREADABLE = sa.text("""
     INSERT INTO unreadable (consumer, topic, partition, "offset", reason, sealed)
     VALUES (:consumer, :topic, :partition, :offset, :reason, :sealed) ON CONFLICT DO NOTHING

@@ -299,6 +299,8 @@ class _Sender:
                 open_rows.append(index)
             else:
                 outcomes[index] = UnknownTopicOrPartitionError()
+        if not open_rows:
+            return outcomes
         batches = [[index] for index in open_rows] if singly else [open_rows]
         for indices in batches:
             await self._send(producer, rows, indices, outcomes)

@@ -29,7 +29,7 @@ from pydantic import Field, HttpUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import deadlines, telemetry
+from chassis import deadlines, parking, telemetry
 from chassis.auth import Gate, PartyKeys, read_key, read_keys, sign_internal
 from chassis.consumer import Consumer
 from chassis.database import engine, is_weather
@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5  # how late a deadline may fire at the most when nothing else is wrong
 STOP_SECONDS = 12  # a stop is over after this, whatever hangs; the platform kills after 15
+LOOK_AT_LANES_SECONDS = 60  # how late a lane goes on whose process died between two commits
 FORGET_SECONDS = 60  # 5 000 rows a minute keep up with 80 commands a second
 FORGET = (
     """DELETE FROM answer WHERE ctid = ANY(ARRAY(
@@ -260,8 +261,13 @@ class Running:
     async def _start(self, resources: Any) -> None:
         await self._executor.start()
         await self._relay.start()
-        await self._errands.start()
-        loops: list[Loop] = [self._fire_deadlines, self._retry_freed_lanes, self._forget_what_is_over]
+        loops: list[Loop] = [
+            self._executor.watch,
+            self._errands.run,
+            self._fire_deadlines,
+            self._retry_freed_lanes,
+            self._forget_what_is_over,
+        ]
         loops += [partial(background, resources) for background in self._service.background]
         self._tasks = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         await self._consumer.start()
@@ -333,14 +339,21 @@ class Running:
             await asyncio.sleep(FORGET_SECONDS)
 
     async def _retry_freed_lanes(self) -> None:
-        """What was held because something before it was missing goes on by itself when that has come."""
+        """What was held because something before it was missing goes on by itself when that has come.
+
+        The executor says which lanes; what was said to a process that died is found again by looking.
+        """
+        freed = self._executor.freed_lanes
         while True:
-            lane = await self._executor.freed_lanes.get()
+            async with self._engine.connect() as connection:
+                for lane in await parking.ready_lanes(connection, self._service.principal):
+                    freed.put_nowait(lane)
             try:
-                await self._executor.retry_lane(*lane)
-            except Exception:  # whatever it was, the lane is not forgotten
-                self._executor.freed_lanes.put_nowait(lane)
-                raise
+                async with asyncio.timeout(LOOK_AT_LANES_SECONDS):
+                    while True:
+                        await self._executor.retry_lane(*await freed.get())
+            except TimeoutError:
+                continue
 
 
 def _tls(settings: ServiceSettings) -> ssl.SSLContext:

@@ -46,9 +46,10 @@ class Desk:
         *,
         subject: str = "caseworker-1",
         roles: tuple[str, ...] = ("caseworker",),
+        patience_seconds: float = WAIT_SECONDS_MAX,
     ) -> None:
         self.installation, self.agency, self._client = installation, agency, client
-        self._subject, self._roles = subject, roles
+        self._subject, self._roles, self._patience_seconds = subject, roles, patience_seconds
         self._tokens: dict[tuple[str, tuple[str, ...]], tuple[float, str]] = {}
 
     def headers(self, service: str, roles: tuple[str, ...] = ()) -> dict[str, str]:
@@ -76,7 +77,7 @@ class Desk:
         if if_match is not None:
             headers["if-match"] = f'"{if_match}"'
         url = f"{self.installation.url(self.agency, service)}{path}"
-        until = time.monotonic() + WAIT_SECONDS_MAX
+        until = time.monotonic() + self._patience_seconds
         while True:
             try:
                 answer = await self._client.request(method, url, json={} if body is None else body, headers=headers)
@@ -93,13 +94,11 @@ class Desk:
         url = f"{self.installation.url(self.agency, service)}{path}"
         return _read(await self._client.get(url, headers=self.headers(service, roles)))
 
-    async def until(
-        self, service: str, path: str, holds: Callable[[dict[str, Any]], bool], *, seconds: float = WAIT_SECONDS_MAX
-    ) -> dict[str, Any]:
+    async def until(self, service: str, path: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Look until it holds; what is not there yet, or cannot be asked just now, may come. Raises TimeoutError."""
         last: object = None
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._patience_seconds):
                 while True:
                     try:
                         found = await self.get(service, path)

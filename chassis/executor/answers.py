@@ -21,13 +21,15 @@ async def claim(tx: AsyncConnection, asked: Sequence[Asked]) -> dict[CauseKey, t
 
     The same key in another transaction waits here until that one is over.
     """
-    wanted = {(cause.principal, cause.key): cause for cause in asked}
+    wanted: dict[CauseKey, Asked] = {}
+    for cause in asked:
+        wanted.setdefault((cause.principal, cause.key), cause)  # of two in one batch the first is the one that is run
     if not wanted:
         return {}
-    causes = sorted(wanted)
-    parameters = _columns(causes) | {"fingerprints": [wanted[cause].fingerprint for cause in causes]}
+    keys = sorted(wanted)
+    parameters = _columns(keys) | {"fingerprints": [wanted[key].fingerprint for key in keys]}
     new = {(row.principal, row.key) for row in await tx.execute(_CLAIM, parameters)}
-    known = [cause for cause in causes if cause not in new]
+    known = [key for key in keys if key not in new]
     if not known:
         return {}
     rows = await tx.execute(_STORED, _columns(known))
@@ -87,6 +89,6 @@ _KEEP = sa.text("""
     sa.bindparam("bodies", type_=_BYTES),
 )
 
-_DROP = sa.text(
-    "DELETE FROM answer WHERE (principal, key) IN (SELECT * FROM unnest(:principals, :keys))"
-).bindparams(*_KEYS)
+_DROP = sa.text("DELETE FROM answer WHERE (principal, key) IN (SELECT * FROM unnest(:principals, :keys))").bindparams(
+    *_KEYS
+)

@@ -74,6 +74,8 @@ class Batch:
         self._returned: list[Returned] = []
         self._answers: dict[CauseKey, tuple[bytes, Answer]] = {}
         self.results: dict[int, Result] = {}
+        self.deferred: list[Work] = []
+        """Items for the next transaction: this one makes, before their turn, what they could not find yet."""
 
     @property
     def freed(self) -> set[LaneKey]:
@@ -86,7 +88,7 @@ class Batch:
         self._now = (await tx.execute(sa.text("SELECT clock_timestamp()"))).scalar_one()
         stored = await answers.claim(tx, [work.cause for work in works if isinstance(work.cause, Asked)])
         await self._lanes.load(tx, [work.cause for work in works if isinstance(work.cause, Heard)])
-        resolved = await self._resolve(works)
+        works, resolved = self._without_deferred(works, await self._resolve(works))
         await self._load(resolved)
         await self._reserve(resolved)
         live = await deadlines.still_armed(tx, [work.cause for work in works if isinstance(work.cause, Due)])
@@ -116,6 +118,27 @@ class Batch:
         if not isinstance(heard, Heard) or id(heard.hear) not in found:
             return work
         return stepped(heard, tuple(found[id(heard.hear)].get(heard.meta.subject, ())))
+
+    def _without_deferred(
+        self, works: Sequence[Work], resolved: Sequence[Work]
+    ) -> tuple[Sequence[Work], Sequence[Work]]:
+        """Put off events that found no subject while an item before them works on that very key, and their lanes."""
+        worked_on: set[UUID] = set()
+        lanes: set[LaneKey] = set()
+        now: list[tuple[Work, Work]] = []
+        for original, work in zip(works, resolved, strict=True):
+            heard = work.cause
+            if isinstance(heard, Heard):
+                found_nobody = heard.query is not None and not work.steps and heard.meta.subject in worked_on
+                if found_nobody or heard.lane in lanes:
+                    lanes.add(heard.lane)
+                    self.deferred.append(original)
+                    continue
+            now.append((original, work))
+            if work.steps:
+                worked_on.update(step.subject for step in work.steps)
+                worked_on.update([heard.meta.subject] if isinstance(heard, Heard) else ())
+        return [original for original, _ in now], [work for _, work in now]
 
     async def _load(self, works: Iterable[Work]) -> None:
         wanted: dict[str, dict[UUID, list[object]]] = defaultdict(lambda: defaultdict(list))
@@ -152,10 +175,18 @@ class Batch:
                 if isinstance(outcome, Bug):
                     return outcome
                 self._returned.append(returned)
+                self._say_if_refused(outcome, returned.name)
             case Inner() as inner:
                 outcome = self._apply(work, inner.name)
+                self._say_if_refused(outcome, inner.name)
                 return outcome if isinstance(outcome, Bug) else None
         return None
+
+    @staticmethod
+    def _say_if_refused(outcome: Outcome, name: str) -> None:
+        """A no that nobody waits for: the table has no row for something that happens."""
+        if isinstance(outcome, Refused):
+            log.error("inner command refused", extra={"errand": name, "reason": str(outcome.reason)})
 
     def _asked(
         self, work: Work, asked: Asked, stored: Mapping[CauseKey, tuple[bytes, Answer]]

@@ -13,8 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.transitions import Reservation
 
+TRIES_MAX = 10  # a row that goes and comes so often is wanted by more than can be served now
+
 Held = Mapping[Reservation, UUID | None]
 """Who holds what; None: nobody."""
+
+
+class Contended(TimeoutError):
+    """A reservation was given up and taken again and again: try the whole batch later, as after a lock not had."""
 
 
 async def take(tx: AsyncConnection, wanted: Mapping[Reservation, UUID]) -> tuple[Held, Held]:
@@ -22,14 +28,21 @@ async def take(tx: AsyncConnection, wanted: Mapping[Reservation, UUID]) -> tuple
 
     A row that nobody held is written for the first who wants it, so that nobody else can in the meantime.
     """
-    if not wanted:
-        return {}, {}
-    rows = _columns(sorted(wanted.items()))
-    got = {Reservation(row.name, row.key) for row in await tx.execute(_RESERVE, rows)}
+    got: set[Reservation] = set()
     inside: dict[Reservation, UUID | None] = {}
-    for row in await tx.execute(_HOLDERS, {"names": rows["names"], "keys": rows["keys"]}):
-        inside[Reservation(row.name, row.key)] = row.holder
-    return inside, {reservation: None if reservation in got else holder for reservation, holder in inside.items()}
+    for _ in range(TRIES_MAX):
+        missing = sorted((reservation, holder) for reservation, holder in wanted.items() if reservation not in inside)
+        if not missing:
+            return inside, {
+                reservation: None if reservation in got else holder for reservation, holder in inside.items()
+            }
+        # Between the two statements the one who was in the way may give a row up: then it is wanted once more. Only a
+        # row that this transaction has written or locked may be decided on.
+        rows = _columns(missing)
+        got |= {Reservation(row.name, row.key) for row in await tx.execute(_RESERVE, rows)}
+        for row in await tx.execute(_HOLDERS, {"names": rows["names"], "keys": rows["keys"]}):
+            inside[Reservation(row.name, row.key)] = row.holder
+    raise Contended
 
 
 async def write(tx: AsyncConnection, inside: Held, held: Held, freed: Iterable[tuple[Reservation, UUID]]) -> None:

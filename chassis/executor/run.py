@@ -60,6 +60,12 @@ class Executor:
         """Begin to take what is waiting."""
         self._workers = [asyncio.create_task(self._work(), name=f"executor-{n}") for n in range(BATCHES)]
 
+    async def watch(self) -> None:
+        """Return when all workers have stopped; raise what ended one that should not have."""
+        ended, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
+        for worker in ended:
+            worker.result()
+
     async def stop(self) -> None:
         """Finish what is waiting, then stop; new work is told to come back."""
         self._stopping = True
@@ -150,11 +156,10 @@ class Executor:
                     self._something.notify_all()
 
     def _take(self) -> list[Work]:
-        """Commands first; events get at most half of a batch while commands wait. What is in flight stays apart."""
+        """Commands first; while both wait, each gets half of a batch. What is in flight stays apart."""
         blocked = set(self._busy)
-        batch = _from(self._commands, BATCH_MAX, blocked)
-        room = BATCH_MAX - len(batch) if not self._commands else BATCH_MAX // 2
-        batch += _from(self._events, room, blocked)
+        batch = _from(self._commands, BATCH_MAX // 2 if self._events else BATCH_MAX, blocked)
+        batch += _from(self._events, BATCH_MAX - len(batch), blocked)
         for work in batch:
             self._busy.update(work.keys)
         return batch
@@ -174,7 +179,10 @@ class Executor:
         for lane in batch.freed:
             self.freed_lanes.put_nowait(lane)
         for work in works:
-            work.settle(batch.results[id(work)])
+            if work not in batch.deferred:
+                work.settle(batch.results[id(work)])
+        if batch.deferred:
+            await self._run_batch(batch.deferred)
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
         if len(works) > 1:

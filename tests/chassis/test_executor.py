@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, cast
 from uuid import UUID
 
 import pytest
@@ -20,7 +20,7 @@ from chassis import parking
 from chassis.database import engine, upsert
 from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
-from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Work
+from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Work, reservations
 from chassis.inbox import Hear, Hearing, Meta, Source
 from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Fact, Refused, Reservation, Tell
 from contracts.new_ids import new_id
@@ -135,6 +135,21 @@ def address(fact: Fact, to: str | None, scope: str | None) -> Address:
     return Address("a.boxes.events", f"boxes/{fact.key}", "urn:test", {"correlationid": str(fact.key)})
 
 
+class BallsCounted(BallsPut):
+    """The same fact, of which only the event's key is known here: whose box it is has to be looked up."""
+
+    type: ClassVar[str] = "test.balls.counted.v1"
+
+
+async def boxes_known(tx: AsyncConnection, keys: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
+    rows = await tx.execute(sa.select(BOXES.c.id).where(BOXES.c.id.in_(list(keys))))
+    return {row.id: (row.id,) for row in rows}
+
+
+def put_where_it_is_known(event: BallsCounted, meta: Meta) -> Sequence[Step]:
+    return [Step("box", box, Put(event.balls)) for box in meta.subjects]
+
+
 def put_the_same(event: BallsPut, meta: Meta) -> Sequence[Step]:
     if event.balls == 7:
         raise LookupError("seven")
@@ -142,7 +157,7 @@ def put_the_same(event: BallsPut, meta: Meta) -> Sequence[Step]:
 
 
 HEARING = Hearing(
-    [Hear(BallsPut, put_the_same)],
+    [Hear(BallsPut, put_the_same), Hear(BallsCounted, put_where_it_is_known, of=boxes_known)],
     {"b.boxes.events": Source("b.boxes", "own"), "x.b.to.a.boxes": Source("b.boxes", "channel", "x")},
     scope_attribute="scope",
     version_attribute="scopeversion",
@@ -364,6 +379,71 @@ async def test_what_nobody_hears_waits_behind_a_held_event_and_goes_on_with_it(
     assert await executor.retry_lane("b.boxes.events", box) == (3, None)
     assert await balls(database, box) == 2
     assert await rows(database, "SELECT last_seq FROM lane") == [(3,)]
+
+
+async def test_an_event_finds_the_subject_that_an_earlier_one_of_the_same_batch_creates(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    boxes = [new_id() for _ in range(20)]
+    counted = BallsCounted.type
+    await executor.hear([record(box, 1, type=counted) for box in boxes])
+    assert await rows(database, "SELECT count(*) FROM box") == [(0,)]
+    later = [(2, BallsPut.type), (3, counted), (4, counted)]
+    await executor.hear([record(box, seq, type=type_) for seq, type_ in later for box in boxes])
+    assert await rows(database, "SELECT DISTINCT balls FROM box") == [(3,)]
+    assert await rows(database, "SELECT DISTINCT last_seq FROM lane") == [(4,)]
+    assert await rows(database, "SELECT count(*) FROM parked") == [(0,)]
+
+
+async def test_a_reservation_given_up_between_two_looks_is_taken_properly_or_not_at_all(database: AsyncEngine) -> None:
+    prize, before, us, others = Reservation("prize", "x"), new_id(), new_id(), new_id()
+    async with database.begin() as tx:
+        await reservations.write(tx, {}, {prize: before}, ())
+
+    class Interrupted:
+        """A transaction into whose first gap another one falls."""
+
+        def __init__(self, tx: AsyncConnection) -> None:
+            self.tx, self.statements = tx, 0
+
+        async def execute(self, *statement: object) -> object:
+            self.statements += 1
+            if self.statements == 2:
+                async with database.begin() as other:
+                    await reservations.write(other, {prize: before}, {prize: None}, ())
+            return await self.tx.execute(*statement)  # type: ignore[call-overload]  # passes on whatever it is given
+
+    async with database.begin() as tx:
+        inside, held = await reservations.take(cast("AsyncConnection", Interrupted(tx)), {prize: us})
+        assert (inside, held) == ({prize: us}, {prize: None})
+        await reservations.write(tx, inside, {prize: us}, ())
+    async with database.begin() as tx:
+        _, seen = await reservations.take(tx, {prize: others})
+    assert seen == {prize: us}
+
+
+async def test_of_two_bodies_under_one_key_in_one_batch_the_first_counts(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    box = new_id()
+    works = [asked("same", Step("box", box, Put(n)), fingerprint=bytes([n])) for n in (1, 2)]
+    first, second = await asyncio.gather(*(executor.run(work) for work in works))
+    again = await executor.run(asked("same", Step("box", box, Put(1)), fingerprint=bytes([1])))
+    assert first is not None
+    assert second is not None
+    assert again is not None
+    assert (first.status, second.status, again.body) == (200, 409, first.body)
+    assert await balls(database, box) == 1
+
+
+async def test_a_lane_that_was_freed_just_before_a_crash_is_found_again(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    box, held = new_id(), new_id()
+    await executor.hear([record(box, 1), record(box, 3), record(held, 2)])
+    await executor.hear([record(box, 2)])
+    async with database.connect() as connection:
+        assert await parking.ready_lanes(connection, "a.boxes") == [("b.boxes.events", box)]
 
 
 async def test_a_bug_in_a_handler_parks_its_event_alone(executor: Executor, database: AsyncEngine) -> None:

@@ -28,6 +28,7 @@ from tests.journeys.journey import Journey, invented
 from tests.journeys.stock import Stock
 
 SENDER, RECEIVER = "jobcenter", "jugendamt"
+PATIENCE_SECONDS = 60.0  # a service that was killed starts anew on a busy machine; whoever waits longer waits for ever
 CASEWORKERS = 8  # at each agency: one alone would ask more often than one caller may
 
 
@@ -51,8 +52,11 @@ class Town:
         self.client.event_hooks = {"response": [self._listen]}
 
     def _caseworkers(self, agency: str) -> Sequence[Desk]:
-        numbers = range(1, CASEWORKERS + 1)
-        return [Desk(self.installation, agency, self.client, subject=f"caseworker-{number}") for number in numbers]
+        names = [f"caseworker-{number}" for number in range(1, CASEWORKERS + 1)]
+        return [
+            Desk(self.installation, agency, self.client, subject=name, patience_seconds=PATIENCE_SECONDS)
+            for name in names
+        ]
 
     async def _listen(self, answer: httpx.Response) -> None:
         if answer.is_error or answer.request.method != "GET":
@@ -84,6 +88,12 @@ class Town:
         url = f"{self.installation.url(desk.agency, service)}{path}"
         json = None if method == "GET" else body or {}
         return await self.client.request(method, url, json=json, headers=desk.headers(service) | sent)
+
+    async def values(self, principal: str, table: str) -> bytes:
+        """Everything in a table: text and JSON as they are written, bytes as they are."""
+        async with self.database(principal) as connection:
+            rows = (await connection.execute(sa.select(sa.text("*")).select_from(sa.table(table)))).all()
+        return b"\n".join(each if isinstance(each, bytes) else str(each).encode() for row in rows for each in row)
 
     @asynccontextmanager
     async def database(self, principal: str) -> AsyncIterator[AsyncConnection]:

@@ -18,7 +18,10 @@ WEATHER = ("08", "40", "53", "55", "57", "58")
 
 
 def engine(dsn: str, *, size: int = 4, overflow: int = 4) -> AsyncEngine:
-    """An engine for one service: small pool, dead connections noticed before use, READ COMMITTED."""
+    """An engine for one service: small pool, dead connections noticed before use, READ COMMITTED.
+
+    Four kept and four more: three batches, the relay's own one, and room for views, errands and a stream beside them.
+    """
     return create_async_engine(
         dsn,
         pool_size=size,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -65,12 +64,6 @@ async def change(
 async def postpone(tx: AsyncConnection, cause: Due) -> None:
     """The command was refused or failed: keep the deadline visible as overdue and try again later."""
     await tx.execute(_POSTPONE, {"id": cause.id, "seconds": RETRY_SECONDS})
-
-
-async def next_due(tx: AsyncConnection) -> datetime | None:
-    """When the next deadline is due, if any is armed."""
-    value: datetime | None = (await tx.execute(sa.text("SELECT min(due_at) FROM deadline"))).scalar()
-    return value
 
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)

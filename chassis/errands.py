@@ -27,7 +27,7 @@ from chassis.transitions import Errand, Step
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16  # errands of one service under way at the same time
-LEASE_SECONDS = 60  # longest an errand may run; after that another replica may take it up
+LEASE_SECONDS = 30  # longest an errand may run; after that another replica may take it up
 BACKOFF_SECONDS_MAX = 60.0
 POLL_SECONDS = 1.0  # for errands of other replicas and those whose back-off is over; own new ones wake the worker
 
@@ -114,9 +114,14 @@ class Errands:
     """The worker of one service: takes what is due, runs the named functions, gives their commands to the executor."""
 
     def __init__(
-        self, engine: AsyncEngine, executor: TakesIn, functions: Mapping[str, ErrandFunction], resources: Any
+        self,
+        engine: AsyncEngine,
+        executor: TakesIn,
+        functions: Mapping[str, ErrandFunction],
+        resources: Any,
+        instance: str = "0",
     ) -> None:
-        self._engine, self._executor = engine, executor
+        self._engine, self._executor, self._instance = engine, executor, instance
         self._functions, self._resources = functions, resources
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -126,7 +131,7 @@ class Errands:
         self._woken.set()
 
     async def stop(self) -> None:
-        """Cancel what is under way; it is taken up again at the next start."""
+        """Cancel what is under way; this instance takes it up again at its next start, another one after the lease."""
         tasks = list(self._running)
         for task in tasks:
             task.cancel()
@@ -134,7 +139,11 @@ class Errands:
 
     async def run(self) -> None:
         """Look for errands until cancelled; a service without any has nothing to look for."""
-        while self._functions:
+        if not self._functions:
+            return
+        async with self._engine.begin() as tx:  # what this instance had under way when it died
+            await tx.execute(_TAKE_UP_AGAIN, {"instance": self._instance})
+        while True:
             try:
                 for taken in await self._take(AT_ONCE - len(self._running)):
                     task = asyncio.create_task(self._run(taken))
@@ -160,7 +169,10 @@ class Errands:
             return []
         async with self._engine.begin() as tx:
             rows = (
-                await tx.execute(_TAKE, {"room": room, "lease": LEASE_SECONDS, "names": list(self._functions)})
+                await tx.execute(
+                    _TAKE,
+                    {"room": room, "lease": LEASE_SECONDS, "instance": self._instance, "names": list(self._functions)},
+                )
             ).all()
         return [
             _Taken(Returned(row.name, row.subject, row.key, row.id), row.about, row.attempts, row.traceparent)
@@ -176,11 +188,13 @@ class Errands:
                     step = await self._functions[cause.name](call)
                 await self._executor.take_in(cause, step, traced.traceparent)
         except Again as again:
-            await self._postpone(taken, again.reason, min(2.0 ** (taken.attempts - 1), BACKOFF_SECONDS_MAX))
+            await self._postpone(taken, again.reason, _backoff(taken.attempts))
         except Exception as error:  # whatever it meets must not end the worker; it is shown, tried slowly
-            if not is_weather(error):
+            weather = is_weather(error)
+            if not weather:
                 log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
-            await self._postpone(taken, type(error).__name__, BACKOFF_SECONDS_MAX)
+            seconds = _backoff(taken.attempts) if weather else BACKOFF_SECONDS_MAX
+            await self._postpone(taken, type(error).__name__, seconds)
 
     async def _postpone(self, taken: _Taken, word: str, seconds: float) -> None:
         spread = seconds * random.uniform(0.8, 1.2)  # noqa: S311  # spreads retries, keeps no secret
@@ -191,6 +205,11 @@ class Errands:
             if not is_weather(error):
                 raise
             log.warning("errand keeps its lease: the database is away")
+
+
+def _backoff(attempts: int) -> float:
+    """Seconds before the next try: 1, 2, 4 … up to a minute."""
+    return min(2.0 ** min(attempts - 1, 10), BACKOFF_SECONDS_MAX)
 
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
@@ -217,7 +236,8 @@ _SEND = sa.text("""
 )
 
 _TAKE = sa.text("""
-    UPDATE errand SET attempts = attempts + 1, next_at = clock_timestamp() + make_interval(secs => :lease)
+    UPDATE errand
+    SET attempts = attempts + 1, taken_by = :instance, next_at = clock_timestamp() + make_interval(secs => :lease)
     WHERE id IN (
         SELECT id FROM errand WHERE next_at <= clock_timestamp() AND name = ANY(:names)
         ORDER BY next_at LIMIT :room FOR UPDATE SKIP LOCKED
@@ -225,6 +245,10 @@ _TAKE = sa.text("""
     RETURNING name, subject, key, id, about, attempts, traceparent
 """).bindparams(sa.bindparam("names", type_=_TEXTS))
 
+_TAKE_UP_AGAIN = sa.text("UPDATE errand SET taken_by = NULL, next_at = clock_timestamp() WHERE taken_by = :instance")
+
 _POSTPONE = sa.text("""
-    UPDATE errand SET last_word = :word, next_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id
+    UPDATE errand
+    SET last_word = :word, taken_by = NULL, next_at = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE id = :id
 """)

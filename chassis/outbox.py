@@ -88,6 +88,23 @@ async def say(
     await tx.execute(_SAY, dict(zip(names, map(list, zip(*columns, strict=True)), strict=True)))
 
 
+async def oldest_age(tx: AsyncConnection) -> float:
+    """Seconds the oldest fact has waited that the broker has not got, held ones included; 0 when nothing waits."""
+    age = await tx.scalar(
+        sa.text("""
+        SELECT extract(epoch FROM clock_timestamp() - created_at)
+        FROM event_log WHERE pos = (SELECT min(pos) FROM outbox)
+    """)
+    )
+    return float(age or 0)
+
+
+async def free(tx: AsyncConnection, topic: str, key: UUID) -> bool:
+    """Let go of a subject that was held because its first record could not be sent; whether it was held."""
+    gone = sa.text("DELETE FROM outbox_hold WHERE topic = :topic AND key = :key RETURNING key")
+    return (await tx.execute(gone, {"topic": topic, "key": key})).first() is not None
+
+
 async def _number(tx: AsyncConnection, sayings: Sequence[Saying]) -> list[int]:
     streams = [(saying.address.topic, saying.fact.key) for saying in sayings]
     counts = sorted(Counter(streams).items())

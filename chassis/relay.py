@@ -138,12 +138,6 @@ class Relay:
             await self._task
         self._task = None
 
-    async def oldest_age(self) -> float:
-        """Seconds the oldest unpublished record has waited, held ones included; 0 when nothing waits."""
-        async with self._engine.connect() as connection:
-            age = await connection.scalar(_OLDEST)
-        return float(age or 0)
-
     async def _run(self) -> None:
         attempt = 0
         while not self._stopping:
@@ -426,11 +420,6 @@ def _created(row: Row) -> str | None:
 
 
 _LEAD = sa.text("SELECT pg_try_advisory_lock(:lock)").bindparams(sa.bindparam("lock", type_=sa.BigInteger))
-
-_OLDEST = sa.text("""
-    SELECT extract(epoch FROM clock_timestamp() - created_at)
-    FROM event_log WHERE pos = (SELECT min(pos) FROM outbox)
-""")
 
 _READ = sa.text("""
     SELECT pos, said.topic, said.key, said.headers::text, said.payload

@@ -11,8 +11,9 @@ import contextlib
 import logging
 import secrets
 import signal
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -57,6 +58,7 @@ FORGET = (
     """DELETE FROM inbox WHERE ctid = ANY(ARRAY(
            SELECT ctid FROM inbox WHERE heard_at < clock_timestamp() - interval '45 days' LIMIT 5000))""",
 )
+LISTEN_BACKLOG = 512  # connections the kernel keeps while the process is busy
 CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
 KEEPS_ITS_WORD = {
     "synchronous_commit": "on",
@@ -73,7 +75,9 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STAFFEL_", extra="ignore", hide_input_in_errors=True, frozen=True)
 
-    database: str = Field(description="DSN of the service's own database, postgresql+asyncpg://…")
+    database: str = Field(
+        description="DSN of the service's own database, postgresql+asyncpg://…", pattern=r"^postgresql\+asyncpg://"
+    )
     kafka: str = Field(description="Bootstrap servers, host:port separated by commas")
     kafka_ca: Path = Field(description="PEM file of the authority that signed the brokers' certificates")
     kafka_certificate: Path = Field(description="PEM file of this service's client certificate")
@@ -232,7 +236,7 @@ class Running:
         )
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
             resources = resources_of(service, self._engine, self._executor, client)
-            self._errands = Errands(self._engine, self._executor, service.errands, resources)
+            self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
             self._executor.after_commit += [self._relay.wake, self._errands.wake]
             app = app_of(service, self._engine, self._executor, resources, keys["fingerprint"], self.ready)
             await self._start(resources)
@@ -377,12 +381,27 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
     endpoint = str(settings.otlp_endpoint) if settings.otlp_endpoint else None
     telemetry.configure(service.principal, settings.instance, endpoint, share=settings.otlp_share)
     running = Running(service)
+    with _listening(settings) as listener:
+        await _serve(running, listener, stop)
+
+
+@contextlib.contextmanager
+def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
+    """The address, before anything else is started: a taken one is said in words, not in uvicorn's."""
+    try:
+        listener = socket.create_server((settings.host, settings.port), backlog=LISTEN_BACKLOG)
+    except OSError:
+        log.error("address cannot be listened on: another process has it", extra={"port": settings.port})  # noqa: TRY400  # that is all there is to say
+        raise
+    with listener:
+        yield listener
+
+
+async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event) -> None:
     async with running.parts() as app:
         server = _Server(
             uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.port,
                 loop="uvloop",
                 http=LineProtocol,
                 lifespan="off",
@@ -392,7 +411,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
                 limit_concurrency=1000,
             )
         )
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(server.serve([listener]))
         waiting = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -413,4 +432,8 @@ def run(service: Service) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await serve(service, stop)
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    except Exception as error:
+        log.exception("service failed", extra={"error_class": type(error).__name__})
+        raise

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -46,6 +47,7 @@ ATTRIBUTES = frozenset({
 })
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})  # others are free text: `_OTHER`
 LINKS_MAX = 64  # per span of a batch: enough to find one's way, not enough to make a span of 500 records a document
+SELDOM_SECONDS = 30.0  # between two lines of a library that repeats itself
 QUEUE_SPANS_MAX = 2048  # waiting for the collector; more than that is dropped, never kept in memory
 EXPORT_TIMEOUT_SECONDS = 10
 
@@ -124,12 +126,6 @@ class Traced:
     def set(self, name: str, value: str | int) -> None:
         """Add one attribute; KeyError or ValueError where it is none that may be seen."""
         self._span.set_attributes(_seen({name: value}))
-
-    def link(self, traceparent: str | None) -> None:
-        """Point to another trace that this one continues or repeats; what is no traceparent is passed by."""
-        context = parse(traceparent)
-        if context is not None:
-            self._span.add_link(context)
 
     def end(self, error_type: str | None = None) -> None:
         """The work is over; `error_type` is a class name or code from a closed list, never a message."""
@@ -213,12 +209,6 @@ def errand(name: str, traceparent: str | None) -> Traced:
     return _traced(f"errand {name}", SpanKind.INTERNAL, parse(traceparent), {})
 
 
-def current_traceparent() -> str | None:
-    """The traceparent of the span that is current here, if there is one."""
-    context = _current()
-    return None if context is None else _written(context)
-
-
 def parse(traceparent: str | None) -> SpanContext | None:
     """A W3C traceparent, or None for whatever else was said. Never tracestate."""
     if traceparent is None or len(traceparent) > 256:  # noqa: PLR2004  # 55 are needed; later versions may be longer
@@ -292,8 +282,8 @@ def _seen(attributes: Mapping[str, str | int]) -> Mapping[str, str | int]:
 
 FIELDS = frozenset({
     "attempt", "causation_id", "consumer", "correlation_id", "count", "deadline", "errand", "error_class", "event_id",
-    "event_type", "instance", "lane", "number", "offset", "partition", "pos", "reason", "route", "seconds", "seq",
-    "service", "status", "subject_kind", "topic",
+    "event_type", "file", "frames", "instance", "lane", "method", "number", "offset", "partition", "port", "pos",
+    "reason", "route", "seconds", "seq", "service", "status", "subject", "subject_kind", "topic",
 })
 OWN = ("chassis", "contracts", "deploy", "services")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -337,6 +327,28 @@ def log_as_json(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("aiokafka", "uvicorn", "httpx"):  # what they do in good health fills a log and helps nobody at night
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    handler.addFilter(Seldom("aiokafka"))
+
+
+class Seldom(logging.Filter):
+    """Lets one line of a library through in a while: without its broker aiokafka writes a gigabyte a day.
+
+    What the broker's absence means here is said by the relay and the consumer in words of their own.
+    """
+
+    def __init__(self, library: str) -> None:
+        super().__init__()
+        self._library, self._until, self._held_back = library, 0.0, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written; `count` tells how many before it were not."""
+        if record.name.partition(".")[0] != self._library:
+            return True
+        if monotonic() < self._until:
+            self._held_back += 1
+            return False
+        record.count, self._held_back, self._until = self._held_back, 0, monotonic() + SELDOM_SECONDS
+        return True
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -351,6 +363,8 @@ def _shown(value: object) -> object:
         return value
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
     return value if isinstance(value, str) and _SAFE.fullmatch(value) else "not shown"
 
 

@@ -10,12 +10,17 @@ import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import httpx
 import typer
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
-from deploy.installation import SERVICES, Installation, NotInstalledError, read_alliance
+from deploy.installation import SERVICES, Installation, read_alliance
 from deploy.migrations import migrate as migrate_database
+from deploy.mistakes import MistakeError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,8 +66,7 @@ def up(
                 for name in SERVICES:
                     console.print(f"  {one}.{name:<9} {installation.url(one, name)}/docs")
             while not stop.is_set():
-                if system.exited():
-                    raise RuntimeError(f"ended unasked: {', '.join(system.exited())}; see {system.data / 'logs'}")
+                system.mend()
                 await _either(stop, 1.0)
 
     asyncio.run(main())
@@ -91,6 +95,8 @@ def run(
     settings_class = importlib.import_module(f"services.{service}.settings").Settings
     try:
         settings = settings_class()
+    except SettingsError as error:
+        _fail(f"{error}: lists are written as JSON")
     except ValidationError as error:
         for line in error.errors(include_input=False, include_url=False):
             errors.print(f"STAFFEL_{'_'.join(map(str, line['loc'])).upper()}: {line['msg']}")
@@ -235,6 +241,14 @@ def parked_list(data: DataOption = DATA, agency: Annotated[str | None, typer.Opt
     asyncio.run(Operator(_installation(data), console).list(agency))
 
 
+@app.command()
+def waiting(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
+    """What waits in every service beside held lanes: unsent facts, unreadable records, errands, overdue deadlines."""
+    from deploy.operating import Operator
+
+    asyncio.run(Operator(_installation(data), console).waiting(agency))
+
+
 @parked_app.command("show")
 def parked_show(
     agency: AgencyOption,
@@ -276,10 +290,7 @@ def demo(
 
 
 def _installation(data: Path) -> Installation:
-    try:
-        return Installation.load(data)
-    except NotInstalledError as error:
-        _fail(str(error))
+    return Installation.load(data)
 
 
 def _fail(reason: str) -> NoReturn:
@@ -287,5 +298,18 @@ def _fail(reason: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+# What goes wrong at an operator's desk is said in one line; everything else is a bug and may show its stack.
+MISTAKES = (MistakeError, ValidationError, OSError, httpx.TransportError, KafkaError, SQLAlchemyError)
+
+
+def main() -> None:
+    """The program `staffel`: an operator's mistake is one line and exit code 1."""
+    try:
+        app()
+    except MISTAKES as error:
+        errors.print(f"{type(error).__name__.removesuffix('Error')}: {error}", soft_wrap=True, markup=False)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

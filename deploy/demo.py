@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,12 +18,11 @@ from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]  # ships n
 from rich.console import Console
 
 from contracts.new_ids import new_id
-from deploy.desk import Desk, ProblemError
-from deploy.embedded.cluster import DataFolderInUseError
+from deploy.desk import Desk
 from deploy.embedded.files import private_folder
 from deploy.embedded.ports import remembered
-from deploy.embedded.processes import ServerDiedError
 from deploy.installation import SERVICES, Installation
+from deploy.mistakes import MistakeError
 from deploy.proxy import Connection, Proxy
 from deploy.reading import as_table, timelines, tls_of
 from deploy.story import Story
@@ -35,7 +35,7 @@ ON_ITS_WAY_BYTES = 8_000  # so much has come through when the young person withd
 QUIET_SECONDS = 3.0  # how long the proxy listens after the answer: longer than any lease
 
 
-class NotSoError(Exception):
+class NotSoError(MistakeError):
     """A step of the story did not happen as told."""
 
 
@@ -70,7 +70,7 @@ async def tell(data: Path, *, stay: bool, console: Console) -> int:
     """Run everything, tell both stories; 0 if and only if every step happened."""
     try:
         await _tell(private_folder(data), stay=stay, console=console)
-    except (NotSoError, ProblemError, TimeoutError, ServerDiedError, DataFolderInUseError) as error:
+    except (MistakeError, TimeoutError) as error:
         console.print(f"\n[red]not so:[/red] {error}")
         return 1
     return 0
@@ -247,9 +247,9 @@ async def _end(installation: Installation, references: list[str], console: Conso
     ca, certificate, key = installation.tls(f"{RECEIVER}.handover")
     channel = f"musterland.{SENDER}.to.{RECEIVER}.handover"
     console.print("\nLook at the topics yourself:")
-    console.print(
-        f"  staffel topics read --data {installation.data} --as {RECEIVER}.handover {channel}", soft_wrap=True
-    )
+    program = Path(sys.executable).with_name("staffel")
+    reading = f"topics read --data {installation.data} --as {RECEIVER}.handover {channel}"
+    console.print(f"  {program} {reading}", soft_wrap=True)
     console.print(
         f"  kcat -b {installation.bootstrap} -X security.protocol=ssl -X ssl.ca.location={ca} "
         f"-X ssl.certificate.location={certificate} -X ssl.key.location={key} -C -e -t {channel}",
@@ -262,8 +262,7 @@ async def _until_interrupted(system: System) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     while not stop.is_set():
-        if system.exited():
-            raise NotSoError(f"ended unasked: {', '.join(system.exited())}")
+        system.mend()
         try:
             await asyncio.wait_for(stop.wait(), 1.0)
         except TimeoutError:

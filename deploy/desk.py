@@ -11,6 +11,7 @@ import httpx
 
 from contracts.new_ids import new_id
 from deploy.installation import Installation
+from deploy.mistakes import MistakeError
 from deploy.tokens import access_token
 
 WAIT_SECONDS_MAX = 20.0  # for news that travels over two brokers' hops and two relays; a busy machine needs a few
@@ -20,7 +21,7 @@ TOKEN_SECONDS = 300
 COMES_LATER = {404, 503}  # not known there yet, or the service is just starting
 
 
-class ProblemError(Exception):
+class ProblemError(MistakeError):
     """A service said no: the status and the problem document (RFC 9457)."""
 
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:
@@ -86,13 +87,13 @@ class Desk:
                     raise
             else:
                 if "retry-after" not in answer.headers or time.monotonic() > until:
-                    return _read(answer)
+                    return read(answer)
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def get(self, service: str, path: str, *, roles: tuple[str, ...] = ()) -> dict[str, Any]:
         """One view. Raises ProblemError."""
         url = f"{self.installation.url(self.agency, service)}{path}"
-        return _read(await self._client.get(url, headers=self.headers(service, roles)))
+        return read(await self._client.get(url, headers=self.headers(service, roles)))
 
     async def until(self, service: str, path: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Look until it holds; what is not there yet, or cannot be asked just now, may come. Raises TimeoutError."""
@@ -114,7 +115,8 @@ class Desk:
             raise TimeoutError(f"{self.agency} {service} {path} never became so; last: {last}") from error
 
 
-def _read(answer: httpx.Response) -> dict[str, Any]:
+def read(answer: httpx.Response) -> dict[str, Any]:
+    """What a service answered. Raises ProblemError where it said no."""
     if answer.is_success:
         found: dict[str, Any] = answer.json()
         return found

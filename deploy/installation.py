@@ -18,6 +18,7 @@ from contracts.codes import Service
 from deploy.embedded.files import PUBLIC, private_folder, write
 from deploy.embedded.keys import SEALING, SIGNING, TOKEN, AgencyKeys, service
 from deploy.embedded.ports import HOST, remembered
+from deploy.mistakes import MistakeError
 
 if TYPE_CHECKING:  # a service reads its settings here and needs nothing of what starts a broker
     from deploy.embedded.cluster import Addresses
@@ -27,7 +28,7 @@ FILE = "installation.json"
 NO_DOORS: Mapping[str, str] = MappingProxyType({})
 
 
-class NotInstalledError(RuntimeError):
+class NotInstalledError(MistakeError):
     """There is no installation in this data folder yet: `staffel up` makes one."""
 
 
@@ -42,8 +43,11 @@ class Installation:
     ports: Mapping[str, int]
 
     def url(self, agency: str, name: str) -> str:
-        """Base URL of a service; KeyError for one that does not run here."""
-        return f"http://{HOST}:{self.ports[f'{agency}.{name}']}"
+        """Base URL of a service. MistakeError for one that does not run here."""
+        port = self.ports.get(f"{agency}.{name}")
+        if port is None:
+            raise MistakeError(f"{agency}.{name} does not run here; there are {', '.join(sorted(self.ports))}")
+        return f"http://{HOST}:{port}"
 
     def environment_file(self, agency: str, name: str) -> Path:
         """The settings of a service as KEY=value lines, readable by their owner alone."""
@@ -52,7 +56,10 @@ class Installation:
     def tls(self, principal: str) -> tuple[Path, Path, Path]:
         """PEM files of a principal: authority, certificate, private key."""
         pki = self.data / "pki"
-        return pki / "ca.pem", pki / f"{principal}.pem", pki / f"{principal}.key"
+        found = pki / "ca.pem", pki / f"{principal}.pem", pki / f"{principal}.key"
+        if not all(file.exists() for file in found):
+            raise MistakeError(f"{principal} has no certificate in {pki}; its name is <agency>.<service>")
+        return found
 
     def keys(self, agency: str) -> AgencyKeys:
         """The agency's own keys."""
@@ -80,7 +87,9 @@ class Installation:
 
 
 def read_alliance(file: Path) -> Alliance:
-    """An alliance file, validated."""
+    """An alliance file, validated. MistakeError where there is none."""
+    if not file.exists():
+        raise MistakeError(f"{file}: there is no such alliance file")
     return Alliance.model_validate(yaml.safe_load(file.read_text("utf-8")))
 
 

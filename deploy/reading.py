@@ -9,11 +9,12 @@ from uuid import uuid4
 
 import httpx
 from aiokafka import AIOKafkaConsumer, ConsumerRecord  # type: ignore[import-untyped]  # ships no types
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
+from aiokafka.errors import KafkaConnectionError, KafkaError  # type: ignore[import-untyped]  # ships no types
 from rich.console import Console
 from rich.table import Table
 
 from deploy.installation import Installation
+from deploy.mistakes import MistakeError
 from deploy.tokens import access_token
 
 PATIENCE_SECONDS = 5.0
@@ -44,6 +45,8 @@ async def read_topics(
         await consumer.start()
         visible = sorted(name for name in await consumer.topics() if not name.startswith("__"))
         wanted = [name for name in visible if not names or name in names]
+        for missing in sorted(set(names) - set(wanted)):
+            say(f"{principal} may not see {missing}, or there is no such topic")
         if not wanted:
             return 0
         consumer.subscribe(wanted)
@@ -55,6 +58,8 @@ async def read_topics(
                 seen += 1
             if not records and not follow:
                 return seen
+    except KafkaConnectionError as error:
+        raise MistakeError(f"no cluster answers {principal} at {installation.bootstrap}") from error
     except KafkaError as error:
         say(f"refused: {type(error).__name__}")
         return seen
@@ -88,6 +93,8 @@ async def timelines(installation: Installation, ref: str) -> dict[str, list[dict
 async def print_timelines(installation: Installation, ref: str, console: Console) -> None:
     """The timelines as one table, in the order of time."""
     found = await timelines(installation, ref)
+    if not found:
+        raise MistakeError(f"none of {', '.join(installation.agencies)} knows a handover {ref}")
     console.print(as_table((agency, entry) for agency, entries in found.items() for entry in entries))
 
 

@@ -111,6 +111,8 @@ class Story:
             {
                 "person": self.person,
                 "giver": "self",
+                "insight": True,
+                "young_person_heard": True,
                 "form": "written",
                 "notice": await self.publish_notice(),
                 "grants": [grant],

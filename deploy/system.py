@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,10 +21,12 @@ from deploy.embedded.guard import Guard
 from deploy.embedded.processes import Program, Server
 from deploy.installation import NO_DOORS, SERVICES, Installation, install, read_alliance
 from deploy.migrations import migrate
+from deploy.mistakes import MistakeError
 
 READY_SECONDS_MAX = 60  # twelve interpreters start on two cores; a service that needs longer has a reason in its log
 STOP_SECONDS_MAX = 15  # what a service promises (SIGTERM to the end)
 LOOK_EVERY_SECONDS = 0.1
+ENDS_MAX, ENDS_SECONDS = 5, 60.0  # a service that ends so often has a reason that starting it again does not mend
 ALLIANCES = Path(__file__).parent / "alliances"
 
 Say = Callable[[str], None]
@@ -49,6 +52,7 @@ class System:
         self._say, self._doors = say, doors
         self.embedded = Embedded(self.data, self._members, SERVICES)
         self.servers: dict[str, Server] = {}
+        self._ends: dict[str, list[float]] = {}
         self._running = AsyncExitStack()
         self.addresses: Addresses
         self.installation: Installation
@@ -118,9 +122,20 @@ class System:
                 return
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
-    def exited(self) -> tuple[str, ...]:
-        """Names of everything that has ended although nobody asked it to."""
-        return (*self.embedded.exited(), *(name for name, server in self.servers.items() if not server.runs))
+    def mend(self) -> None:
+        """Start services again that have ended unasked. Raises MistakeError where that does not help."""
+        if gone := self.embedded.exited():
+            raise MistakeError(f"{', '.join(gone)} ended unasked; see the logs below {self.data}")
+        for principal, server in list(self.servers.items()):
+            if server.runs:
+                continue
+            self._ends[principal] = [*self._ends.get(principal, ()), time.monotonic()][-ENDS_MAX:]
+            ends = self._ends[principal]
+            log = self.data / "logs" / f"{principal}.log"
+            if len(ends) == ENDS_MAX and ends[-1] - ends[0] < ENDS_SECONDS:
+                raise MistakeError(f"{principal} ends again and again; see {log}")
+            self._say(f"{principal} ended unasked and is started again; what it said last is in {log}.before")
+            self.start(*principal.split("."))
 
     def _provide_topics(self) -> None:
         files = [read_alliance(file) for file in self.installation.alliances]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from contracts.alliance import Alliance
 from contracts.topics import topics
 from deploy.embedded.admin import Admin, TopicSpec
+from deploy.mistakes import MistakeError
 
 
-class PartitionsDifferError(RuntimeError):
+class PartitionsDifferError(MistakeError):
     """A topic has another number of partitions than the alliance file says: keys would move, so nobody changes it."""
 
 

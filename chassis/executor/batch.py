@@ -85,12 +85,13 @@ class Batch:
     async def run(self, works: Sequence[Work]) -> None:
         """Causes, load, reserve, decide, write. Whatever the database says is raised; nothing has happened then."""
         tx = self._tx
-        self._now = (await tx.execute(sa.text("SELECT clock_timestamp()"))).scalar_one()
         stored = await answers.claim(tx, [work.cause for work in works if isinstance(work.cause, Asked)])
         await self._lanes.load(tx, [work.cause for work in works if isinstance(work.cause, Heard)])
         works, resolved = self._without_deferred(works, await self._resolve(works))
         await self._load(resolved)
         await self._reserve(resolved)
+        # After all locks are had: what is decided now is later than whatever these subjects were locked for before.
+        self._now = (await tx.execute(sa.text("SELECT clock_timestamp()"))).scalar_one()
         live = await deadlines.still_armed(tx, [work.cause for work in works if isinstance(work.cause, Due)])
         live |= await errands.still_wanted(tx, [work.cause for work in works if isinstance(work.cause, Returned)])
         for original, work in zip(works, resolved, strict=True):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis import outbox
 from chassis.database import is_weather
 from chassis.envelope import Record
 from chassis.errands import Returned
@@ -61,9 +62,9 @@ class Executor:
         self._workers = [asyncio.create_task(self._work(), name=f"executor-{n}") for n in range(BATCHES)]
 
     async def watch(self) -> None:
-        """Return when all workers have stopped; raise what ended one that should not have."""
-        ended, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
-        for worker in ended:
+        """Return when all workers have stopped; raise what stopped one that should go on."""
+        stopped, _ = await asyncio.wait(self._workers, return_when=asyncio.FIRST_EXCEPTION)
+        for worker in stopped:
             worker.result()
 
     async def stop(self) -> None:
@@ -117,6 +118,14 @@ class Executor:
                 return done, still.error_class
             done += 1
         return done, None
+
+    async def free_subject(self, topic: str, key: UUID) -> bool:
+        """The relay may try this subject again; whether it was held."""
+        async with self._engine.begin() as tx:
+            freed = await outbox.free(tx, topic, key)
+        for hook in self.after_commit:
+            hook()
+        return freed
 
     def _read(self, record: Record) -> Heard | None:
         try:

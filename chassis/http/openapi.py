@@ -28,6 +28,7 @@ IDEMPOTENCY_KEY = (
     "1 to 128 letters, digits and the signs . _ : - chosen by the caller, one per command. The same again gives the "
     "same answer with Idempotency-Replayed: true; with another body 422. Kept for 7 days."
 )
+KEY_FOR_ONE_BODY = IDEMPOTENCY_KEY.replace("with another body 422", "with another body it counts as another key")
 IF_MATCH = 'The version the caller has seen, as in "3"; another one now gives 412.'
 
 PROBLEM_SCHEMA: Mapping[str, Any] = {
@@ -135,9 +136,12 @@ def _endpoint(route: Route) -> Callable[..., None]:
     if route.body is not None:
         parameters.append(_parameter("body", route.body))
     if isinstance(route, Command):
-        key = Annotated[str, Header(alias="Idempotency-Key", description=IDEMPOTENCY_KEY, max_length=130)]
+        meaning = KEY_FOR_ONE_BODY if route.unconditional else IDEMPOTENCY_KEY
+        key = Annotated[str, Header(alias="Idempotency-Key", description=meaning, max_length=130)]
         version = Annotated[str | None, Header(alias="If-Match", description=IF_MATCH)]
-        parameters += [_parameter("idempotency_key", key), _parameter("if_match", version, None)]
+        parameters.append(_parameter("idempotency_key", key))
+        if not route.unconditional:
+            parameters.append(_parameter("if_match", version, None))
     endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect.signature reads it
     endpoint.__name__ = route.handler.__name__
     return endpoint
@@ -165,7 +169,7 @@ def _responses(route: Route, problems: Problems) -> dict[int | str, dict[str, An
     if route.allow.everyone:
         mechanism -= {401, 403}
     if isinstance(route, Command):
-        mechanism |= OF_BODIES | OF_COMMANDS
+        mechanism |= OF_BODIES | (OF_COMMANDS - {412} if route.unconditional else OF_COMMANDS)
     elif route.body is not None:
         mechanism |= OF_BODIES
     elif route.query:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import parking
+from chassis import outbox, parking
 from chassis.executor import Answer, Executor
 from chassis.http.routes import Call, Routes, people
 
@@ -96,12 +96,29 @@ class OverdueDeadline(BaseModel):
     attempts: int
 
 
-class Waiting(BaseModel):
-    """Everything else that waits here."""
+class HeldSubject(BaseModel):
+    """A subject of which the broker will never take the first unsent record; the others go on."""
 
+    topic: str
+    key: UUID
+    reason: str
+    since: datetime
+
+
+class Waiting(BaseModel):
+    """Everything else that waits here. `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet."""
+
+    oldest_unsent_seconds: float
+    held_subjects: list[HeldSubject]
     unreadable: list[UnreadableRecord]
     errands: list[WaitingErrand]
     deadlines: list[OverdueDeadline]
+
+
+class Freed(BaseModel):
+    """Whether the subject was held."""
+
+    freed: bool
 
 
 def operations(executor: Executor, consumer: str) -> Routes:
@@ -127,16 +144,25 @@ def operations(executor: Executor, consumer: str) -> Routes:
 
     @routes.view("/waiting", allow=people(OPERATOR))
     async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
-        """Records that are no events, errands under way, deadlines that are overdue."""
+        """What the broker has not got, records that are no events, errands under way, deadlines that are overdue."""
         return Waiting(
+            oldest_unsent_seconds=await outbox.oldest_age(tx),
+            held_subjects=[HeldSubject(**row) for row in (await tx.execute(_HELD)).mappings()],
             unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],
             errands=[WaitingErrand(**row) for row in (await tx.execute(_ERRANDS)).mappings()],
             deadlines=[OverdueDeadline(**row) for row in (await tx.execute(_OVERDUE)).mappings()],
         )
 
+    @routes.stream("POST", "/held-subjects/{topic}/{key}/retry", allow=people(OPERATOR), answer=Freed)
+    async def retry_held(call: Call, topic: str, key: UUID) -> Answer:
+        """Let the relay try this subject again, after what was wrong has been mended."""
+        freed = await executor.free_subject(topic, key)
+        return Answer(200, Freed(freed=freed).model_dump_json().encode(), (("content-type", "application/json"),))
+
     return routes
 
 
+_HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY since LIMIT 100")
 _ERRANDS = sa.text("SELECT name, subject, attempts, last_word, next_at FROM errand ORDER BY next_at LIMIT 100")
 _OVERDUE = sa.text("""
     SELECT kind, subject, due_at, attempts FROM deadline WHERE attempts > 0 ORDER BY due_at LIMIT 100

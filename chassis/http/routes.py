@@ -152,6 +152,7 @@ class Route:
     types: Mapping[str, Any]
     before: Before | None = None
     after: After | None = None
+    unconditional: bool = False
 
     @property
     def places(self) -> frozenset[str]:
@@ -195,8 +196,13 @@ class Routes:
         answer: type[BaseModel] = CommandAnswer,
         before: Before | None = None,
         after: After | None = None,
+        unconditional: bool = False,
     ) -> Callable[[F], F]:
-        """`def handler(call, <path parameters>, body: Model) -> Step`; without `body` none may be sent."""
+        """`def handler(call, <path parameters>, body: Model) -> Step`; without `body` none may be sent.
+
+        `unconditional`: refused neither for a version, If-Match is not read, nor for a key that was used for something
+        else: it stands for this body only. For what is never to be refused, and does no harm twice.
+        """
         if allow.everyone:
             raise ValueError(f"{method} {path}: who commands must be known, an Idempotency-Key is theirs")
 
@@ -206,9 +212,8 @@ class Routes:
                 raise ValueError(f"{method} {path}: a command's handler waits for nothing; see `before`")
             if query:
                 raise ValueError(f"{method} {path}: a command has no query parameters, found {sorted(query)}")
-            self.listed.append(
-                Command(method, path, handler, allow, status, answer, body, adapters, query, types, before, after)
-            )
+            said = (method, path, handler, allow, status, answer, body, adapters, query, types)
+            self.listed.append(Command(*said, before, after, unconditional))
             return handler
 
         return add

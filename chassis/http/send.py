@@ -39,6 +39,10 @@ class Transport(Protocol):
         """Drop what is waiting to be written and tear the connection down."""
         ...
 
+    def is_closing(self) -> bool:
+        """Whether nothing that is written from now on will leave."""
+        ...
+
     def get_write_buffer_size(self) -> int:
         """How many bytes are waiting in this process."""
         ...
@@ -65,6 +69,10 @@ class Line:
         fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, waiting)  # SIOCOUTQ of tcp(7)
         return self._transport.get_write_buffer_size() + int(waiting[0])
 
+    def is_cut(self) -> bool:
+        """Whether the other end has hung up; what was unsent then is gone, and counts as unsent no more."""
+        return self._transport.is_closing()
+
     def abort(self) -> None:
         """Drop what is unsent, in the kernel too: the connection is reset, not closed."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -77,6 +85,10 @@ class Line:
 
 class Aborted(ConnectionError):  # what happened, in the words of the design
     """An answer's time was over before its last byte had left, and there was no line to tear down."""
+
+
+class HungUp(ConnectionError):  # what happened, in the words of the design
+    """The other end has closed its connection before it had all of a streamed answer."""
 
 
 async def send_answer(answer: Answer, send: Send) -> None:
@@ -98,11 +110,13 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
         complete = True
     except TimeoutError:
         log.info("stream aborted at its deadline")
+    except HungUp:
+        log.info("stream given up by its reader")
     except Exception as error:  # noqa: BLE001  # half an answer is out: there is no other way left to say that it failed
         log.error("stream failed", extra={"error_class": type(error).__name__})  # noqa: TRY400  # no content in the log
     finally:
         if line is not None:
-            if not complete:  # whatever ended it, a cancellation too: nothing may leave after `closed`
+            if not complete:  # whatever stopped it, a cancellation too: nothing may leave after `closed`
                 line.abort()
             line.close()
         await answer.closed(complete)
@@ -113,7 +127,7 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
 
 
 async def _write(answer: StreamingAnswer, line: Line | None, send: Send) -> None:
-    """All pieces, and the wait until they are where no abort could reach them. Raises TimeoutError."""
+    """All pieces, and the wait until they are where no abort could reach them. Raises TimeoutError, HungUp."""
     headers = [(name.encode(), value.encode()) for name, value in answer.headers]
     async with aclosing(answer.chunks) as chunks:
         await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *SECURITY]})
@@ -123,4 +137,6 @@ async def _write(answer: StreamingAnswer, line: Line | None, send: Send) -> None
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         while line is not None and line.unsent():  # noqa: ASYNC110  # nobody is told when it is empty
             await asyncio.sleep(FLUSH_PAUSE_SECONDS)
+        if line is not None and line.is_cut():
+            raise HungUp
         await send({"type": "http.response.body", "body": b""})

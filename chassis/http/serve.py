@@ -163,7 +163,7 @@ class _Commanding:
 
     async def __call__(self, request: Request) -> Answer:
         desk, route, headers = self._desk, self._route, request.headers
-        call = desk.call(route, request, expected_version(headers))
+        call = desk.call(route, request, None if route.unconditional else expected_version(headers))
         key = idempotency_key(headers)
         path = path_parameters(request.scope["path_params"], route.path_adapters)
         raw, body = await _body(route, request, self._names)
@@ -173,6 +173,8 @@ class _Commanding:
                 return refusal(desk.problems, refused, None)
         step = _step(route, call, path, body, desk.resources)
         said = fingerprint(desk.fingerprint_key, route.method, request.scope["path"], raw)
+        if route.unconditional:
+            key = f"{key}:{said.hex()}"
         answer = await self._run(Asked(call.caller.principal, key, said, self._render), step, request.traceparent)
         if route.after is not None:
             await route.after(call, desk.resources, answer)

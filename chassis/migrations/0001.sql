@@ -139,6 +139,7 @@ CREATE TABLE errand (
     about      jsonb NOT NULL,
     attempts   integer NOT NULL DEFAULT 0,
     last_word  text,
+    taken_by   text,
     traceparent text,
     next_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (name, subject, key)

@@ -11,6 +11,7 @@ from time import monotonic, sleep
 from typing import Literal, cast
 
 from deploy.embedded.pki import Tls
+from deploy.mistakes import MistakeError
 
 with warnings.catch_warnings():
     # kafka-python 3.0 loads its schemas with a call that Python 3.11 and 3.12 deprecate and 3.13 has taken back.
@@ -28,6 +29,7 @@ with warnings.catch_warnings():
         ResourcePatternFilter,
         ResourceType,
     )
+    from kafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
 
 Operation = Literal["READ", "WRITE", "DESCRIBE", "CREATE", "ALTER", "DELETE", "IDEMPOTENT_WRITE", "DESCRIBE_CONFIGS"]
 Resource = Literal["TOPIC", "GROUP", "CLUSTER"]
@@ -40,11 +42,15 @@ LOOK_SECONDS = 0.05
 INTERNAL = "__"  # Kafka's own topics begin so
 
 
-class NotInForceError(RuntimeError):
+class ClusterNotReachedError(MistakeError):
+    """Nobody answers there, or the certificate is not accepted: the two look the same from outside."""
+
+
+class NotInForceError(MistakeError):
     """The cluster has agreed to a change and does not act by it."""
 
 
-class AclsRefusedError(RuntimeError):
+class AclsRefusedError(MistakeError):
     """The cluster did not take all entries of an access list."""
 
 
@@ -146,17 +152,26 @@ class Admin:
 @contextmanager
 def connected(bootstrap: str, tls: Tls) -> Iterator[Admin]:
     """Connect as the principal of a certificate, which has to be a super user of the cluster."""
-    client = KafkaAdminClient(
+    try:
+        client = _client(bootstrap, tls)
+    except KafkaError as error:
+        raise ClusterNotReachedError(
+            f"no cluster answers at {bootstrap} for this certificate ({type(error).__name__})"
+        ) from error
+    try:
+        yield Admin(client)
+    finally:
+        client.close()
+
+
+def _client(bootstrap: str, tls: Tls) -> KafkaAdminClient:
+    return KafkaAdminClient(
         bootstrap_servers=bootstrap.split(","),
         security_protocol="SSL",
         ssl_cafile=str(tls.ca),
         ssl_certfile=str(tls.certificate),
         ssl_keyfile=str(tls.key),
     )
-    try:
-        yield Admin(client)
-    finally:
-        client.close()
 
 
 def _until(in_force: Callable[[], bool]) -> None:

@@ -22,11 +22,12 @@ from deploy.embedded.pki import ADMIN, Pki, Tls
 from deploy.embedded.ports import remembered
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.processes import Server, end_leftovers
+from deploy.mistakes import MistakeError
 
 T = TypeVar("T")
 
 
-class DataFolderInUseError(RuntimeError):
+class DataFolderInUseError(MistakeError):
     """Another process runs Kafka and PostgreSQL on this data folder."""
 
 

@@ -18,6 +18,8 @@ from requests import RequestException
 from rich.console import Console
 from rich.progress import Progress
 
+from deploy.mistakes import MistakeError
+
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
 # Without a binding for slf4j the broker is mute. The "!" keeps its version management from overriding Kafka's:
 # without it kafka-clients comes as 3.9.1 and the broker dies with NoSuchMethodError.
@@ -26,11 +28,11 @@ LIST = Path(__file__).with_name("jars.txt")
 FETCHES_AT_ONCE = 8  # the jars are small: the time goes into round trips
 
 
-class JarsUnavailableError(RuntimeError):
+class JarsUnavailableError(MistakeError):
     """The jars could neither be found on this machine nor fetched."""
 
 
-class JarBrokenError(RuntimeError):
+class JarBrokenError(MistakeError):
     """A jar is not the one of our list, not even after it was fetched anew."""
 
 

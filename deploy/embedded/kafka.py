@@ -22,6 +22,7 @@ from deploy.embedded.guard import STOP_SECONDS_MAX, Guard
 from deploy.embedded.pki import ADMIN, BROKER, Pki
 from deploy.embedded.ports import HOST, is_free
 from deploy.embedded.processes import ENVIRONMENT, Program, Server
+from deploy.mistakes import MistakeError
 
 READY_SECONDS_MAX = 60  # 3 s on an idle machine, three nodes on a busy one several times that
 ASK_EVERY_SECONDS = 0.05
@@ -33,7 +34,7 @@ JVM = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfD
 STOP = signal.SIGTERM
 
 
-class KafkaNotReadyError(RuntimeError):
+class KafkaNotReadyError(MistakeError):
     """The broker runs but did not answer in time."""
 
 

@@ -24,6 +24,7 @@ from deploy.embedded.guard import Guard
 from deploy.embedded.place import Place
 from deploy.embedded.ports import HOST
 from deploy.embedded.processes import ENVIRONMENT, Program, Server
+from deploy.mistakes import MistakeError
 
 SUPERUSER = "administrator"
 READY_SECONDS_MAX = 60  # recovery after a crash included
@@ -35,7 +36,7 @@ SETTINGS = {
     "listen_addresses": f"'{HOST}'",
     "unix_socket_directories": "''",
     "shared_buffers": "'64MB'",
-    "max_connections": "200",  # twelve services with pools of 3 + 2, and room for tests
+    "max_connections": "200",  # twenty services with pools of at most 4 + 4, and room for tests
     "wal_level": "replica",
     "max_wal_size": "'256MB'",
     "fsync": "on",
@@ -59,7 +60,7 @@ LIMITS_OF = {"consent": {"idle_in_transaction_session_timeout": "1s"}}
 STOP = signal.SIGINT  # "fast": open transactions are rolled back
 
 
-class PostgresNotReadyError(RuntimeError):
+class PostgresNotReadyError(MistakeError):
     """The server runs but did not accept a connection in time."""
 
 

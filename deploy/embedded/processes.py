@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded.guard import STOP_SECONDS_MAX, Guard, end
+from deploy.mistakes import MistakeError
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ LOG_LINES_SHOWN = 15
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}  # UTF-8: folders have umlauts
 
 
-class ServerDiedError(RuntimeError):
+class ServerDiedError(MistakeError):
     """A server ended although nobody asked it to; the text holds the last lines of its log."""
 
 

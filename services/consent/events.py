@@ -8,7 +8,7 @@ from chassis.inbox import Hear, Meta
 from contracts.codes import Side
 from contracts.consent import ConsentDataAnswered, ConsentStorageConfirmed, ConsentWithdrawalNotified
 from contracts.handover import HandoverChanged, HandoverProposed
-from contracts.ids import AgencyId, AllianceId, TransmissionId
+from contracts.ids import AgencyId, AllianceId, HandoverRef, TransmissionId
 from contracts.intake import CaseChanged, CaseDossierStored, CaseItemsErased, CaseRegistered
 from contracts.topics import parse
 from services.consent.domain.commands import (
@@ -71,10 +71,15 @@ def _teller(meta: Meta) -> AgencyId:
     return parse(meta.topic).writer.agency
 
 
+def _about(handover: HandoverRef, meta: Meta, command: object) -> Sequence[Step]:
+    """The person whose data the handover carries; where there is none, one who refuses: a human has to look."""
+    return tuple(Step(PERSON, subject, command) for subject in meta.subjects or (handover,))
+
+
 def note_stored(event: ConsentStorageConfirmed, meta: Meta) -> Sequence[Step]:
     """The recipient has stored it: the claim is used up."""
     command = NoteStored(_teller(meta), event.handover, event.release, event.items)
-    return tuple(Step(PERSON, subject, command) for subject in meta.subjects)
+    return _about(event.handover, meta, command)
 
 
 def owe(event: ConsentWithdrawalNotified, meta: Meta) -> Sequence[Step]:
@@ -87,7 +92,7 @@ def owe(event: ConsentWithdrawalNotified, meta: Meta) -> Sequence[Step]:
 def hear_answer(event: ConsentDataAnswered, meta: Meta) -> Sequence[Step]:
     """Erased, or retained."""
     command = HearAnswer(_teller(meta), event.duty, event.answer, event.norm)
-    return tuple(Step(PERSON, subject, command) for subject in meta.subjects)
+    return _about(event.handover, meta, command)
 
 
 HEARS: Final = (

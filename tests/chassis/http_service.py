@@ -124,6 +124,12 @@ def wash(call: Call, thing: UUID) -> Step:
     return Step("thing", thing, PaintIt("none", call.caller.name))
 
 
+@routes.command("POST", "/things/{thing}/drop", allow=people("painter"), unconditional=True, before=intend)
+def drop(_: Call, thing: UUID, body: Part) -> Step:
+    """Drop it, whatever is known of it."""
+    return Step("thing", thing, body)
+
+
 @routes.command("POST", "/things/{thing}/break", allow=people("painter") | services("stores"))
 def smash(_: Call, thing: UUID) -> Step:
     """A bug."""
@@ -160,6 +166,8 @@ async def pieces(call: Call, resources: Any, thing: UUID, body: Paint) -> Stream
             raise RuntimeError(body.colour)
         if body.colour == "slow":
             await asyncio.sleep(5)
+        if body.colour == "brief":
+            await asyncio.sleep(STREAM_SECONDS / 2)
         yield b"end"
 
     async def closed(complete: bool) -> None:  # the shape of the callback

@@ -114,6 +114,19 @@ async def test_what_runs_before_a_command_sees_its_path_and_may_refuse(site: Sit
     assert site.executor.runs == 1
 
 
+async def test_an_unconditional_command_is_refused_for_no_version_and_no_key(site: Site) -> None:
+    await site.post(PAINT, RED)
+    for size, version in ((1, '"1"'), (2, '"1"'), (2, "any")):
+        answer = await site.post(f"/things/{THING}/drop", b'{"size": %d}' % size, if_match=version)
+        assert answer.status_code == 200, answer.text
+    assert [step.expected_version for step in site.executor.steps] == [None, None, None]
+    assert answer.headers["idempotency-replayed"] == "true"
+    assert (await site.post(f"/things/{THING}/drop", b'{"size": 3}', idempotency_key="")).status_code == 400
+    described = site.app.openapi()["paths"]["/things/{thing}/drop"]["post"]
+    assert [p["name"] for p in described["parameters"]] == ["thing", "Idempotency-Key"]
+    assert "412" not in described["responses"]
+
+
 async def test_what_runs_after_a_command_sees_every_answer_before_it_is_given(site: Site) -> None:
     held.clear()
     await site.post(WASH, b"")

@@ -170,3 +170,19 @@ async def test_no_byte_leaves_after_the_deadline_of_a_stream_whose_reader_sleeps
     await asyncio.sleep(STREAM_SECONDS + 0.2)
     assert served.site.resources == [False]  # given up while most of it was still to be written
     assert len(await all_of(reader)) < 200 * 65_536
+
+
+@pytest.mark.parametrize("way", ["closed", "reset"])
+async def test_a_stream_whose_reader_hangs_up_is_not_complete(served: Served, way: str) -> None:
+    body = b'{"colour": "brief"}'
+    reader, writer = await served.say(head(PIECES, f"content-length: {len(body)}", authorization=as_party()) + body)
+    await reader.readuntil(b"south")
+    if way == "reset":
+        writer.transport.abort()
+    else:
+        writer.close()
+    for _ in range(100):
+        if served.site.resources:
+            break
+        await asyncio.sleep(0.01)
+    assert served.site.resources == [False]

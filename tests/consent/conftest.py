@@ -42,6 +42,7 @@ from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, 
 ISSUER = "urn:staffel:agency:jobcenter"
 KEY = new_key("jobcenter.token")
 NOWHERE = Path("nowhere")
+DECLARED = {"giver": "self", "insight": True, "young_person_heard": True, "form": "written"}  # by the young person
 AUDIENCE = "jobcenter.consent"
 
 
@@ -185,7 +186,7 @@ class Consenting:
             "categories": ["master_data", "school"],
         }
         body = {
-            "person": str(person), "giver": "self", "form": "written", "notice": await self.a_notice(),
+            "person": str(person), **DECLARED, "notice": await self.a_notice(),
             "grants": [{**grant, **changed}],
         }
         answer = await self.command("/consents", body)
@@ -255,7 +256,8 @@ def settings(folder: Path) -> Settings:
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
     )
     said = {
-        "database": "", "kafka": "", "issuer": ISSUER, "port": 1, "agency": JOBCENTER, "alliances": (file,),
+        "database": "postgresql+asyncpg://nowhere", "kafka": "", "issuer": ISSUER, "port": 1, "agency": JOBCENTER,
+        "alliances": (file,),
         "intake_url": "http://intake", "handover_url": "http://handover",
     }
     return Settings.model_validate({**files, **said})

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from contracts.codes import HandoverState, Kind, Role, Side, Trigger, Urgency
-from contracts.consent import ConsentStorageConfirmed, ConsentWithdrawalNotified
+from chassis.executor import Bug, Inner, Work
+from contracts.codes import DutyAnswer, HandoverState, Kind, Role, Side, Trigger, Urgency
+from contracts.consent import ConsentDataAnswered, ConsentStorageConfirmed, ConsentWithdrawalNotified
 from contracts.handover import HandoverChanged, HandoverProposed
 from contracts.ids import AllianceId, CaseId, DutyId, HandoverRef, ItemId, PersonId, ReleaseId
 from contracts.intake import CaseDossierStored, CaseItemsErased, StoredItem
@@ -17,7 +18,7 @@ from contracts.new_ids import new_id
 from services.consent.door import intend, sweeper
 from services.consent.door import releasing as release_room
 from tests.consent.builders import JUGENDAMT, MUSTER, PURPOSE
-from tests.consent.conftest import Consenting, opened, token
+from tests.consent.conftest import DECLARED, Consenting, opened, token
 
 
 async def test_a_dossier_leaves_only_after_consent_and_acceptance(consenting: Consenting) -> None:
@@ -199,6 +200,64 @@ async def test_the_door_stays_out_of_the_way_of_a_withdrawal_that_is_written_dow
     assert (await consenting.get(f"/consents/{consent}"))["state"] == "withdrawn"
 
 
+async def test_a_withdrawal_is_refused_for_no_version_and_no_key(consenting: Consenting) -> None:
+    person, _, consent, _ = await a_story(consenting)
+    await consenting.command(f"/consents/{consent}/refusal", {"person": str(person)}, key="used")
+    grant = (await consenting.get(f"/consents/{consent}"))["grants"][0]["id"]
+    path, said = f"/consents/{consent}/withdrawal", {"Idempotency-Key": "used", **token(Role.CASEWORKER)}
+    for version in ('"999"', "whatever"):
+        part = {"person": str(person), "grants": [grant]}
+        answer = await consenting.client.post(path, json=part, headers={**said, "If-Match": version})
+        assert (answer.status_code, answer.json()["state"]) == (200, "withdrawn"), answer.text
+    other = await consenting.given(person)
+    for body in ({"person": str(person)}, {"person": str(person), "grants": None}):
+        answer = await consenting.client.post(f"/consents/{other}/withdrawal", json=body, headers=said)
+        assert (answer.status_code, answer.json()["state"]) == (200, "withdrawn"), answer.text
+
+
+async def test_a_withdrawal_that_names_a_strange_grant_leaves_nothing_behind(consenting: Consenting) -> None:
+    person, _, consent, handover = await a_story(consenting)
+    own = (await consenting.get(f"/consents/{consent}"))["grants"][0]["id"]
+    others = await consenting.given(await consenting.a_person())
+    strange = (await consenting.get(f"/consents/{others}"))["grants"][0]["id"]
+    for grants in ([own, strange], [strange], [str(new_id())]):
+        answer = await consenting.withdraw(person, consent, grants=grants)
+        assert (answer.status_code, answer.json()["type"]) == (404, "/problems/consent/unknown-grant"), answer.text
+        assert await consenting.rows("SELECT 1 FROM withdrawal_intent") == []
+    assert (await consenting.fetch(handover)).status_code == 200
+
+
+async def test_one_that_cannot_be_swept_is_logged_and_holds_up_nobody(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = await a_story(consenting), await a_story(consenting)
+    for _, _, _, handover in (broken, whole):
+        await consenting.fetch(handover)
+    await consenting.rows("UPDATE release SET closed_at = NULL, told = false")
+    for person, _, consent, _ in (broken, whole):
+        await intend(consenting.resources, person, UUID(consent), None)
+    run = consenting.executor.run
+
+    async def fails_for_one(work: Work) -> Any:
+        if isinstance(work.cause, Inner) and work.steps[0].subject == broken[0]:
+            raise Bug("KeyError")
+        return await run(work)
+
+    monkeypatch.setattr(consenting.executor, "run", fails_for_one)
+    sweeping = asyncio.create_task(sweeper.sweep(consenting.resources))
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        told = await consenting.rows("SELECT person FROM release WHERE told")
+        if told and (await consenting.get(f"/consents/{whole[2]}"))["state"] == "withdrawn":
+            break
+    assert not sweeping.done(), "a row that fails does not end the sweeper"
+    sweeping.cancel()
+    assert [row.person for row in told] == [whole[0]]
+    assert (await consenting.get(f"/consents/{whole[2]}"))["state"] == "withdrawn"
+    named = {(record.getMessage(), getattr(record, "subject", None)) for record in caplog.records}
+    assert {("release cannot be told", str(broken[0])), ("withdrawal cannot be carried out", str(broken[0]))} <= named
+
+
 async def test_a_release_whose_process_died_is_closed_and_told_as_unknown(consenting: Consenting) -> None:
     person, _, _, handover = await a_story(consenting)
     await consenting.fetch(handover)
@@ -256,6 +315,16 @@ async def test_the_receiver_confirms_storage_owes_an_answer_and_gives_it(consent
     assert await consenting.parked() == []
 
 
+async def test_news_about_a_handover_that_is_none_of_ours_waits_for_a_human(consenting: Consenting) -> None:
+    strange = HandoverRef(new_id())
+    for event in (
+        ConsentStorageConfirmed(handover=strange, release=ReleaseId(new_id()), items=(ItemId(new_id()),)),
+        ConsentDataAnswered(handover=HandoverRef(new_id()), duty=DutyId(new_id()), answer=DutyAnswer.ERASED, norm=None),
+    ):
+        await consenting.hear("musterland.jugendamt.to.jobcenter.consent", event)
+    assert sorted(await consenting.parked()) == ["unknown-duty", "unknown-handover"]
+
+
 async def test_a_handover_in_an_alliance_not_known_yet_waits_until_the_file_is_there(consenting: Consenting) -> None:
     await consenting.hear("jobcenter.handover.events", HandoverProposed(
         handover=HandoverRef(new_id()), case=CaseId(new_id()), person=PersonId(new_id()), alliance=AllianceId("other"),
@@ -282,7 +351,7 @@ async def test_a_form_is_requested_then_declared_or_refused(consenting: Consenti
     person = await consenting.a_person()
     grant = {"alliance": "musterland", "recipient": "jugendamt", "purpose": PURPOSE, "categories": ["school"]}
     sheet = {
-        "person": str(person), "giver": "self", "form": "written", "notice": await consenting.a_notice(),
+        "person": str(person), **DECLARED, "notice": await consenting.a_notice(),
         "grants": [grant],
     }
     first, second = [(await consenting.command("/consents/requests", sheet)).json()["id"] for _ in range(2)]
@@ -294,6 +363,15 @@ async def test_a_form_is_requested_then_declared_or_refused(consenting: Consenti
     assert [each["state"] for each in found] == ["given", "refused"]
 
 
+@pytest.mark.parametrize("left_out", ["insight", "young_person_heard"])
+async def test_nothing_that_the_law_asks_about_a_declaration_is_assumed(consenting: Consenting, left_out: str) -> None:
+    grant = {"alliance": "musterland", "recipient": "jugendamt", "purpose": PURPOSE, "categories": ["school"]}
+    body = {"person": str(await consenting.a_person()), **DECLARED, "notice": str(new_id()), "grants": [grant]}
+    del body[left_out]
+    answer = await consenting.command("/consents", body)
+    assert (answer.status_code, answer.json()["errors"]) == (422, [{"field": f"/{left_out}", "code": "missing"}])
+
+
 async def test_a_newer_notice_in_the_same_language_is_the_one_to_consent_on(consenting: Consenting) -> None:
     person = await consenting.a_person()
     older = await consenting.a_notice()
@@ -301,7 +379,7 @@ async def test_a_newer_notice_in_the_same_language_is_the_one_to_consent_on(cons
     await consenting.command("/notices", newer, role=Role.TEAM_LEAD)
     grant = {"alliance": "musterland", "recipient": "jugendamt", "purpose": PURPOSE, "categories": ["school"]}
     answer = await consenting.command("/consents", {
-        "person": str(person), "giver": "self", "form": "written", "notice": older, "grants": [grant],
+        "person": str(person), **DECLARED, "notice": older, "grants": [grant],
     })
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/consent/notice-not-current")
     assert len((await consenting.get("/notices", language="de"))["notices"]) == 2

@@ -322,6 +322,62 @@ def test_what_still_stands_on_something_else_is_not_asked_back() -> None:
     ]
 
 
+def test_a_release_that_rests_on_two_grants_is_told_of_twice_when_they_end_one_after_the_other() -> None:
+    story = Story()
+    school, health = a_grant(), a_grant(categories=frozenset({DataCategory.HEALTH}))
+    consent = story.gives(school, health)
+    items = an_item(), an_item(DataCategory.HEALTH)
+    first = disclosed(story, story.proposes(*items), items[0], consent)
+    second = replace(first, item=items[1].id, bases=(replace(first.bases[0], grant=health.id),))
+    story.person = replace(story.person, ledger=(first, second))
+    story.do(c.WithdrawGrants(consent, frozenset({school.id}), a_duty_id()))
+    story.do(c.HearAnswer(JUGENDAMT, story.person.duties[0].id, DutyAnswer.RETAINED, RetentionNorm.SGB_X_84))
+    assert "consent.withdrawal_notified" in told(story.do(c.WithdrawConsent(consent, a_duty_id())))
+    assert [(duty.state, duty.releases) for duty in story.person.duties] == [
+        ("answered", (first.release,)), ("awaits", (first.release,)),
+    ]
+    assert told(story.do(c.WithdrawConsent(consent, a_duty_id()))) == []
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_withdrawing_a_newer_consent_reaches_whoever_received_something_by_an_older_one(replaced: bool) -> None:
+    story, older, _, line = released()
+    if not replaced:
+        story.now = story.person.consents[0].grants[0].valid_until
+        story.do(c.LookAgain())
+    newer = ConsentId(new_id())
+    story.do(c.GiveConsent(newer, a_sheet(story.notice.id), replaces=older if replaced else None))
+    story.now += SECOND
+    assert "consent.withdrawal_notified" in told(story.do(c.WithdrawConsent(newer, a_duty_id())))
+    assert [duty.releases for duty in story.person.duties] == [(line.release,)]
+    third = story.gives()
+    story.now += SECOND
+    assert told(story.do(c.WithdrawConsent(third, a_duty_id()))) == ["consent.withdrawn"], "it was told already"
+
+
+@pytest.mark.parametrize("some", [True, False])
+def test_a_consent_that_has_expired_can_still_be_withdrawn_and_that_is_told_once(some: bool) -> None:
+    story, consent, _, line = released()
+    grants = frozenset(grant.id for grant in story.person.consents[0].grants)
+    story.now = story.person.consents[0].grants[0].valid_until
+    assert story.do(c.LookAgain()).subject.duties == ()
+    command = c.WithdrawGrants(consent, grants, a_duty_id()) if some else c.WithdrawConsent(consent, a_duty_id())
+    assert told(story.do(command)) == ["consent.withdrawn", "consent.withdrawal_notified"]
+    assert (story.state(consent), story.person.duties[0].releases) == ("expired", (line.release,))
+    assert told(story.do(replace(command, first_duty=a_duty_id()))) == []
+
+
+def test_a_grant_taken_back_while_another_stood_is_told_when_that_one_is_taken_back_too() -> None:
+    story, consent, _, line = released()
+    other = story.gives()
+    basis = Basis(LegalBasis.CONSENT_SGB_X_67B, other, story.person.consents[1].grants[0].id)
+    story.person = replace(story.person, ledger=(replace(line, bases=(*line.bases, basis)),))
+    story.do(c.WithdrawConsent(consent, a_duty_id()))
+    story.now = story.person.consents[1].grants[0].valid_until
+    story.do(c.LookAgain())
+    assert "consent.withdrawal_notified" in told(story.do(c.WithdrawConsent(other, a_duty_id())))
+
+
 def test_duties_of_one_withdrawal_have_different_ids_and_one_per_handover() -> None:
     story = Story()
     consent = story.gives()

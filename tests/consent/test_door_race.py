@@ -2,7 +2,7 @@
 
 Both sides are the real code, over ASGI: the whole command with intent, executor and held-back answer against the whole
 door with its neighbours. What is measured is the last moment at which the process handed bytes to the server, on the
-same monotonic clock as the moment of the answer. Three ways to build it wrong are tried in the same harness: if it did
+same monotonic clock as the moment of the answer. Two ways to build it wrong are tried in the same harness: if it did
 not notice them, its silence about the right way would say nothing.
 """
 

@@ -7,14 +7,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from contracts.codes import DataCategory, Giver, HandoverState, RetentionNorm, Side
-from contracts.ids import DutyId, HandoverRef, PersonId, ReleaseId
+from contracts.ids import ConsentId, DutyId, HandoverRef, PersonId, ReleaseId
 from contracts.new_ids import new_id
 from services.consent.domain import commands as c
 from services.consent.domain.words import Person
 from services.consent.store import metadata
 from services.consent.store.persons import load_persons, save_persons
 from tests.conftest import NewDatabase
-from tests.consent.builders import JUGENDAMT, NOW, Story, a_duty_id, a_grant, an_item
+from tests.consent.builders import JUGENDAMT, NOW, Story, a_duty_id, a_grant, a_sheet, an_item
 from tests.consent.test_domain import moved
 
 
@@ -67,6 +67,22 @@ async def test_only_what_is_different_is_written_and_decisions_are_added(new_dat
         kept = (await tx.execute(sa.text("SELECT verdict FROM decision_item ORDER BY decision"))).scalars().all()
     assert (str(found.consents[0].state), str(found.transmissions[0].state)) == ("withdrawn", "ended")
     assert kept == ["permit", "deny"]
+    await engine.dispose()
+
+
+async def test_a_grant_that_was_crossed_out_before_signing_is_not_on_record(new_database: NewDatabase) -> None:
+    engine = create_async_engine(await new_database("consent"))
+    story, consent = Story(), ConsentId(new_id())
+    story.do(c.RequestConsent(consent, a_sheet(story.notice.id, a_grant(), a_grant())))
+    before = replace(story.person, version=1)
+    async with engine.begin() as tx:
+        await save_persons(tx, [(Person(before.id), before)])
+    signed = a_grant()
+    story.do(c.GiveConsent(consent, a_sheet(story.notice.id, signed)))
+    async with engine.begin() as tx:
+        await save_persons(tx, [(before, story.person)])
+        found = await loaded(tx, before.id)
+    assert [grant.id for grant in found.consents[0].grants] == [signed.id]
     await engine.dispose()
 
 

@@ -16,7 +16,7 @@ from contracts.alliance import Alliance
 from contracts.codes import Service
 from contracts.topics import own
 from deploy import acls, topics
-from deploy.cli import app
+from deploy.cli import app, main
 from deploy.embedded import admin
 from deploy.embedded.admin import Acl, Admin, TopicSpec
 from deploy.embedded.cluster import Addresses
@@ -117,10 +117,15 @@ def test_a_service_is_not_run_for_an_agency_that_its_settings_do_not_name(
 
 
 @pytest.mark.parametrize("verb", [("topics", "plan"), ("acls", "apply"), ("timeline", "x"), ("parked", "list")])
-def test_where_nothing_is_installed_it_says_how_to_begin(verb: tuple[str, ...], tmp_path: Path) -> None:
-    said = CliRunner().invoke(app, [*verb, "--data", str(tmp_path)])
-    assert (said.exit_code, "Traceback" in said.output) == (1, False)
-    assert "begin with: staffel up" in " ".join(said.output.split())
+def test_where_nothing_is_installed_it_says_how_to_begin(
+    verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["staffel", *verb, "--data", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = " ".join(capfd.readouterr().err.split())
+    assert (ended.value.code, "Traceback" in said) == (1, False)
+    assert "begin with: staffel up" in said
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import sqlalchemy as sa
 
 from chassis.envelope import Record
 from chassis.http.routes import Route
@@ -39,7 +40,19 @@ class Asks:
     gives: str | None = None
 
 
-Act = Hears | Asks
+@dataclass(frozen=True)
+class Leaves:
+    """An item has left by the door on the consent; its lease is closed."""
+
+
+@dataclass(frozen=True)
+class Finds:
+    """What has come into being by itself becomes known as `gives`: the id of the handover's row in that table."""
+
+    gives: str
+
+
+Act = Hears | Asks | Leaves | Finds
 Scene = tuple[Act, ...]
 
 # --- intake -----------------------------------------------------------------------------------------------------------
@@ -58,6 +71,7 @@ REQUESTED_CONSENT: Scene = (*PERSON, Asks("request", "consent"))
 GIVEN: Scene = (*PERSON, Asks("give", "consent"))
 TRANSMISSION: Scene = (*GIVEN, Hears(handover.HandoverProposed))
 RECEPTION: Scene = (Hears(handover.HandoverChanged),)
+AWAITING_ANSWER: Scene = (*TRANSMISSION, Leaves(), Asks("withdraw"), Finds("duty"))
 OWING: Scene = (*RECEPTION, Hears(intake.CaseDossierStored), Hears(consent.ConsentWithdrawalNotified))
 
 # --- handover ---------------------------------------------------------------------------------------------------------
@@ -174,7 +188,7 @@ BEFORE_EVENT: Mapping[str, Mapping[type[Event], Scene]] = {
         handover.HandoverChanged: NOTHING,
         consent.ConsentStorageConfirmed: TRANSMISSION,
         consent.ConsentWithdrawalNotified: RECEPTION,
-        consent.ConsentDataAnswered: NOTHING,
+        consent.ConsentDataAnswered: AWAITING_ANSWER,
     },
     "handover": {
         handover.HandoverRequested: NOTHING,
@@ -260,6 +274,15 @@ def nobody_yet() -> dict[str, Any]:
     }
 
 
+LEFT = (
+    """INSERT INTO release SELECT :release, person, handover, id, alliance, 1, recipient, purpose, 1, 'complete',
+        clock_timestamp(), clock_timestamp(), true, 1 FROM transmission WHERE handover = :handover""",
+    """INSERT INTO ledger SELECT :release, :item, person, categories[1], '', jsonb_build_array(jsonb_build_object(
+        'norm', 'consent_sgb_x_67b', 'consent', consent, 'grant', id, 'task', null, 'until', null
+        )), null FROM consent_grant WHERE consent = :consent""",
+)
+
+
 @dataclass
 class Story:
     """One set of subjects and what has been heard of them."""
@@ -276,9 +299,28 @@ class Story:
 
     async def do(self, act: Act) -> None:
         """Let one thing happen."""
-        if isinstance(act, Hears):
-            await self._hear(act)
-            return
+        match act:
+            case Hears():
+                await self._hear(act)
+            case Asks():
+                await self._ask(act)
+            case Leaves():
+                await self._leave()
+            case Finds():
+                (row,) = await self.running.rows(
+                    f"SELECT id FROM {act.gives} WHERE handover = :handover",  # noqa: S608  # our own names
+                    handover=self.known["handover"],
+                )
+                self.known[act.gives] = str(row.id)
+
+    async def _leave(self) -> None:
+        rows = {name: self.known[name] for name in ("handover", "consent", "release")}
+        rows["item"] = self.known["items"][0]
+        async with self.running.engine.begin() as tx:
+            for statement in LEFT:
+                await tx.execute(sa.text(statement), rows)
+
+    async def _ask(self, act: Asks) -> None:
         answer = await self.ask(self.route(act.route))
         assert answer.is_success, (act.route, answer.text)
         self.learn(act, answer)

@@ -29,6 +29,7 @@ class Exchange:
     again: tuple[httpx.Response, State]
     with_another_body: tuple[httpx.Response, State]
     kept: list[Any]
+    unconditional: bool
 
 
 @pytest.fixture(scope="module", params=COMMANDS, ids="-".join)
@@ -48,8 +49,8 @@ async def exchange(request: pytest.FixtureRequest, services: Mapping[str, Runnin
     without, first = await sent(body), await sent(body, **{"Idempotency-Key": key})
     again = await sent(body, **{"Idempotency-Key": key})
     other = await sent(another(story, route), **{"Idempotency-Key": key})
-    kept = await running.rows("SELECT status, headers, body FROM answer WHERE key = :key", key=key)
-    return Exchange(body, before, without, first, again, other, kept)
+    kept = await running.rows("SELECT status, headers, body FROM answer WHERE starts_with(key, :key)", key=key)
+    return Exchange(body, before, without, first, again, other, kept, route.unconditional)
 
 
 def another(story: Story, route: Route) -> Any:
@@ -92,14 +93,16 @@ def test_a_command_that_is_sent_again_has_no_second_effect(exchange: Exchange) -
 
 def test_a_key_that_was_used_for_something_else_is_refused_and_does_nothing(exchange: Exchange) -> None:
     answer, state = exchange.with_another_body
-    assert problem(answer) == (422, "/problems/http/key-reused")
+    assert (problem(answer) == (422, "/problems/http/key-reused")) is not exchange.unconditional
     assert state == exchange.first[1]
 
 
 def test_a_kept_answer_repeats_no_word_of_the_command(exchange: Exchange) -> None:
-    (row,), (answer, _) = exchange.kept, exchange.first
-    assert row.status == answer.status_code
-    assert CANARY not in f"{row.headers}{bytes(row.body).decode()}{answer.headers}{answer.text}".lower()
+    answer, _ = exchange.first
+    assert answer.status_code in [row.status for row in exchange.kept]
+    assert len(exchange.kept) == 1 or exchange.unconditional
+    for row in exchange.kept:
+        assert CANARY not in f"{row.headers}{bytes(row.body).decode()}{answer.headers}{answer.text}".lower()
 
 
 def test_the_words_people_write_are_in_what_is_sent() -> None:

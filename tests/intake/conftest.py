@@ -77,7 +77,7 @@ def settings(folder: Path, keys: Keys) -> Settings:
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
     )
     said: dict[str, Any] = {
-        "database": "", "kafka": "", "issuer": ISSUER, "port": 1, "agency": "jugendamt",
+        "database": "postgresql+asyncpg://", "kafka": "", "issuer": ISSUER, "port": 1, "agency": "jugendamt",
         "alliances": [folder / "musterland.yaml"],
         "handover_url": "http://handover",
         "party_signing_keys": folder / "signing.json",

@@ -215,6 +215,14 @@ async def test_a_door_that_is_not_open_yet_is_asked_for_a_while(tools: Tools) ->
     assert refusal(last) is DossierReason.NOT_OPEN
 
 
+async def test_the_door_is_not_asked_again_once_the_handover_has_ended(tools: Tools) -> None:
+    for end in END_STATES:
+        outside = says_no(409, "not-open")
+        outside.state = end
+        assert await fetch(tools, outside, attempt=2) is None
+        assert [request.url.host for request in outside.asked] == ["handover"]
+
+
 async def test_a_door_that_cannot_be_reached_is_asked_again(tools: Tools) -> None:
     def nobody() -> httpx.Response:
         raise httpx.ConnectError("nobody there")

@@ -21,8 +21,11 @@ async def test_a_caller_that_is_faster_than_the_event_waits_for_it(town: Town, b
         "case": begun.case, "alliance": "musterland", "recipient": "jugendamt", "purpose": begun.purpose,
         "competence_area": "youth_welfare", "items": begun.items,
     }  # fmt: skip
-    answer = await town.ask(begun.sender, "handover", "/handovers", body)
-    assert answer.status_code == 201
+    drafted = await town.ask(begun.sender, "handover", "/handovers", body)
+    assert drafted.status_code == 201
+    path = f"/handovers/{drafted.json()['id']}/request"
+    proposed = await town.ask(begun.sender, "handover", path, {"case": begun.case})
+    assert (proposed.status_code, proposed.json()["state"]) == (200, "proposed")
 
 
 async def test_an_unknown_id_is_not_there_at_once_when_it_is_old_and_only_after_a_while_when_it_is_young(

@@ -22,7 +22,8 @@ async def test_a_consent_that_is_refused_leaves_the_handover_waiting_for_a_basis
         "alliance": "musterland", "recipient": "jugendamt", "purpose": active.purpose, "categories": ["school"],
     }  # fmt: skip
     form = {
-        "person": active.person, "giver": "self", "form": "written", "notice": await active.publish_notice(),
+        "person": active.person, "giver": "self", "insight": True, "young_person_heard": True, "form": "written",
+        "notice": await active.publish_notice(),
         "grants": [grant],
     }  # fmt: skip
     await active.sender.post("consent", "/consents/requests", form)

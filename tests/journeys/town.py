@@ -89,11 +89,16 @@ class Town:
         json = None if method == "GET" else body or {}
         return await self.client.request(method, url, json=json, headers=desk.headers(service) | sent)
 
-    async def values(self, principal: str, table: str) -> bytes:
-        """Everything in a table: text and JSON as they are written, bytes as they are."""
+    async def contents(self, principal: str) -> dict[str, bytes]:
+        """Everything in the tables of a service: text and JSON as they are written, bytes as they are."""
+        names = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+        found = {}
         async with self.database(principal) as connection:
-            rows = (await connection.execute(sa.select(sa.text("*")).select_from(sa.table(table)))).all()
-        return b"\n".join(each if isinstance(each, bytes) else str(each).encode() for row in rows for each in row)
+            for table in (await connection.execute(sa.text(names))).scalars().all():
+                rows = (await connection.execute(sa.select(sa.text("*")).select_from(sa.table(table)))).all()
+                values = [each if isinstance(each, bytes) else str(each).encode() for row in rows for each in row]
+                found[str(table)] = b"\n".join(values)
+        return found
 
     @asynccontextmanager
     async def database(self, principal: str) -> AsyncIterator[AsyncConnection]:

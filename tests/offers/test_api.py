@@ -17,7 +17,7 @@ async def test_an_offer_goes_from_draft_to_catalogue_by_two_people(offers: Offer
         "id": offer,
         "state": "published",
         "version": 3,
-        "allowed": ["Suspend", "EndFunding", "Retire"],
+        "allowed": ["Suspend", "Retire"],
     }
 
 

@@ -87,12 +87,12 @@ class GrantBody(Body):
 
 
 class SheetBody(Body):
-    """What stands on the form. `insight`: understands what it is about (§ 36 SGB I)."""
+    """What stands on the form. `insight`: understands what it is about (§ 36 SGB I); said, never assumed."""
 
     person: PersonId
     giver: Giver
-    insight: bool = True
-    young_person_heard: bool = True
+    insight: bool
+    young_person_heard: bool
     form: ConsentForm
     notice: NoticeId
     grants: Annotated[tuple[GrantBody, ...], Field(min_length=1, max_length=CODES_MAX)]
@@ -161,7 +161,7 @@ def invalidate(call: Call, consent: UUID, body: InvalidBody) -> Step:
 async def written_down_first(
     call: Call, resources: Resources, path: Mapping[str, Any], body: WithdrawalBody
 ) -> Refused | None:
-    """The will is committed before the withdrawal itself is tried; it is never a reason to refuse."""
+    """The will is committed before the withdrawal itself is tried, which is refused for nothing but unknown ids."""
     await intend(resources, body.person, path["consent"], body.grants)
     return None
 
@@ -174,7 +174,7 @@ async def when_nothing_can_follow(call: Call, resources: Resources, answer: Answ
 
 @routes.command(
     "POST", "/consents/{consent}/withdrawal", allow=ANYBODY_WHO_IS_TOLD, status=DONE,
-    before=written_down_first, after=when_nothing_can_follow,
+    unconditional=True, before=written_down_first, after=when_nothing_can_follow,
 )
 def withdraw(call: Call, consent: UUID, body: WithdrawalBody) -> Step:
     """Take a consent back, whole or some of its grants. Refused in no state; answered within 2.2 s of its commit.

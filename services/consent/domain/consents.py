@@ -130,6 +130,12 @@ def _without(consent: Consent, command: WithdrawGrants, context: Context) -> Con
     ))
 
 
+def _taken_back(consent: Consent, command: WithdrawConsent, context: Context) -> Consent:
+    return replace(consent, grants=tuple(
+        replace(grant, withdrawn_at=grant.withdrawn_at or context.now) for grant in consent.grants
+    ))
+
+
 # --- what is told -----------------------------------------------------------------------------------------------------
 
 
@@ -162,8 +168,10 @@ NONE, REQUESTED, GIVEN = Before.NONE, ConsentState.REQUESTED, ConsentState.GIVEN
 REFUSED, WITHDRAWN, EXPIRED = ConsentState.REFUSED, ConsentState.WITHDRAWN, ConsentState.EXPIRED
 REPLACED, INVALID = ConsentState.REPLACED, ConsentState.INVALIDATED
 OVER = (REFUSED, WITHDRAWN, EXPIRED, REPLACED, INVALID)
+UNSAID = (EXPIRED, REPLACED)  # ended, and whoever has received something by it was not told so
 R5, R6, R8 = "§ 67b SGB X; Art. 6, 7, 9 GDPR", "§ 36 SGB I", "Art. 7(3) GDPR; § 67b(2) SGB X"
 AGAIN = R8 + ": never refused, in no state; what has ended stays ended"
+AFTER = AGAIN + "; but whoever has received something is told"
 
 NO_REASON = "Art. 7(4) GDPR: no reason is asked, nothing follows"
 LAST = "its last grant is over"
@@ -188,7 +196,9 @@ CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     Row(GIVEN,     ExpireConsent,     EXPIRED,   because=LAST, **END),
     Row(GIVEN,     ReplaceConsent,    REPLACED,  because=NEW, **END),
     Row(GIVEN,     InvalidateConsent, INVALID,   because=f"{R5}; {R6}", does=(_because, _ended_now)),
-    *(Row(over,    WithdrawConsent,   over,      because=AGAIN) for over in OVER),
-    *(Row(over,    WithdrawGrants,    over,      because=AGAIN, **PART) for over in OVER),
+    *(Row(over,    WithdrawConsent,   over,      because=AGAIN) for over in OVER if over not in UNSAID),
+    *(Row(over,    WithdrawGrants,    over,      because=AGAIN, **PART) for over in OVER if over not in UNSAID),
+    *(Row(over,    WithdrawConsent,   over,      because=AFTER, does=(_taken_back,)) for over in UNSAID),
+    *(Row(over,    WithdrawGrants,    over,      because=AFTER, does=(_without,), **PART) for over in UNSAID),
 ))
 # fmt: on

@@ -9,11 +9,12 @@ from uuid import UUID
 from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Table, Tell
 from contracts.alliance import Alliance
 from contracts.codes import END_STATES, ConsentState, Side
-from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, GrantId, HandoverRef, ReleaseId
+from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ReleaseId
 from services.consent.domain import commands as c
 from services.consent.domain.consents import CONSENTS, granted, told
 from services.consent.domain.decision import decide_all, eligible, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT
+from services.consent.domain.fallen import fallen
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES
@@ -122,7 +123,8 @@ class Law:
         if isinstance(decided, Refused):
             return decided
         grants = command.grants if isinstance(command, c.WithdrawGrants) else frozenset(g.id for g in consent.grants)
-        return self._decided_again(self._demand_answers(decided, command, grants, context), context)
+        lines = fallen(person, decided.subject, grants, context.now)
+        return self._decided_again(self._demand_answers(decided, command, lines, context), context)
 
     def _about_consent(self, person: Person, consent: Consent, command: object, context: Context) -> Answer:
         decided = CONSENTS.decide(consent, command, context)
@@ -247,18 +249,15 @@ class Law:
         return _folded(person, (), spoken)
 
     def _demand_answers(
-        self, decided: Decided[Person], command: "Ending", grants: frozenset[GrantId], context: Context
+        self, decided: Decided[Person], command: "Ending", lines: tuple[Disclosed, ...], context: Context
     ) -> Decided[Person]:
-        """A duty for every recipient who has received by these grants and by nothing that still stands."""
+        """A duty for every handover by which one of these lines has left."""
         person, tells = decided.subject, decided.tells
         spoken_of = person.spoken_of
-        answered_for = {
-            release for duty in person.duties if duty.consent == command.consent for release in duty.releases
-        }
-        for n, (handover, lines) in enumerate(_by_handover(_fallen(person, grants, context.now), answered_for)):
+        for n, (handover, left) in enumerate(_by_handover(lines)):
             demand = c.DemandAnswer(
-                DutyId(UUID(int=command.first_duty.int + n)), command.consent, handover, lines[0].recipient,
-                lines[0].alliance, _releases(lines), context.now + self._answer_within(lines[0], context.now),
+                DutyId(UUID(int=command.first_duty.int + n)), command.consent, handover, left[0].recipient,
+                left[0].alliance, _releases(left), context.now + self._answer_within(left[0], context.now),
             )
             if not _nothing_left(person, handover):
                 person, tells = _folded(person, tells, DUTIES.decide(Duty(demand.duty), demand, context))
@@ -410,24 +409,10 @@ def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
     return [(i.id, i.verdict, i.reason) for i in before] == [(i.id, i.verdict, i.reason) for i in now]
 
 
-def _fallen(person: Person, grants: frozenset[GrantId], now: datetime) -> tuple[Disclosed, ...]:
-    """Lines of the ledger that rest on one of these grants, and on nothing else that still stands."""
-    standing = {grant.id for consent in person.consents for grant in consent.standing(now)}
-    return tuple(
-        line
-        for line in person.ledger
-        if any(basis.grant in grants for basis in line.bases)
-        and all(basis.grant is not None and basis.grant not in standing for basis in line.bases)
-    )
-
-
-def _by_handover(
-    lines: tuple[Disclosed, ...], answered_for: set[ReleaseId]
-) -> list[tuple[HandoverRef, list[Disclosed]]]:
+def _by_handover(lines: tuple[Disclosed, ...]) -> list[tuple[HandoverRef, list[Disclosed]]]:
     grouped: dict[HandoverRef, list[Disclosed]] = {}
     for line in lines:
-        if line.release not in answered_for:
-            grouped.setdefault(line.handover, []).append(line)
+        grouped.setdefault(line.handover, []).append(line)
     return sorted(grouped.items())
 
 

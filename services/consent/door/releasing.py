@@ -5,6 +5,7 @@ byte of the data is sent. What is left of the risk: one chunk of a process froze
 write, and what is in the recipient's own buffers.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.executor import Inner, Overloaded, Step, Unavailable, Work
+from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from chassis.http import Call, StreamingAnswer
 from chassis.transitions import Refused
 from contracts.codes import Completeness, DecisionReason, HandoverState, Side
@@ -30,6 +31,8 @@ from services.consent.door.neighbours import Content, Resources, UnreachableErro
 from services.consent.door.sealing import dossier, key_of, sealed
 from services.consent.store import leases
 from services.consent.store.persons import PERSON, add_decisions, person_at_the_door
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 2.0  # bytes may leave this long after the request came, and no longer
 CHUNK_BYTES: Final = 16 * 1024
@@ -236,3 +239,6 @@ async def tell(resources: Resources, wanted: UUID, of: UUID) -> None:
         await resources.tools.executor.run(Work(Inner("door"), (step,)))
     except (Overloaded, Unavailable):
         return  # the row says that nothing was told; the sweeper looks for such rows
+    except Bug as error:
+        said = {"subject": str(of), "instance": str(wanted), "error_class": str(error)}
+        log.error("release cannot be told", extra=said)  # noqa: TRY400  # the executor has logged the stack

@@ -1,10 +1,11 @@
 """What a process that died leaves behind: releases that nobody closed, withdrawals that nobody carried out."""
 
 import asyncio
+import logging
 from typing import Final
 from uuid import UUID
 
-from chassis.executor import Inner, Overloaded, Step, Unavailable, Work
+from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from contracts.ids import ConsentId, DutyId, GrantId
 from contracts.new_ids import new_id
 from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
@@ -13,6 +14,8 @@ from services.consent.door.releasing import tell
 from services.consent.store import leases
 from services.consent.store.persons import PERSON, forget_intents
 
+log = logging.getLogger(__name__)
+
 SWEEP_SECONDS: Final = 5.0  # longer than any lease or withdrawal lasts
 
 
@@ -20,7 +23,8 @@ async def sweep(resources: Resources) -> None:
     """For ever: close and tell releases whose process died, carry out withdrawals whose process died.
 
     What is seen in two rounds is old enough: the rounds are further apart than any lease or withdrawal lasts, by our
-    own clock and not by times in rows, which a clock that is set may contradict.
+    own clock and not by times in rows, which a clock that is set may contradict. One that fails is logged, tried again
+    in the next round, and in nobody's way: without the sweeper there would be no door.
     """
     releases: set[tuple[UUID, UUID]] = set()
     intents: set[leases.Intent] = set()
@@ -45,5 +49,9 @@ async def _carry_out(resources: Resources, intent: leases.Intent) -> None:
         await resources.tools.executor.run(Work(Inner("intent"), (Step(PERSON, intent.person, command),)))
     except (Overloaded, Unavailable):
         return  # the next round finds it again
+    except Bug as error:
+        said = {"subject": str(intent.person), "instance": str(intent.id), "error_class": str(error)}
+        log.error("withdrawal cannot be carried out", extra=said)  # noqa: TRY400  # the executor has logged the stack
+        return
     async with resources.tools.engine.begin() as tx:
-        await forget_intents(tx)
+        await forget_intents(tx, [intent.consent])

@@ -14,6 +14,7 @@ from contracts.ids import AgencyId, ItemId, PersonId, ReleaseId
 from services.consent.domain.words import Basis, Transmission
 from services.consent.store.rows import bases_kept, transmission_of
 from services.consent.store.tables import (
+    IDS,
     consent,
     consent_grant,
     ledger,
@@ -23,6 +24,7 @@ from services.consent.store.tables import (
     withdrawal_intent,
 )
 
+SWEPT_MAX = 10_000  # looked at in one round: far more than can fail again and again, and hold up what comes after
 LOCK_WAIT = "1s"  # a release would rather be refused than wait: its time is running
 
 
@@ -65,12 +67,19 @@ class Intent:
 async def intend_withdrawal(
     tx: AsyncConnection, intent: UUID, of: UUID, wanted: UUID, grants: Sequence[UUID] | None
 ) -> None:
-    """Write down that this consent (or these grants of it) is being withdrawn; nothing where it has ended already."""
+    """Write down that this consent (or these grants of it) is being withdrawn; nothing where it has ended already.
+
+    Nor where one of the grants is not of this consent: such a withdrawal is going to be refused, and what is written
+    down here will be carried out.
+    """
+    own = sa.select(consent_grant.c.id).where(consent_grant.c.consent == wanted)
+    named = sa.literal(list(grants or ()), IDS)
     given = sa.select(
         sa.literal(intent), consent.c.person, consent.c.id,
         sa.literal(None if grants is None else list(grants), withdrawal_intent.c.grants.type),
         sa.func.clock_timestamp(),
-    ).where(consent.c.id == wanted, consent.c.person == of, consent.c.state.in_(["requested", "given"]))
+    ).where(consent.c.id == wanted, consent.c.person == of, consent.c.state.in_(["requested", "given"]),
+            named.op("<@")(sa.func.array(own.scalar_subquery())))
     await tx.execute(sa.insert(withdrawal_intent).from_select(list(withdrawal_intent.c.keys()), given))
 
 
@@ -83,7 +92,7 @@ async def leases_open(tx: AsyncConnection, wanted: UUID) -> bool:
 
 async def intents(tx: AsyncConnection) -> Sequence[Intent]:
     """Withdrawals that are written down and not carried out yet, oldest first."""
-    rows = await tx.execute(sa.select(withdrawal_intent).order_by(withdrawal_intent.c.id).limit(100))
+    rows = await tx.execute(sa.select(withdrawal_intent).order_by(withdrawal_intent.c.id).limit(SWEPT_MAX))
     return [Intent(row.id, row.person, row.consent, None if row.grants is None else tuple(row.grants)) for row in rows]
 
 
@@ -154,5 +163,5 @@ async def close_lease(tx: AsyncConnection, wanted: UUID, *, delivered: bool) -> 
 
 async def untold(tx: AsyncConnection) -> Sequence[tuple[UUID, UUID]]:
     """Releases that nothing was said of yet: (release, person), oldest first."""
-    query = sa.select(release.c.id, release.c.person).where(~release.c.told).order_by(release.c.id).limit(100)
+    query = sa.select(release.c.id, release.c.person).where(~release.c.told).order_by(release.c.id).limit(SWEPT_MAX)
     return [(row.id, row.person) for row in await tx.execute(query)]

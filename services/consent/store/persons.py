@@ -234,6 +234,7 @@ async def save_persons(tx: AsyncConnection, changed: Sequence[tuple[Person, Pers
     consents = _changed(changed, "consents")
     await upsert(tx, consent, [consent_row(of, each) for of, _, each in consents])
     await upsert(tx, consent_grant, [grant_row(of, each, g) for of, _, each in consents for g in each.grants])
+    await _cross_out(tx, consents)
     if any(older is not None for _, older, _ in consents):
         await forget_intents(tx, [each.id for _, _, each in consents])
     await upsert(tx, transmission, [transmission_row(of, each) for of, _, each in _changed(changed, "transmissions")])
@@ -252,20 +253,32 @@ def _changed(changed: Sequence[tuple[Person, Person]], name: str) -> list[tuple[
     return found
 
 
-async def forget_intents(tx: AsyncConnection, consents: Sequence[UUID] | None = None) -> None:
-    """Forget intents that have been carried out, or whose consent ended otherwise (of these consents, or of all)."""
-    taken_back = sa.select(consent_grant.c.id).where(
-        consent_grant.c.id == sa.any_(withdrawal_intent.c.grants), consent_grant.c.withdrawn_at.is_(None)
+async def _cross_out(tx: AsyncConnection, consents: Sequence[tuple[UUID, Consent | None, Consent]]) -> None:
+    """What stood on the form that was handed out and not on the one that was signed, was never granted."""
+    gone = [
+        grant.id for _, older, newer in consents if older is not None
+        for grant in older.grants if not newer.has(frozenset({grant.id}))
+    ]
+    if gone:
+        await tx.execute(sa.delete(consent_grant).where(consent_grant.c.id.in_(sorted(gone))))
+
+
+async def forget_intents(tx: AsyncConnection, consents: Sequence[UUID]) -> None:
+    """Forget intents about these consents that have been carried out, or whose consent ended otherwise."""
+    not_yet = sa.select(consent_grant.c.id).where(
+        consent_grant.c.consent == withdrawal_intent.c.consent,
+        consent_grant.c.id == sa.any_(withdrawal_intent.c.grants), consent_grant.c.withdrawn_at.is_(None),
     )
     open_still = sa.select(consent.c.id).where(
         consent.c.id == withdrawal_intent.c.consent,
         consent.c.state.in_(["requested", "given"]),
-        sa.or_(withdrawal_intent.c.grants.is_(None), sa.exists(taken_back)),
+        sa.or_(withdrawal_intent.c.grants.is_(None), sa.exists(not_yet)),
     )
-    gone = sa.delete(withdrawal_intent).where(~sa.exists(open_still))
-    if consents is not None:
-        gone = gone.where(withdrawal_intent.c.consent.in_(sorted(consents)))
-    await tx.execute(gone)
+    await tx.execute(
+        sa.delete(withdrawal_intent).where(
+            withdrawal_intent.c.consent.in_(sorted(consents)), ~sa.exists(open_still)
+        )
+    )
 
 
 async def _tell_releases(tx: AsyncConnection, ids: Sequence[UUID]) -> None:

@@ -23,7 +23,6 @@ class AskedItems(Body):
     """Which items are asked for; unknown ones are absent from the answer."""
 
     items: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=ITEMS_MAX)]
-    handover: UUID | None = None  # not looked at: what is known of an item is the same under every handover
 
 
 @routes.stream("POST", "/internal/items/flags", allow=OWN_CONSENT, body=AskedItems)

@@ -1,0 +1,57 @@
+"""Who has to be told of a withdrawal: what has left on grants of which none stands any more."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from contracts.codes import ConsentState
+from contracts.ids import GrantId
+from services.consent.domain.words import Consent, Disclosed, Grant, Person
+
+
+def fallen(before: Person, after: Person, named: frozenset[GrantId], now: datetime) -> tuple[Disclosed, ...]:
+    """Lines of the ledger that lose their last basis by these grants being taken back, and were not told of yet.
+
+    A line also falls with a later consent to the same purpose at the same recipient: it had taken the place of the one
+    on which the item left, and nobody was told when that one was replaced or expired.
+    """
+    newly = [grant for grant, taken_back in _once_given(before) if grant.id in named and taken_back is None]
+    standing = {grant.id for consent in after.consents for grant in consent.standing(now)}
+    ends = {grant.id: _end(consent, grant) for consent in before.consents for grant in consent.grants}
+    return tuple(
+        line
+        for line in after.ledger
+        if any(_carries(grant, line) for grant in newly)
+        and all(basis.grant is not None and basis.grant not in standing for basis in line.bases)
+        and not _told(before, line, ends)
+    )
+
+
+def _once_given(person: Person) -> Iterator[tuple[Grant, datetime | None]]:
+    """Every grant that ever was one, and since when it is taken back."""
+    for consent in person.consents:
+        if consent.given_at is not None:
+            whole = consent.ended_at if consent.state in {ConsentState.WITHDRAWN, ConsentState.INVALIDATED} else None
+            for grant in consent.grants:
+                yield grant, grant.withdrawn_at or whole
+
+
+def _end(consent: Consent, grant: Grant) -> datetime:
+    """When it ends or has ended, whichever way."""
+    ends = (grant.valid_until, grant.withdrawn_at, consent.ended_at)
+    return min(end for end in ends if end is not None)
+
+
+def _carries(grant: Grant, line: Disclosed) -> bool:
+    """Whether the item left on this grant, or what was granted there is granted here."""
+    named = any(basis.grant == grant.id for basis in line.bases)
+    return named or (grant.recipient, grant.purpose) == (line.recipient, line.purpose)
+
+
+def _told(person: Person, line: Disclosed, ends: Mapping[GrantId, datetime]) -> bool:
+    """Whether a grant was taken back when the line had no other basis any more: its recipient was told then."""
+    own = (basis.grant for basis in line.bases if basis.grant is not None)
+    last = max((ends[grant] for grant in own if grant in ends), default=None)
+    return last is not None and any(
+        taken_back is not None and taken_back >= last and _carries(grant, line)
+        for grant, taken_back in _once_given(person)
+    )

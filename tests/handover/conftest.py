@@ -53,7 +53,9 @@ def settings(agency: str) -> Settings:
     files = dict.fromkeys(
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
     )
-    said = {"database": "postgresql+asyncpg://", "kafka": "", "issuer": agency, "port": 1, "agency": agency, "alliances": ALLIANCES}
+    said = {
+        "database": "postgresql+asyncpg://", "kafka": "", "issuer": agency,
+        "port": 1, "agency": agency, "alliances": ALLIANCES}
     return Settings.model_validate({**files, **said})
 
 

@@ -46,7 +46,9 @@ def settings() -> Settings:
     files = dict.fromkeys(
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
     )
-    said = {"database": "postgresql+asyncpg://", "kafka": "", "issuer": ISSUER, "port": 1, "agency": "jobcenter", "alliances": ALLIANCES}
+    said = {
+        "database": "postgresql+asyncpg://", "kafka": "", "issuer": ISSUER,
+        "port": 1, "agency": "jobcenter", "alliances": ALLIANCES}
     return Settings.model_validate({**files, **said})
 
 

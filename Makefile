@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-head
 SYNC := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip sync --require-hashes
 INSTALL := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo up test check generate lock clean
+.PHONY: help demo up test prove check generate lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these verbs.
@@ -24,6 +24,9 @@ up: $(VENV)/run.stamp ## Run Kafka, PostgreSQL and the services of all agencies 
 
 test: $(VENV)/check.stamp ## Run every test; ARGS goes to pytest, for example ARGS="-k handover".
 	@$(BIN)/python -m pytest $(ARGS)
+
+prove: $(VENV)/check.stamp ## Run the long proofs (up to 45 minutes); ARGS goes to pytest.
+	@$(BIN)/python -m pytest -m prove $(ARGS)
 
 check: $(VENV)/check.stamp ## Run what judges the code without running it: lint, types, floor plan, generated files.
 	@$(BIN)/ruff check .

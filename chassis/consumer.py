@@ -26,6 +26,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
 )
 
 from chassis import telemetry
+from chassis.crashpoints import reached
 from chassis.envelope import Envelope, Reason, Record, Unreadable, from_record
 from chassis.relay import backoff_seconds, client_arguments
 
@@ -173,10 +174,13 @@ class Consumer:
             if not records:
                 continue
             self._idle.clear()  # no await since the records came: a rebalance either was before or waits for this batch
+            reached("consumer.after_fetch")
             try:
                 if await self._durable(records):
                     attempt = 0
+                    reached("consumer.after_commit")
                     await self._commit(consumer, records)
+                    reached("consumer.after_offset")
                     continue
                 attempt += 1
                 await self._pause(backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))
@@ -260,6 +264,7 @@ class Consumer:
         """Returns when no batch is in flight."""
         self.assigned = False
         self._rebalancing.set()
+        reached("consumer.in_revoke")
         await self._idle.wait()
 
     def joined(self) -> None:

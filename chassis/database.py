@@ -11,6 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from chassis.crashpoints import reached
+
 POOL_TIMEOUT_SECONDS = 2.0  # a caller learns quickly that there is no room, instead of piling up behind the pool
 # Classes of SQLSTATE that say "not now" rather than "not like this": connection, rolled back by conflict, lock not had,
 # resources, operator's intervention (shutdown, terminated backend), system error.
@@ -86,6 +88,11 @@ def run_migrations(metadata: sa.MetaData) -> None:
     from alembic import context  # noqa: PLC0415  # a running service migrates nothing and need not load it
 
     connection = context.config.attributes["connection"]
-    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        transactional_ddl=True,
+        on_version_apply=lambda **_: reached("migrate.mid_step"),  # after each step, before the commit of all
+    )
     with context.begin_transaction():
         context.run_migrations()

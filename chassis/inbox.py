@@ -240,6 +240,11 @@ class Lanes:
         forked = any(parked.error_class == "fork" for parked in lane.waiting)
         return bool(before) or (forked and not heard.redrive)
 
+    @property
+    def parks(self) -> bool:
+        """Whether any event of the batch is parked."""
+        return bool(self._parked)
+
     def applied(self, heard: Heard, subjects: Iterable[UUID]) -> None:
         """It has had its effect on these subjects."""
         self._applied.append((heard, tuple(dict.fromkeys(subjects)) or (heard.meta.subject,)))

@@ -34,6 +34,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import telemetry
+from chassis.crashpoints import reached
 from chassis.envelope import key_of
 
 ROUND_RECORDS_MAX = 500  # one round's rows; more gains nothing (speed), costs memory
@@ -178,6 +179,7 @@ class Relay:
             self._wake.clear()
             rows = await self._read(connection)
             if rows:
+                reached("relay.after_select")
                 idle = POLL_SECONDS_FIRST
                 await self._round(connection, rows)
             else:
@@ -200,8 +202,10 @@ class Relay:
                 traced.set("error.type", type(failures[0][1]).__name__)
             published = acknowledged(rows, outcomes)
             if published:
+                reached("relay.after_send")
                 async with asyncio.timeout(DATABASE_SECONDS):
                     await connection.execute(_REMEMBER, published)
+                reached("relay.after_delete")
         if failures:
             await self._sender.discard()  # its sequence numbers may have a hole: a new producer starts a new count
             await self._judge(connection, failures)
@@ -347,6 +351,7 @@ class _Sender:
                 for (topic, partition), group in self._by_partition(rows, indices).items():
                     for batch, builder in _batches(producer, rows, group):
                         sent.append((batch, partition, await producer.send_batch(builder, topic, partition=partition)))
+                        reached("relay.mid_batch")
                 await asyncio.wait([future for _, _, future in sent])
         except (KafkaError, OSError, TimeoutError) as error:
             for index in indices:

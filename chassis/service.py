@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -30,9 +31,10 @@ from pydantic import Field, HttpUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import deadlines, parking, telemetry
+from chassis import crashpoints, deadlines, parking, telemetry
 from chassis.auth import Gate, PartyKeys, read_key, read_keys, sign_internal
 from chassis.consumer import Consumer
+from chassis.crashpoints import reached
 from chassis.database import engine, is_weather
 from chassis.deadlines import Due
 from chassis.errands import ErrandFunction, Errands
@@ -320,6 +322,8 @@ class Running:
         while True:
             async with self._engine.connect() as connection:
                 causes = await deadlines.due(connection)
+            if causes:
+                reached("deadline.after_claim")
             await asyncio.gather(*(self._fire(cause) for cause in causes))
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -327,6 +331,7 @@ class Running:
         step = self._service.deadlines[cause.kind](cause.subject)
         try:
             await self._executor.run(Work(cause, (step,)))
+            reached("deadline.after_commit")
         except (Overloaded, Unavailable):
             log.warning("deadline waits", extra={"deadline": cause.kind})
         except Bug as bug:
@@ -425,6 +430,7 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
 def run(service: Service) -> None:
     """Run one service in this process until SIGTERM or SIGINT."""
     telemetry.log_as_json()
+    crashpoints.arm(os.environ)
 
     async def main() -> None:
         stop = asyncio.Event()

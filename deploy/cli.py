@@ -87,6 +87,7 @@ def run(
     migrate: Annotated[bool, typer.Option(help="Bring the database's tables up to date first.")] = True,
 ) -> None:
     """Run one service of one agency. Settings come from the environment (STAFFEL_…), else from the installation."""
+    from chassis import crashpoints
     from chassis.service import run as run_service
 
     if service not in SERVICES:
@@ -104,6 +105,7 @@ def run(
     if settings.agency != agency:
         _fail("STAFFEL_AGENCY: is another agency than --agency")
     if migrate:
+        crashpoints.arm(os.environ)
         asyncio.run(migrate_database(settings.database, service))
     run_service(importlib.import_module(f"services.{service}.app").service(settings))
 
@@ -123,6 +125,9 @@ def migrate(
     database: Annotated[str, typer.Option(envvar="STAFFEL_DATABASE", help="DSN, postgresql+asyncpg://…")],
 ) -> None:
     """Bring a service's database to the tables its code expects."""
+    from chassis import crashpoints
+
+    crashpoints.arm(os.environ)
     asyncio.run(migrate_database(database, service))
 
 

@@ -27,6 +27,7 @@ READY_SECONDS_MAX = 60  # twelve interpreters start on two cores; a service that
 STOP_SECONDS_MAX = 15  # what a service promises (SIGTERM to the end)
 LOOK_EVERY_SECONDS = 0.1
 ENDS_MAX, ENDS_SECONDS = 5, 60.0  # a service that ends so often has a reason that starting it again does not mend
+NOTHING_MORE: Mapping[str, str] = {}
 ALLIANCES = Path(__file__).parent / "alliances"
 
 Say = Callable[[str], None]
@@ -81,8 +82,8 @@ class System:
     ) -> None:
         await self._running.aclose()
 
-    def start(self, agency: str, name: str) -> None:
-        """Start one service; `ready` waits for it."""
+    def start(self, agency: str, name: str, *, environment: Mapping[str, str] = NOTHING_MORE) -> None:
+        """Start one service; `ready` waits for it. `environment`: what it is told besides its settings."""
         principal = f"{agency}.{name}"
         program = Program(
             principal,
@@ -101,6 +102,7 @@ class System:
             signal.SIGTERM,
             self.data / "logs" / f"{principal}.log",
             self.data / "logs" / f"{principal}.log",
+            environment,
         )
         self.servers[principal] = Server(program, self._guard)
 

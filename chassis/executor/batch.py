@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import deadlines, errands, outbox, telemetry
+from chassis.crashpoints import reached
 from chassis.deadlines import Due
 from chassis.errands import Returned
 from chassis.executor import answers, reservations
@@ -82,13 +83,20 @@ class Batch:
         """Held lanes whose next event can be tried now: what was missing before it has come."""
         return self._lanes.freed
 
+    @property
+    def parked(self) -> bool:
+        """Whether an event of this batch waits for a human now."""
+        return self._lanes.parks
+
     async def run(self, works: Sequence[Work]) -> None:
         """Causes, load, reserve, decide, write. Whatever the database says is raised; nothing has happened then."""
         tx = self._tx
         stored = await answers.claim(tx, [work.cause for work in works if isinstance(work.cause, Asked)])
+        reached("executor.after_causes")
         await self._lanes.load(tx, [work.cause for work in works if isinstance(work.cause, Heard)])
         works, resolved = self._without_deferred(works, await self._resolve(works))
         await self._load(resolved)
+        reached("executor.after_load")
         await self._reserve(resolved)
         # After all locks are had: what is decided now is later than whatever these subjects were locked for before.
         self._now = (await tx.execute(sa.text("SELECT clock_timestamp()"))).scalar_one()
@@ -97,6 +105,7 @@ class Batch:
         for original, work in zip(works, resolved, strict=True):
             self.results[id(original)] = self._one(work, stored, live)
         await self._write()
+        reached("executor.after_write")
 
     # --- loading ----------------------------------------------------------------------------------------------------
 

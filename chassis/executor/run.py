@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import outbox
+from chassis.crashpoints import reached
 from chassis.database import is_weather
 from chassis.envelope import Record
 from chassis.errands import Returned
@@ -183,6 +184,9 @@ class Executor:
         except Exception as error:  # noqa: BLE001  # rolled back: whatever it was, each neighbour gets its own transaction
             await self._after_failure(works, error)
             return
+        reached("executor.after_commit")
+        if batch.parked:
+            reached("consumer.after_park")
         for hook in self.after_commit:
             hook()
         for lane in batch.freed:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis import telemetry
 from chassis.auth import ANYONE, Caller, Gate, NotProved, UnknownKey
+from chassis.crashpoints import reached
 from chassis.database import is_weather
 from chassis.executor import Answer, Asked, Bug, Overloaded, Step, Unavailable, Work
 from chassis.http.idempotency import etag, expected_version, fingerprint, idempotency_key, refusal, renders
@@ -175,6 +176,7 @@ class _Commanding:
         said = fingerprint(desk.fingerprint_key, route.method, request.scope["path"], raw)
         if route.unconditional:
             key = f"{key}:{said.hex()}"
+        reached("http.before_queue")
         answer = await self._run(Asked(call.caller.principal, key, said, self._render), step, request.traceparent)
         if route.after is not None:
             await route.after(call, desk.resources, answer)

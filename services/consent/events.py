@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from chassis.crashpoints import reached
 from chassis.executor import Step
 from chassis.inbox import Hear, Meta
 from contracts.codes import Side
@@ -33,6 +34,7 @@ def know(event: CaseRegistered | CaseChanged, meta: Meta) -> Sequence[Step]:
 
 def confirm(event: CaseDossierStored, meta: Meta) -> Sequence[Step]:
     """At the receiver the person is known by the handover reference."""
+    reached("dossier.after_store")
     items = tuple(item.id for item in event.items)
     return (Step(PERSON, event.handover, ConfirmStorage(event.handover, event.release, items)),)
 

@@ -14,6 +14,7 @@ from joserfc.registry import HeaderParameter
 from pydantic import JsonValue, ValidationError
 
 from chassis.auth import sign_party
+from chassis.crashpoints import reached
 from chassis.errands import Again, ErrandCall, ErrandFunction
 from chassis.executor import Step
 from chassis.service import Tools
@@ -65,6 +66,7 @@ async def fetch_dossier(call: ErrandCall) -> Step | None:
     status, body = await _ask(tools.client, door, call.subject, _token(settings, sender))
     if status != httpx.codes.OK:
         return _no(call, status, body)
+    reached("dossier.after_fetch")
     try:
         dossier = unsealed(body, settings.sealing_keys(), call.subject, settings.agency)
     except _UnreadableError as error:

@@ -17,6 +17,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.crashpoints import reached
 from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from chassis.http import Call, StreamingAnswer
 from chassis.transitions import Refused
@@ -65,6 +66,7 @@ async def release(
 ) -> StreamingAnswer | Refused:
     """Decide about every item at this instant, open the lease, seal, write; see the head of this file."""
     since = monotonic()  # Begin: before anything is asked, so that the lease can only be shorter than it looks
+    reached("door.begin")
     asked = None if items is None else tuple(ItemId(item) for item in items)
     claim = Claim(since, AgencyId(call.caller.name), HandoverRef(handover), asked)
     try:
@@ -94,7 +96,10 @@ async def _released(resources: Resources, claim: Claim, now: datetime) -> Stream
     contents = await contents_of(resources, wanted)
     async with resources.tools.engine.begin() as tx:
         opened = await open_lease(tx, resources, claim, of, transmission.id, wanted, contents)
-    return opened if isinstance(opened, Refused) else _answer(resources, opened, key)
+    if isinstance(opened, Refused):
+        return opened
+    reached("door.open")
+    return _answer(resources, opened, key)
 
 
 async def _not_open(resources: Resources, claim: Claim) -> Refused | None:
@@ -223,12 +228,14 @@ async def _chunks(body: bytes, deadline: float) -> AsyncGenerator[bytes, None]:
         if monotonic() >= deadline:
             raise TimeoutError
         yield body[start : start + CHUNK_BYTES]
+        reached("door.write")
 
 
 async def close(resources: Resources, lease: leases.Lease, *, delivered: bool) -> None:
     """Close: from here on a withdrawal need not wait for this lease. Telling may wait for the sweeper."""
     async with resources.tools.engine.begin() as tx:
         await leases.close_lease(tx, lease.id, delivered=delivered)
+    reached("door.close")
     await tell(resources, lease.id, lease.person)
 
 

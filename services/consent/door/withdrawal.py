@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
+from chassis.crashpoints import reached
 from contracts.new_ids import new_id
 from services.consent.door.neighbours import Resources
 from services.consent.store import leases
@@ -18,6 +19,7 @@ async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence
     """The will is written down first, committed alone: readers then stay out of the way of the withdrawal itself."""
     async with resources.tools.engine.begin() as tx:
         await leases.intend_withdrawal(tx, new_id(), of, consent, grants)
+    reached("withdraw.intent")
 
 
 async def settled(resources: Resources, consent: UUID) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.crashpoints import reached
 from chassis.database import insert, upsert
 from services.intake.domain.case import Case, Writes
 from services.intake.domain.items import Item
@@ -25,7 +26,10 @@ async def save(tx: AsyncConnection, changed: Sequence[tuple[Case, Case]]) -> Non
     await upsert(tx, cases, [_case_row(after) for _, after in changed])
     await _save_needs(tx, changed)
     await insert(tx, items, [_item_row(item, case.id) for case, write in writes for item in write.items])
-    await _erase(tx, items, [item for _, write in writes for item in write.erase_items])
+    erased = [item for _, write in writes for item in write.erase_items]
+    await _erase(tx, items, erased)
+    if erased:
+        reached("erase.after_delete")
     await insert(tx, contacts, [{"case": case.id, **asdict(one)} for case, write in writes for one in write.contacts])
     await insert(
         tx, phase_changes, [{"case": case.id, **asdict(one)} for case, write in writes for one in write.phase_changes]

@@ -33,7 +33,7 @@ _BOUNDED: Final = {
     "max.message.bytes": str(64 * 1024),  # bodies are ids and codes; what is larger is a mistake
     "segment.ms": str(DAY_MS),  # retention and compaction act on closed segments only
 }
-_CONFIGS: Final[Mapping[TopicKind, Mapping[str, str]]] = MappingProxyType(
+CONFIGS: Final[Mapping[TopicKind, Mapping[str, str]]] = MappingProxyType(
     {
         TopicKind.OWN: {**_BOUNDED, "cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)},
         TopicKind.CHANNEL: {**_BOUNDED, "cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)},
@@ -181,7 +181,7 @@ def _topics_of(alliance: Alliance) -> Iterable[Topic]:
 def _topic(address: Address, listeners: Iterable[Principal], partitions: int) -> Topic:
     """The writer reads too: after a restore it must be able to see what it has said."""
     readers = tuple(sorted({*listeners, address.writer}))
-    return Topic(str(address), address, readers, partitions, _CONFIGS[address.kind])
+    return Topic(str(address), address, readers, partitions, CONFIGS[address.kind])
 
 
 def heard_by(agency: AgencyId, service: Service, *alliances: Alliance) -> tuple[str, ...]:

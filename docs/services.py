@@ -1,11 +1,11 @@
 """What each service says about itself: its tables, what it hears, how it says no, what its settings are."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from importlib import import_module
-from inspect import cleandoc
 from pkgutil import iter_modules
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -14,7 +14,9 @@ from chassis.http import Problem
 from chassis.inbox import Hear
 from chassis.transitions import Table
 from contracts.codes import Service
+from contracts.events import Event
 from contracts.labels import LABELS
+from contracts.registry import EVENTS
 from docs import glossary_table
 
 
@@ -67,6 +69,29 @@ def commands(table: Table[Any]) -> list[type[Any]]:
     return list(dict.fromkeys(row.on for row in table.rows))
 
 
+def told_by(event: type[Event]) -> list[str]:
+    """Which rows say it, as `<table>: <command>`; `<table>: always` where a change of state does."""
+    found = []
+    for name, table in tables(event.owner).items():
+        found += [f"{name}: {row.on.__name__}" for row in table.rows if event in _named(row.tells)]
+        found += [f"{name}: always"] if event in _named(table.always) else []
+    return list(dict.fromkeys(found))
+
+
+def _named(tellers: Iterable[Any]) -> set[Any]:
+    """The event classes that these functions name, themselves or in what they were made from."""
+    return {event for teller in tellers for event in _in(teller.__code__, inspect.getclosurevars(teller).nonlocals)}
+
+
+def _in(code: CodeType, closed_over: Mapping[str, Any]) -> Iterable[Any]:
+    names = set(code.co_names)
+    yield from (event for event in EVENTS.values() if event.__name__ in names)
+    yield from (value for value in closed_over.values() if value in EVENTS.values())
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _in(inner, {})
+
+
 def hears(service: Service) -> tuple[Hear, ...]:
     """What the service listens to."""
     return tuple(room(service, "events").HEARS)
@@ -86,5 +111,5 @@ def settings(service: Service) -> Mapping[str, FieldInfo]:
 
 def said(what: object) -> str:
     """The first paragraph of a docstring, on one line and fit for a cell of a table."""
-    paragraph = cleandoc(what.__doc__ or "").split("\n\n")[0]
+    paragraph = inspect.cleandoc(what.__doc__ or "").split("\n\n")[0]
     return " ".join(paragraph.split()).replace("|", "\\|")

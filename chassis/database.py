@@ -74,6 +74,12 @@ async def insert(tx: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[st
         await tx.execute(sa.insert(table), list(rows))
 
 
+def chassis_revisions() -> list[str]:
+    """The revisions of the chassis' tables, oldest first."""
+    folder = resources.files("chassis").joinpath("migrations")
+    return sorted(file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql"))
+
+
 def chassis_tables(revision: str) -> Iterator[str]:
     """The statements that make the chassis' tables, for a service's migration of the same number."""
     text = resources.files("chassis").joinpath("migrations", f"{revision}.sql").read_text("utf-8")

@@ -1,20 +1,52 @@
-"""Deadlines: rows armed in the transaction that decides them, fired as ordinary commands by the database's clock."""
+"""Deadlines: rows armed in the transaction that decides them, fired as ordinary commands by the database's clock.
+
+The clock is fair: a deadline that ends something because somebody else was silent fires only when what they have sent
+has been read. Which topics a kind of deadline waits for is data of the service (`Deadline.waits_for`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chassis.transitions import Arm, Disarm
+from chassis import parking
+from chassis.horizon import OutOfSight
+from chassis.transitions import Arm, Disarm, Step
 
 AT_ONCE = 200  # deadlines taken in one look: a backlog is worked off in rounds, commands get their turn between them
 RETRY_SECONDS = 60  # a deadline whose command was refused or failed is tried again after this, and shown as overdue
+WAIT_SECONDS = 5  # for what lies on a topic unread, or for the broker: mostly it is read long before
+LANE_HELD, BROKER_AWAY = "lane-held", "broker-unreachable"
+
+log = logging.getLogger(__name__)
+
+WaitsFor = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[str]]]]
+"""One query: subjects -> the topics that must have been read past the due time before anything ends for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """What a kind of deadline does to its subject, and whose silence it rests on (None: nobody's)."""
+
+    step: Callable[[UUID], Step]
+    waits_for: WaitsFor | None = None
+
+
+class Unread(Protocol):
+    """The horizon, as far as fairness needs it."""
+
+    async def unread(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Which of these topics hold something that is not heard yet, and why; raises OutOfSight."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +93,57 @@ async def change(
         )
 
 
-async def postpone(tx: AsyncConnection, cause: Due) -> None:
-    """The command was refused or failed: keep the deadline visible as overdue and try again later."""
-    await tx.execute(_POSTPONE, {"id": cause.id, "seconds": RETRY_SECONDS})
+async def postpone(tx: AsyncConnection, why: Mapping[UUID, str], seconds: float = RETRY_SECONDS) -> None:
+    """Keep these deadlines (their ids) visible as overdue, each with its reason, and try again later."""
+    if why:
+        ids = sorted(why)
+        await tx.execute(_POSTPONE, {"ids": ids, "reasons": [why[each] for each in ids], "seconds": seconds})
+
+
+async def fair(
+    engine: AsyncEngine, consumer: str, kinds: Mapping[str, Deadline], causes: Sequence[Due], horizon: Unread
+) -> list[Due]:
+    """Those of these due deadlines that may fire now; the others are postponed with what they wait for.
+
+    One look for all of them. The ends of the topics are read after the deadlines were found due, and the lanes after
+    that: whatever had been sent when they fell due is then either heard, or unread, or held.
+    """
+    topics = await _waiting_for(engine, kinds, causes)
+    if not any(topics.values()):
+        return list(causes)
+    why: dict[UUID, str] = {}
+    try:
+        unread = await horizon.unread({topic for several in topics.values() for topic in several})
+    except OutOfSight as error:
+        log.warning("deadlines wait for the broker", extra={"count": len(causes), "error_class": str(error)})
+        why = {cause.id: BROKER_AWAY for cause in causes if topics.get(cause)}
+        unread = {}
+    async with engine.begin() as tx:
+        lanes = [(topic, cause.subject) for cause, several in topics.items() for topic in several]
+        held = await parking.held(tx, consumer, lanes)
+        for cause, several in topics.items():
+            for topic in several:
+                reason = LANE_HELD if (topic, cause.subject) in held else unread.get(topic)
+                if reason is not None:
+                    why[cause.id] = reason
+        await postpone(tx, why, WAIT_SECONDS)
+    return [cause for cause in causes if cause.id not in why]
+
+
+async def _waiting_for(
+    engine: AsyncEngine, kinds: Mapping[str, Deadline], causes: Sequence[Due]
+) -> Mapping[Due, Sequence[str]]:
+    asking: dict[str, list[Due]] = defaultdict(list)
+    for cause in causes:
+        asking[cause.kind].append(cause)
+    found: dict[Due, Sequence[str]] = {}
+    async with engine.connect() as tx:
+        for kind, group in asking.items():
+            waits_for = kinds[kind].waits_for
+            if waits_for is not None:
+                topics = await waits_for(tx, [cause.subject for cause in group])
+                found |= {cause: topics.get(cause.subject, ()) for cause in group}
+    return found
 
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
@@ -82,7 +162,8 @@ _ARM = sa.text("""
     INSERT INTO deadline (kind, subject, id, due_at)
     SELECT kind, subject, id, due FROM unnest(:kinds, :subjects, :ids, :dues) AS new (kind, subject, id, due)
     ORDER BY kind, subject
-    ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id, due_at = excluded.due_at, attempts = 0
+    ON CONFLICT (kind, subject) DO UPDATE
+    SET id = excluded.id, due_at = excluded.due_at, attempts = 0, reason = NULL
 """).bindparams(
     sa.bindparam("kinds", type_=_TEXTS),
     sa.bindparam("subjects", type_=_UUIDS),
@@ -91,6 +172,7 @@ _ARM = sa.text("""
 )
 
 _POSTPONE = sa.text("""
-    UPDATE deadline SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => :seconds)
-    WHERE id = :id
-""")
+    UPDATE deadline SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => :seconds),
+                        reason = why.reason
+    FROM unnest(:ids, :reasons) AS why (id, reason) WHERE deadline.id = why.id
+""").bindparams(sa.bindparam("ids", type_=_UUIDS), sa.bindparam("reasons", type_=_TEXTS))

@@ -155,6 +155,12 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+async def held(tx: AsyncConnection, consumer: str, lanes: Sequence[tuple[str, UUID]]) -> set[tuple[str, UUID]]:
+    """Those of these lanes in which anything waits."""
+    parameters = {"consumer": consumer, "topics": [t for t, _ in lanes], "keys": [k for _, k in lanes]}
+    return {(row.topic, row.key) for row in await tx.execute(_HELD, parameters)}
+
+
 async def ready_lanes(tx: AsyncConnection, consumer: str) -> list[tuple[str, UUID]]:
     """Lanes held only for something that has come in the meantime: their first event is the next number now."""
     return [(row.topic, row.key) for row in await tx.execute(_READY, {"consumer": consumer, "page": PAGE})]
@@ -184,6 +190,11 @@ _IN_LANES = sa.text("""
     SELECT topic, key, seq, event_id, type, partition, "offset", headers, payload, error_class FROM parked
     WHERE consumer = :consumer AND (topic, key) IN (SELECT * FROM unnest(:topics, :keys))
     ORDER BY topic, key, seq, parked_at
+""").bindparams(sa.bindparam("topics", type_=ARRAY(TEXT)), sa.bindparam("keys", type_=ARRAY(PG_UUID(as_uuid=True))))
+
+_HELD = sa.text("""
+    SELECT DISTINCT topic, key FROM parked
+    WHERE consumer = :consumer AND (topic, key) IN (SELECT * FROM unnest(:topics, :keys))
 """).bindparams(sa.bindparam("topics", type_=ARRAY(TEXT)), sa.bindparam("keys", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 _PARK = sa.text("""

@@ -36,9 +36,10 @@ from chassis.auth import Gate, PartyKeys, read_key, read_keys, sign_internal
 from chassis.consumer import Consumer
 from chassis.crashpoints import reached
 from chassis.database import engine, is_weather
-from chassis.deadlines import Due
+from chassis.deadlines import Deadline, Due, WaitsFor
 from chassis.errands import ErrandFunction, Errands
-from chassis.executor import Bug, Executor, Kind, Overloaded, Step, Unavailable, Work
+from chassis.executor import Bug, Executor, Kind, Overloaded, Unavailable, Work
+from chassis.horizon import Horizon
 from chassis.http import Problem, Routes, build
 from chassis.http.line import LineProtocol
 from chassis.http.operations import operations
@@ -136,7 +137,7 @@ class Service:
     problems: Mapping[StrEnum, Problem]
     scope_attribute: str
     version_attribute: str
-    deadlines: Mapping[str, Callable[[UUID], Step]] = field(default_factory=dict)
+    deadlines: Mapping[str, Deadline] = field(default_factory=dict)
     errands: Mapping[str, ErrandFunction] = field(default_factory=dict)
     party_keys: PartyKeys | None = None
     resources: Callable[[Tools], Any] = _the_tools_alone
@@ -236,6 +237,7 @@ class Running:
             ssl_context=tls,
             instance=settings.instance,
         )
+        self._horizon = Horizon(group=service.principal, bootstrap=settings.kafka, ssl_context=tls)
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
             resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
@@ -303,6 +305,7 @@ class Running:
                 await self._errands.stop()
                 await self._executor.stop()
                 await self._relay.stop()
+                await self._horizon.close()
         finally:
             await self._engine.dispose()
             await asyncio.to_thread(telemetry.shutdown)
@@ -324,11 +327,20 @@ class Running:
                 causes = await deadlines.due(connection)
             if causes:
                 reached("deadline.after_claim")
-            await asyncio.gather(*(self._fire(cause) for cause in causes))
+            await self._fire_all([cause for cause in causes if self._waits_for(cause) is None])
+            waiting = [cause for cause in causes if self._waits_for(cause) is not None]
+            kinds, consumer = self._service.deadlines, self._service.principal
+            await self._fire_all(await deadlines.fair(self._engine, consumer, kinds, waiting, self._horizon))
             await asyncio.sleep(LOOK_SECONDS)
 
+    def _waits_for(self, cause: Due) -> WaitsFor | None:
+        return self._service.deadlines[cause.kind].waits_for
+
+    async def _fire_all(self, causes: Sequence[Due]) -> None:
+        await asyncio.gather(*(self._fire(cause) for cause in causes))
+
     async def _fire(self, cause: Due) -> None:
-        step = self._service.deadlines[cause.kind](cause.subject)
+        step = self._service.deadlines[cause.kind].step(cause.subject)
         try:
             await self._executor.run(Work(cause, (step,)))
             reached("deadline.after_commit")
@@ -337,7 +349,7 @@ class Running:
         except Bug as bug:
             log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})  # noqa: TRY400  # its stack is logged where it happened
             async with self._engine.begin() as tx:
-                await deadlines.postpone(tx, cause)
+                await deadlines.postpone(tx, {cause.id: str(bug)})
 
     async def _forget_what_is_over(self) -> None:
         """Answers and inbox rows that nobody can ask for any more go, a bounded number at a time."""

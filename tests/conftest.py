@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.database import chassis_tables
+from chassis.database import chassis_revisions, chassis_tables
 from deploy.embedded.cluster import Addresses
 from deploy.migrations import migrate
 from tests.embedded import embedded_for_tests
@@ -45,8 +45,9 @@ async def databases(embedded: Addresses) -> AsyncIterator[NewDatabase]:
             return dsn
         engine = create_async_engine(dsn)
         async with engine.begin() as connection:
-            for statement in chassis_tables("0001"):
-                await connection.execute(sa.text(statement))
+            for revision in chassis_revisions():
+                for statement in chassis_tables(revision):
+                    await connection.execute(sa.text(statement))
         await engine.dispose()
         return dsn
 

@@ -71,7 +71,7 @@ class Batch:
         self._deadlines: dict[tuple[str, UUID], Arm | Disarm] = {}
         self._errands: dict[tuple[str, UUID, str], tuple[Errand, str | None]] = {}
         self._fired: list[Due] = []
-        self._postponed: list[Due] = []
+        self._postponed: dict[UUID, str] = {}
         self._returned: list[Returned] = []
         self._answers: dict[CauseKey, tuple[bytes, Answer]] = {}
         self.results: dict[int, Result] = {}
@@ -178,8 +178,11 @@ class Batch:
             case Heard() as heard:
                 self._heard(work, heard)
             case Due() as due if due.id in live:
-                refused = self._apply(work, str(due.id)) is not None
-                (self._postponed if refused else self._fired).append(due)
+                outcome = self._apply(work, str(due.id))
+                if outcome is None:
+                    self._fired.append(due)
+                else:
+                    self._postponed[due.id] = str(outcome.reason if isinstance(outcome, Refused) else outcome)
             case Returned() as returned if returned.id in live:
                 outcome = self._apply(work, str(returned.id))
                 if isinstance(outcome, Bug):
@@ -327,8 +330,7 @@ class Batch:
         await reservations.write(tx, self._inside, self._held, self._freed)
         await outbox.say(tx, self._sayings, source=desk.source, now=self._now, new_id=desk.new_id)
         await deadlines.change(tx, self._deadlines, self._fired, [desk.new_id() for _ in self._deadlines])
-        for due in self._postponed:
-            await deadlines.postpone(tx, due)
+        await deadlines.postpone(tx, self._postponed)
         await errands.change(tx, self._errands, self._returned, [desk.new_id() for _ in self._errands])
         await self._lanes.write(tx, self._now)
         await answers.keep(tx, {key: answer for key, (_, answer) in self._answers.items()})

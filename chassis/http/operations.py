@@ -88,12 +88,13 @@ class WaitingErrand(BaseModel):
 
 
 class OverdueDeadline(BaseModel):
-    """A deadline whose command was refused or could not be run."""
+    """A deadline that could not fire: what it waits for, or why its command was refused. `due_at` is the next try."""
 
     kind: str
     subject: UUID
     due_at: datetime
     attempts: int
+    reason: str | None
 
 
 class HeldSubject(BaseModel):
@@ -165,5 +166,5 @@ def operations(executor: Executor, consumer: str) -> Routes:
 _HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY since LIMIT 100")
 _ERRANDS = sa.text("SELECT name, subject, attempts, last_word, next_at FROM errand ORDER BY next_at LIMIT 100")
 _OVERDUE = sa.text("""
-    SELECT kind, subject, due_at, attempts FROM deadline WHERE attempts > 0 ORDER BY due_at LIMIT 100
+    SELECT kind, subject, due_at, attempts, reason FROM deadline WHERE attempts > 0 ORDER BY due_at LIMIT 100
 """)

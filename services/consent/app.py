@@ -7,6 +7,7 @@ from types import MappingProxyType
 from joserfc.jwk import OKPKey
 
 from chassis.auth import PartyKeys, key_from
+from chassis.deadlines import Deadline
 from chassis.executor import Step
 from chassis.inbox import Source
 from chassis.service import Service, Tools
@@ -50,7 +51,7 @@ def service(settings: Settings) -> Service:
         problems=PROBLEMS,
         scope_attribute="alliance",
         version_attribute="allianceversion",
-        deadlines={LOOK_AGAIN: lambda person: Step(PERSON, person, LookAgain())},
+        deadlines={LOOK_AGAIN: Deadline(lambda person: Step(PERSON, person, LookAgain()))},
         errands=ERRANDS,
         party_keys=party_keys(alliances),
         resources=resources,

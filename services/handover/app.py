@@ -1,31 +1,37 @@
 """Puts the rooms of the handover service together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from uuid import UUID
 
+from chassis.deadlines import Deadline, WaitsFor
 from chassis.executor import Step
 from chassis.inbox import Source
 from chassis.service import Service
 from contracts.addressing import heard_topics, postmarks
 from contracts.codes import Service as Name
+from contracts.ids import AgencyId
 from contracts.new_ids import new_id
 from contracts.topics import Principal
 from services.handover.api import routes
-from services.handover.domain import STRIKES
+from services.handover.domain import STRIKES, Clock
 from services.handover.domain.commands import Command
 from services.handover.errands import ERRANDS
 from services.handover.events import HEARS
 from services.handover.problems import PROBLEMS
 from services.handover.settings import Settings
-from services.handover.store import HANDOVER, KNOWN_CASES, handover_kind
+from services.handover.store import HANDOVER, KNOWN_CASES, channels_to, decisions_of, handover_kind
 
 
 def _strikes(command: type[Command]) -> Callable[[UUID], Step]:
     return lambda handover: Step(HANDOVER, handover, command())
 
 
-DEADLINES: Mapping[str, Callable[[UUID], Step]] = {clock: _strikes(command) for clock, command in STRIKES.items()}
+
+
+def _whose_silence(home: AgencyId, clock: Clock) -> WaitsFor | None:
+    """Two clocks end something: asking, because the other agency was silent; waiting, because own consent was."""
+    return {Clock.RESPOND: channels_to(home), Clock.BASIS: decisions_of(home)}.get(clock)
 
 
 def service(settings: Settings) -> Service:
@@ -46,6 +52,9 @@ def service(settings: Settings) -> Service:
         problems=PROBLEMS,
         scope_attribute="alliance",
         version_attribute="allianceversion",
-        deadlines=DEADLINES,
+        deadlines={
+            clock: Deadline(_strikes(command), _whose_silence(settings.agency, clock))
+            for clock, command in STRIKES.items()
+        },
         errands=ERRANDS,
     )

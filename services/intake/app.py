@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from chassis.deadlines import Deadline
 from chassis.executor import Step
 from chassis.inbox import Source
 from chassis.service import Service
@@ -37,6 +38,6 @@ def service(settings: Settings) -> Service:
         problems=PROBLEMS,
         scope_attribute="alliance",
         version_attribute="allianceversion",
-        deadlines={AGE_BAND: lambda case: Step(CASE, case, ReachAgeBand())},
+        deadlines={AGE_BAND: Deadline(lambda case: Step(CASE, case, ReachAgeBand()))},
         errands=ERRANDS,
     )

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from chassis.deadlines import Deadline
 from chassis.executor import Step
 from chassis.inbox import Source
 from chassis.service import Service
@@ -36,6 +37,6 @@ def service(settings: Settings) -> Service:
         problems=PROBLEMS,
         scope_attribute="alliance",
         version_attribute="allianceversion",
-        deadlines={FUNDING: lambda offer: Step(OFFER, offer, EndFunding())},
+        deadlines={FUNDING: Deadline(lambda offer: Step(OFFER, offer, EndFunding()))},
         errands=ERRANDS,
     )

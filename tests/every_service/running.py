@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.auth import issue_bearer, read_key, sign_internal, sign_party
-from chassis.database import chassis_tables, engine
+from chassis.database import chassis_revisions, chassis_tables, engine
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Executor
 from chassis.http.routes import Route
@@ -34,7 +34,10 @@ HOME, OTHER, THIRD = AgencyId("jobcenter"), AgencyId("jugendamt"), AgencyId("age
 MUSTERLAND = AllianceId("musterland")
 SECRET = bytes(32)
 CHASSIS_TABLES = frozenset(
-    words[2] for statement in chassis_tables("0001") if (words := statement.split())[:2] == ["CREATE", "TABLE"]
+    words[2]
+    for revision in chassis_revisions()
+    for statement in chassis_tables(revision)
+    if (words := statement.split())[:2] == ["CREATE", "TABLE"]
 )
 
 

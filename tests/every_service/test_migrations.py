@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.database import chassis_tables
+from chassis.database import chassis_revisions, chassis_tables
 from tests.conftest import NewDatabase
 from tests.every_service.anatomy import SERVICES
 
@@ -17,7 +17,10 @@ ALEMBIC = {"alembic_version"}
 
 def _differences(connection: sa.Connection, metadata: sa.MetaData) -> list[object]:
     mechanism = {
-        words[2] for statement in chassis_tables("0001") if (words := statement.split())[:2] == ["CREATE", "TABLE"]
+        words[2]
+        for revision in chassis_revisions()
+        for statement in chassis_tables(revision)
+        if (words := statement.split())[:2] == ["CREATE", "TABLE"]
     }
 
     def ours(name: str | None, kind: str, _parents: object) -> bool:

@@ -157,7 +157,7 @@ class Node:
         async with self.engine.connect() as connection:
             causes = await due(connection)
         for cause in causes:
-            await self.executor.run(Work(cause, (self.service.deadlines[cause.kind](cause.subject),)))
+            await self.executor.run(Work(cause, (self.service.deadlines[cause.kind].step(cause.subject),)))
 
     async def has_a_case(self) -> tuple[CaseId, PersonId]:
         """An active case, told of by own intake."""

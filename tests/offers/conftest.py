@@ -108,7 +108,7 @@ class Offers:
         async with self.engine.connect() as connection:
             causes = await due(connection)
         for cause in causes:
-            await self.executor.run(Work(cause, (self.service.deadlines[cause.kind](cause.subject),)))
+            await self.executor.run(Work(cause, (self.service.deadlines[cause.kind].step(cause.subject),)))
 
     async def rows(self, statement: str, **values: Any) -> list[Any]:
         """What the database says."""

@@ -11,13 +11,25 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import upsert
+from chassis.deadlines import WaitsFor
 from chassis.executor import Kind
 from contracts.alliance import Alliance
-from contracts.codes import END_STATES, CompetenceArea, DataCategory, HandoverState, Outcome, Purpose, Side, Urgency
+from contracts.codes import (
+    END_STATES,
+    CompetenceArea,
+    DataCategory,
+    HandoverState,
+    Outcome,
+    Purpose,
+    Service,
+    Side,
+    Urgency,
+)
 from contracts.codes import Kind as HandoverKind
 from contracts.consent import DecidedItem
 from contracts.handover import Preview
 from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId
+from contracts.topics import channel, own
 from services.handover import domain
 from services.handover.domain import Around, Clock, Handover, Matter, commands
 from services.handover.store.known_cases import known
@@ -145,3 +157,28 @@ async def open_handovers_of_cases(tx: AsyncConnection, cases: Sequence[UUID]) ->
     for row in await tx.execute(statement.order_by(handovers.c.id)):
         found[row.case].append(row.id)
     return found
+
+
+def channels_to(home: AgencyId) -> WaitsFor:
+    """On which topic the other agency's answer to a handover comes: one query for all."""
+
+    async def channels(tx: AsyncConnection, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[str]]:
+        statement = sa.select(handovers.c.id, handovers.c.alliance, handovers.c.counterpart)
+        rows = await tx.execute(statement.where(among(handovers.c.id, ids)))
+        return {row.id: (_channel(AllianceId(row.alliance), AgencyId(row.counterpart), home),) for row in rows}
+
+    return channels
+
+
+def _channel(alliance: AllianceId, sender: AgencyId, home: AgencyId) -> str:
+    return str(channel(alliance, sender, home, Service.HANDOVER))
+
+
+def decisions_of(home: AgencyId) -> WaitsFor:
+    """Own consent's word on a handover comes on its own topic, whichever handover it is."""
+    said_at_home = (str(own(home, Service.CONSENT)),)
+
+    async def decisions(_tx: AsyncConnection, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[str]]:
+        return dict.fromkeys(ids, said_at_home)
+
+    return decisions

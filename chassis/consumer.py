@@ -2,6 +2,9 @@
 
 Built on aiokafka's `getmany` itself: positions may only move for records that somebody has dealt with, and FastStream's
 loop gives no hold on that (see the decision on reading without FastStream). A batch fails as a whole and is read again.
+
+Where reading begins says the database that keeps what was heard, never the broker: committed offsets outlive a restore.
+They are written all the same, for those who measure lag.
 """
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from aiokafka import (  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
     CorruptRecordException,
     KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     UnknownTopicOrPartitionError,
     UnsupportedCodecError,
 )
@@ -50,6 +55,9 @@ log = logging.getLogger(__name__)
 Take = Callable[[Sequence[Record]], Awaitable[None]]
 """Deals with records in order of each partition; returns when everything is durable, raises to get the same again."""
 
+Standing = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
+"""(topic, partition) -> the next offset, of all that was ever heard; raises where that cannot be said now."""
+
 
 class Consumer:
     """The one subscription of a service: `start`, `stop`; `assigned` says whether it has its place in the group."""
@@ -58,19 +66,20 @@ class Consumer:
         self,
         *,
         take: Take,
+        standing: Standing,
         topics: Sequence[str],
         group: str,
         instance: str,
         bootstrap: str,
         ssl_context: ssl.SSLContext | None,
     ) -> None:
-        self._take, self._topics, self._group = take, list(topics), group
+        self._take, self._standing, self._topics, self._group = take, standing, list(topics), group
         self._arguments = {
             **client_arguments(bootstrap, ssl_context, f"{group}.{instance}"),
             "group_id": group,
             "group_instance_id": f"{group}.{instance}",  # static membership: a restart moves no partition
             "enable_auto_commit": False,
-            "auto_offset_reset": "earliest",  # a new group starts with the oldest record, not after the newest
+            "auto_offset_reset": "none",  # where to begin is ours to say: any other word passes over what is gone
             "isolation_level": "read_committed",
             "fetch_max_wait_ms": FETCH_WAIT_MS,
             "max_poll_records": BATCH_RECORDS_MAX,
@@ -84,6 +93,7 @@ class Consumer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._rebalancing = asyncio.Event()
+        self._placed = False
         self._careful_until = 0.0
         self._there: list[str] = []
         self._missing: list[str] = []
@@ -126,7 +136,7 @@ class Consumer:
         except (KafkaError, OSError, TimeoutError) as error:
             told = {"consumer": self._group, "error_class": type(error).__name__}
             log.warning("consumer cannot read its topics", extra=told)
-        except Exception:  # a bug must not end in silence: shown with its stack, tried again from what was committed
+        except Exception:  # a bug must not end in silence: shown with its stack, tried again from where hearing stands
             log.exception("consumer failed, it will start over", extra={"consumer": self._group})
         finally:
             self.assigned = False
@@ -135,6 +145,7 @@ class Consumer:
     async def _connect(self, consumer: AIOKafkaConsumer) -> None:
         """Join the group with those of our topics that can be seen; one that is missing must not stop the others."""
         self._rebalancing.clear()
+        self._placed = False
         await consumer.start()
         visible = await consumer.topics()
         self._missing = [topic for topic in self._topics if topic not in visible]
@@ -166,12 +177,14 @@ class Consumer:
         return any(topic in visible for topic in self._missing)
 
     async def _read_until_stopped(self, consumer: AIOKafkaConsumer) -> None:
-        """Batch after batch. Whatever is raised here, the next connection begins at what was committed."""
+        """Batch after batch. Whatever is raised here, the next connection begins where the database says."""
         attempt = 0
         while not self._stopping.is_set() and not await self._has_more(consumer):
             self._ask_for_new_topics(consumer)
+            if self.assigned and not self._placed:
+                await self._place(consumer)
             records = await self._next(consumer)
-            if not records:
+            if not records or not self._placed:  # unplaced: read from wherever the library stood; `_place` goes back
                 continue
             self._idle.clear()  # no await since the records came: a rebalance either was before or waits for this batch
             reached("consumer.after_fetch")
@@ -188,10 +201,45 @@ class Consumer:
             finally:
                 self._idle.set()
 
+    async def _place(self, consumer: AIOKafkaConsumer) -> None:
+        """Go to where the database says hearing stands, in every partition; a rebalance meanwhile has it done again."""
+        self._placed = True
+        partitions = sorted(consumer.assignment())
+        if not partitions:
+            return
+        standing = await self._ask_standing()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            firsts = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+        if not self._placed:
+            return
+        for partition in partitions:
+            first, end = firsts[partition], ends[partition]
+            offset = standing.get((partition.topic, partition.partition), 0)
+            if not first <= offset <= end:
+                told = {"topic": partition.topic, "partition": partition.partition, "offset": offset, "first": first}
+                log.error("the broker has not got what comes next", extra=told)
+                offset = first
+            consumer.seek(partition, offset)
+
+    async def _ask_standing(self) -> Mapping[tuple[str, int], int]:
+        try:
+            return await self._standing()
+        except Exception as error:  # weather or a bug: nobody may read who cannot say from where
+            log.warning("nobody says where hearing stands", extra={"consumer": self._group}, exc_info=True)
+            raise ConnectionError from error
+
     async def _next(self, consumer: AIOKafkaConsumer) -> list[Record]:
         """The next records. Where the library cannot take a batch apart, start over and read with care."""
-        if asyncio.get_running_loop().time() < self._careful_until:
-            return await self._next_with_care(consumer)
+        try:
+            if asyncio.get_running_loop().time() < self._careful_until:
+                return await self._next_with_care(consumer)
+            return await self._next_at_once(consumer)
+        except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+            self._placed = False
+            return []
+
+    async def _next_at_once(self, consumer: AIOKafkaConsumer) -> list[Record]:
         try:
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
         except Exception as error:  # what a library raises on the bytes of strangers is an open list
@@ -262,7 +310,7 @@ class Consumer:
 
     async def drained(self) -> None:
         """Returns when no batch is in flight."""
-        self.assigned = False
+        self.assigned = self._placed = False
         self._rebalancing.set()
         reached("consumer.in_revoke")
         await self._idle.wait()

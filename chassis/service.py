@@ -231,6 +231,7 @@ class Running:
         self._relay = Relay(self._engine, bootstrap=settings.kafka, ssl_context=tls, client_id=service.principal)
         self._consumer = Consumer(
             take=self._executor.hear,
+            standing=self._executor.standing,
             topics=sorted(service.sources),
             group=service.principal,
             bootstrap=settings.kafka,

@@ -18,8 +18,9 @@ from chassis import deadlines, errands, outbox, telemetry
 from chassis.crashpoints import reached
 from chassis.deadlines import Due
 from chassis.errands import Returned
-from chassis.executor import answers, reservations
+from chassis.executor import answers, positions, reservations
 from chassis.executor.answers import CauseKey
+from chassis.executor.positions import Delivery
 from chassis.executor.work import Answer, Asked, Bug, Inner, Kind, Trouble, Work
 from chassis.inbox import Fate, Heard, LaneKey, Lanes, Source
 from chassis.outbox import Addressing, Saying
@@ -56,7 +57,7 @@ def stepped(heard: Heard, subjects: tuple[UUID, ...] = ()) -> Work:
 
 
 class Batch:
-    """Runs its items in order. `results` and `freed` hold when the transaction has committed."""
+    """Runs its items in order. `results`, `delivered` and `freed` hold when the transaction has committed."""
 
     def __init__(self, desk: Desk, tx: AsyncConnection) -> None:
         self._desk, self._tx = desk, tx
@@ -75,6 +76,7 @@ class Batch:
         self._returned: list[Returned] = []
         self._answers: dict[CauseKey, tuple[bytes, Answer]] = {}
         self.results: dict[int, Result] = {}
+        self.delivered: list[Delivery] = []
         self.deferred: list[Work] = []
         """Items for the next transaction: this one makes, before their turn, what they could not find yet."""
 
@@ -95,6 +97,7 @@ class Batch:
         reached("executor.after_causes")
         await self._lanes.load(tx, [work.cause for work in works if isinstance(work.cause, Heard)])
         works, resolved = self._without_deferred(works, await self._resolve(works))
+        self.delivered = positions.completed(work.delivery for work in works)
         await self._load(resolved)
         reached("executor.after_load")
         await self._reserve(resolved)
@@ -333,4 +336,5 @@ class Batch:
         await deadlines.postpone(tx, self._postponed)
         await errands.change(tx, self._errands, self._returned, [desk.new_id() for _ in self._errands])
         await self._lanes.write(tx, self._now)
+        await positions.write(tx, desk.consumer, self.delivered)
         await answers.keep(tx, {key: answer for key, (_, answer) in self._answers.items()})

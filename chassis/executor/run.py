@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,9 @@ from chassis.crashpoints import reached
 from chassis.database import is_weather
 from chassis.envelope import Record
 from chassis.errands import Returned
+from chassis.executor import positions
 from chassis.executor.batch import Batch, Desk, stepped
+from chassis.executor.positions import Delivery, Place
 from chassis.executor.work import Answer, Bug, Kind, Overloaded, Unavailable, Work
 from chassis.inbox import Heard, Hearing, LaneKey
 from chassis.outbox import Addressing
@@ -93,10 +96,19 @@ class Executor:
         read = [(record, self._read(record)) for record in records]
         await self._keep_unreadable([record for record, heard in read if heard is None])
         works = [_waiting(heard) for _, heard in read if heard is not None]
+        delivery = Delivery.of(records, len(works))
+        for work in works:
+            work.delivery = delivery
         results = await asyncio.gather(*(self.run(work) for work in works), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise Unavailable from result
+        await self._write_position(delivery)
+
+    async def standing(self) -> Mapping[Place, int]:
+        """The next offset of every partition, as the database says that keeps what was heard. Raises Unavailable."""
+        async with self._whatever_the_weather(), self._engine.connect() as tx:
+            return await positions.standing(tx, self._consumer)
 
     async def take_in(self, cause: Returned, step: Step | None, traceparent: str | None) -> None:
         """The result of an errand; without a step the errand is only forgotten."""
@@ -138,9 +150,21 @@ class Executor:
     async def _keep_unreadable(self, records: Sequence[Record]) -> None:
         if not records:
             return
+        async with self._whatever_the_weather(), self._engine.begin() as tx:
+            await keep_unreadable(tx, self._consumer, records, self._seal)
+
+    async def _write_position(self, delivery: Delivery) -> None:
+        """Where the items were divided among several transactions, or there were none: a transaction of its own."""
+        if delivery.written or not delivery.ends:
+            return
+        async with self._whatever_the_weather(), self._engine.begin() as tx:
+            await positions.write(tx, self._consumer, [delivery])
+
+    @asynccontextmanager
+    async def _whatever_the_weather(self) -> AsyncIterator[None]:
+        """A database that is away is Unavailable, whatever says so."""
         try:
-            async with self._engine.begin() as tx:
-                await keep_unreadable(tx, self._consumer, records, self._seal)
+            yield
         except Exception as error:
             if is_weather(error):
                 raise Unavailable from error
@@ -194,6 +218,10 @@ class Executor:
         for work in works:
             if work not in batch.deferred:
                 work.settle(batch.results[id(work)])
+                if work.delivery is not None:
+                    work.delivery.left -= 1
+        for delivery in batch.delivered:
+            delivery.written = True
         if batch.deferred:
             await self._run_batch(batch.deferred)
 
@@ -208,7 +236,7 @@ class Executor:
             return
         log.error("work item failed", exc_info=error, extra={"error_class": type(error).__name__})
         if isinstance(work.cause, Heard) and work.cause.trouble is None:
-            parked = Work(work.cause.in_trouble(type(error).__name__), (), work.traceparent)
+            parked = Work(work.cause.in_trouble(type(error).__name__), (), work.traceparent, delivery=work.delivery)
             await self._run_batch([parked])
             work.settle(parked.done.exception() or parked.done.result())
             return

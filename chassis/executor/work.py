@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.deadlines import Due
 from chassis.errands import Returned
+from chassis.executor.positions import Delivery
 from chassis.inbox import Heard
 from chassis.transitions import Context, Decided, Refused, Reservation, Step, Subject
 
@@ -93,12 +94,16 @@ Cause = Asked | Heard | Due | Returned | Inner
 
 @dataclass
 class Work:
-    """A work item: a cause and the commands it becomes; all of them happen, or none."""
+    """A work item: a cause and the commands it becomes; all of them happen, or none.
+
+    `delivery`: the batch from the broker it came with, where that moves a position.
+    """
 
     cause: Cause
     steps: Sequence[Step] = ()
     traceparent: str | None = None
     tries: int = 0
+    delivery: Delivery | None = None
     done: asyncio.Future[Answer | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property

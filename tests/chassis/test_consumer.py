@@ -22,6 +22,7 @@ from deploy.embedded.cluster import Addresses
 from tests.chassis.broker import a_producer, committed, connection, make_topic, until
 
 Making = Callable[..., Consumer]
+Stands = dict[tuple[str, int], int]
 
 
 @pytest.fixture
@@ -30,13 +31,26 @@ async def topic(embedded: Addresses) -> str:
 
 
 @pytest.fixture
-async def a_consumer(embedded: Addresses, topic: str) -> AsyncIterator[Making]:
-    """Makes consumers of one group on `topic` and stops them at the end."""
+def stands() -> Stands:
+    """Where hearing stands, as the database would remember it."""
+    return {}
+
+
+@pytest.fixture
+async def a_consumer(embedded: Addresses, topic: str, stands: Stands) -> AsyncIterator[Making]:
+    """Makes consumers of one group on `topic`, with one memory of where they stand, and stops them at the end."""
     made: list[Consumer] = []
 
     def make(take: Take, *, topics: Sequence[str] = (topic,), instance: str = "0", **other: Any) -> Consumer:
+        async def remembered(records: Sequence[Record]) -> None:
+            await take(records)
+            stands.update({(record.topic, record.partition): record.offset + 1 for record in records})
+
+        async def standing() -> dict[tuple[str, int], int]:
+            return stands
+
         arguments = connection(embedded) | {"group": f"group.{topic}"} | other
-        made.append(Consumer(take=take, topics=topics, instance=instance, **arguments))
+        made.append(Consumer(take=remembered, standing=standing, topics=topics, instance=instance, **arguments))
         return made[-1]
 
     yield make
@@ -312,3 +326,26 @@ async def test_a_broker_that_is_away_makes_no_hot_loop_and_no_slow_stop(
     await one.stop()
     assert asyncio.get_running_loop().time() - began < 1
     assert 1 <= caplog.messages.count("consumer cannot read its topics") <= 5
+
+
+async def test_reading_begins_where_the_database_says_whatever_the_broker_remembers(
+    embedded: Addresses, topic: str, a_consumer: Making, stands: Stands
+) -> None:
+    key, taker = new_id(), Taker()
+    await tell(embedded, topic, key, range(1, 11), 0)
+    first = a_consumer(taker)
+    await first.start()
+    await until(all_committed(embedded, topic, 10))
+    await first.stop()
+    stands[topic, 0] = 4  # the database was restored to an older state; the broker's offsets were not
+    restored = Taker()
+    second = a_consumer(restored)
+    await second.start()
+    await until(restored.heard(6))
+    assert restored.numbers == {key: [5, 6, 7, 8, 9, 10]}
+    await second.stop()
+    stands[topic, 0] = 9  # and what it knows it does not read again, whatever the broker forgot
+    third = Taker()
+    await a_consumer(third, group=f"other.{topic}").start()
+    await until(third.heard(1))
+    assert third.numbers == {key: [10]}

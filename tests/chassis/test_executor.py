@@ -20,7 +20,7 @@ from chassis import parking
 from chassis.database import engine, upsert
 from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
-from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Work, reservations
+from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Unavailable, Work, reservations
 from chassis.inbox import Hear, Hearing, Meta, Source
 from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Fact, Refused, Reservation, Tell
 from contracts.new_ids import new_id
@@ -531,3 +531,57 @@ async def test_numbers_of_a_subject_are_contiguous_under_concurrent_callers(
     numbers = [row[0] for row in await rows(database, "SELECT seq FROM event_log ORDER BY pos")]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) > 10
+
+
+FULL_DISK_AT_NINE = (
+    """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql
+       AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$""",
+    """CREATE TRIGGER nine BEFORE INSERT ON box FOR EACH ROW WHEN (NEW.balls = 9) EXECUTE FUNCTION full_disk()""",
+)
+
+
+async def standing(database: AsyncEngine) -> list[tuple[object, ...]]:
+    return await rows(database, "SELECT topic, partition, next_offset FROM heard_up_to ORDER BY topic, partition")
+
+
+async def test_where_hearing_stands_is_written_with_what_was_heard(executor: Executor, database: AsyncEngine) -> None:
+    box, other = new_id(), new_id()
+    await executor.hear([record(box, 1), record(box, 2), record(other, 1, topic="x.b.to.a.boxes")])
+    assert await standing(database) == [("b.boxes.events", 0, 3), ("x.b.to.a.boxes", 0, 2)]
+    assert await executor.standing() == {("b.boxes.events", 0): 3, ("x.b.to.a.boxes", 0): 2}
+    both = "SELECT xmin::text FROM inbox UNION SELECT xmin::text FROM heard_up_to"
+    assert len(await rows(database, both)) == 1
+
+
+async def test_hearing_moves_on_behind_what_is_parked_refused_or_unreadable(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    box = new_id()
+    await executor.hear([record(box, 1, balls=7), record(box, 2), record(new_id(), 3)._replace(value=b"\xff")])
+    assert await standing(database) == [("b.boxes.events", 0, 4)]
+    unreadable = from_record("b.boxes.events", 0, 9, None, (), b"")
+    await executor.hear([unreadable])
+    assert await standing(database) == [("b.boxes.events", 0, 10)]
+
+
+async def test_hearing_moves_on_when_the_last_item_of_what_was_divided_is_durable_and_not_before(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    boxes = [new_id() for _ in range(3)]
+    heard = [
+        record(boxes[0], 1),
+        record(boxes[1], 1, balls=9)._replace(offset=2),
+        record(boxes[2], 1)._replace(offset=3),
+    ]
+    async with database.begin() as tx:
+        for statement in FULL_DISK_AT_NINE:
+            await tx.execute(sa.text(statement))
+    with pytest.raises(Unavailable):
+        await executor.hear(heard)
+    assert [await balls(database, box) for box in boxes] == [1, 0, 1]
+    assert await standing(database) == []
+    async with database.begin() as tx:
+        await tx.execute(sa.text("DROP TRIGGER nine ON box"))
+    await executor.hear(heard)
+    assert [await balls(database, box) for box in boxes] == [1, 9, 1]
+    assert await standing(database) == [("b.boxes.events", 0, 4)]

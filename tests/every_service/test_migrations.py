@@ -8,23 +8,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.database import chassis_revisions, chassis_tables
 from tests.conftest import NewDatabase
 from tests.every_service.anatomy import SERVICES
+from tests.every_service.running import CHASSIS_TABLES
 
 ALEMBIC = {"alembic_version"}
 
 
 def _differences(connection: sa.Connection, metadata: sa.MetaData) -> list[object]:
-    mechanism = {
-        words[2]
-        for revision in chassis_revisions()
-        for statement in chassis_tables(revision)
-        if (words := statement.split())[:2] == ["CREATE", "TABLE"]
-    }
-
     def ours(name: str | None, kind: str, _parents: object) -> bool:
-        return kind != "table" or name not in mechanism | ALEMBIC
+        return kind != "table" or name not in CHASSIS_TABLES | ALEMBIC
 
     context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_server_default": True})
     return list(compare_metadata(context, metadata))

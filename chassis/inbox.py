@@ -21,11 +21,10 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.envelope import Envelope, Record
-from chassis.parking import Parked, forget, park, parked_in, tried_again
+from chassis.parking import WAITING, LaneKey, Parked, Trouble, Waits, forget, park, tried_again, waiting_in
 from chassis.transitions import Step
 
 Origin = Literal["own", "channel", "common"]
-LaneKey = tuple[str, UUID]
 SubjectQuery = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[UUID]]]]
 
 
@@ -75,6 +74,14 @@ class Hear:
 
 
 @dataclass(frozen=True, slots=True)
+class Redrive:
+    """A parked event is tried again: the span of its first failure, and the request of whoever asked, if one did."""
+
+    failed_in: str | None = None
+    asked_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """The cause of a work item: one event, read. `trouble` says why it cannot even be tried."""
 
@@ -83,7 +90,7 @@ class Heard:
     hear: Hear | None
     event: BaseModel | None
     trouble: str | None = None
-    redrive: bool = False
+    redrive: Redrive | None = None
 
     @property
     def query(self) -> SubjectQuery | None:
@@ -118,7 +125,7 @@ class Hearing:
         self.sources = sources
         self._scope_attribute, self._version_attribute = scope_attribute, version_attribute
 
-    def read(self, record: Record, *, redrive: bool = False) -> Heard | None:
+    def read(self, record: Record, *, redrive: Redrive | None = None) -> Heard | None:
         """What a record says; None where its bytes are no event of a known topic."""
         envelope = record.envelope
         source = self.sources.get(record.topic)
@@ -174,7 +181,7 @@ class Fate(enum.Enum):
 class _Lane:
     last_seq: int
     last_id: UUID | None
-    waiting: list[Parked] = field(default_factory=list)
+    waiting: list[Waits] = field(default_factory=list)
     changed: bool = False
 
 
@@ -186,9 +193,8 @@ class Lanes:
         self._lanes: dict[LaneKey, _Lane] = {}
         self._known: set[UUID] = set()
         self._applied: list[tuple[Heard, tuple[UUID, ...]]] = []
-        self._parked: list[tuple[Heard, str, str]] = []
+        self._parked: list[tuple[Heard, Trouble]] = []
         self._redriven: list[Heard] = []
-        self.freed: set[LaneKey] = set()
 
     async def load(self, tx: AsyncConnection, heard: Sequence[Heard]) -> None:
         """Lock the lanes of these events in key order and read what is known of them."""
@@ -200,8 +206,8 @@ class Lanes:
             self._lanes[row.topic, row.key] = _Lane(row.last_seq, row.last_id)
         ids = {"consumer": self._consumer, "ids": [item.meta.id for item in heard]}
         self._known = set((await tx.execute(_KNOWN, ids)).scalars())
-        for parked in await parked_in(tx, self._consumer, keys):
-            self._lanes[parked.topic, parked.key].waiting.append(parked)
+        for waits in await waiting_in(tx, self._consumer, keys):
+            self._lanes[waits.topic, waits.key].waiting.append(waits)
 
     def judge(self, heard: Heard) -> tuple[Fate, str]:  # noqa: PLR0911  # one line per fate, in the order they are asked
         """The fate of the next event of its lane, and the class of trouble where it is parked."""
@@ -258,24 +264,37 @@ class Lanes:
     def known(self, heard: Heard) -> None:
         """It has had its effect already; where it was still parked, it no longer is."""
         if heard.redrive:
-            self._redriven.append(heard)
+            self._no_longer_waits(heard)
 
-    def park(self, heard: Heard, error_class: str, reason: str) -> None:
+    def park(self, heard: Heard, trouble: Trouble) -> None:
         """Hold the lane at this event; what follows it in the lane waits behind it."""
-        self._parked.append((heard, error_class, reason))
+        self._parked.append((heard, trouble))
         if not heard.redrive:
-            self._lanes[heard.lane].waiting.append(
-                Parked.of(heard.record, heard.meta.subject, heard.meta.seq, heard.meta.id, heard.meta.type, error_class)
-            )
+            meta = heard.meta
+            waits = Waits(meta.topic, meta.subject, meta.seq, meta.id, trouble.error_class, trouble.reason)
+            self._lanes[heard.lane].waiting.append(waits)
+
+    @property
+    def freed(self) -> set[LaneKey]:
+        """Held lanes whose first event can be tried now: what was missing before it has come in this batch."""
+        failed = {heard.meta.id for heard, _ in self._parked if heard.redrive}
+        return {
+            key
+            for key, lane in self._lanes.items()
+            if lane.changed and (first := next(iter(lane.waiting), None))
+            if first.seq == lane.last_seq + 1 and first.error_class in WAITING and first.event_id not in failed
+        }
 
     def _advance(self, heard: Heard) -> None:
         lane = self._lanes[heard.lane]
         lane.last_seq, lane.last_id, lane.changed = max(lane.last_seq, heard.meta.seq), heard.meta.id, True
         if heard.redrive:
-            self._redriven.append(heard)
-            lane.waiting = [parked for parked in lane.waiting if parked.event_id != heard.meta.id]
-        if lane.waiting and lane.waiting[0].seq == lane.last_seq + 1:
-            self.freed.add(heard.lane)
+            self._no_longer_waits(heard)
+
+    def _no_longer_waits(self, heard: Heard) -> None:
+        self._redriven.append(heard)
+        lane = self._lanes[heard.lane]
+        lane.waiting = [waits for waits in lane.waiting if waits.event_id != heard.meta.id]
 
     async def write(self, tx: AsyncConnection, now: datetime) -> None:
         """Inbox rows, lane numbers and parked events of the whole batch: one statement each."""
@@ -292,17 +311,12 @@ class Lanes:
                     "ids": [lane.last_id for _, lane in changed],
                 },
             )
-        await park(
-            tx,
-            self._consumer,
-            [
-                (Parked.of(h.record, h.meta.subject, h.meta.seq, h.meta.id, h.meta.type, c), reason, h.meta.traceparent)
-                for h, c, reason in self._parked
-                if not h.redrive
-            ],
-        )
-        await tried_again(tx, self._consumer, [(h.meta.id, c, reason) for h, c, reason in self._parked if h.redrive])
-        await forget(tx, self._consumer, [heard.meta.id for heard in self._redriven])
+        new = [(_parked(h), trouble, h.meta.traceparent) for h, trouble in self._parked if not h.redrive]
+        await park(tx, self._consumer, new)
+        # What was not even tried, because the one before it failed, has had no attempt.
+        again = [(_parked(h), t) for h, t in self._parked if h.redrive and t.error_class != "behind"]
+        await tried_again(tx, self._consumer, again)
+        await forget(tx, self._consumer, [_parked(heard) for heard in self._redriven])
 
     async def _write_inbox(self, tx: AsyncConnection, now: datetime) -> None:
         rows = [(heard.meta, subject) for heard, subjects in self._applied for subject in subjects]
@@ -323,6 +337,11 @@ class Lanes:
                 "now": now,
             },
         )
+
+
+def _parked(heard: Heard) -> Parked:
+    meta = heard.meta
+    return Parked(meta.topic, meta.subject, meta.seq, meta.id, meta.type, heard.record)
 
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)

@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5  # how late a deadline may fire at the most when nothing else is wrong
 STOP_SECONDS = 12  # a stop is over after this, whatever hangs; the platform kills after 15
 LOOK_AT_LANES_SECONDS = 60  # how late a lane goes on whose process died between two commits
+LOOK_AT_DUE_LANES_SECONDS = 5
 FORGET_SECONDS = 60  # 5 000 rows a minute keep up with 80 commands a second
 FORGET = (
     """DELETE FROM answer WHERE ctid = ANY(ARRAY(
@@ -275,6 +276,7 @@ class Running:
             self._errands.run,
             self._fire_deadlines,
             self._retry_freed_lanes,
+            self._retry_due_lanes,
             self._forget_what_is_over,
         ]
         loops += [partial(background, resources) for background in self._service.background]
@@ -376,6 +378,16 @@ class Running:
                         await self._executor.retry_lane(*await freed.get())
             except TimeoutError:
                 continue
+
+
+    async def _retry_due_lanes(self) -> None:
+        """What may have become possible meanwhile is tried again by itself, less and less often."""
+        while True:
+            async with self._engine.begin() as tx:
+                lanes = await parking.due_lanes(tx, self._service.principal)
+            await self._executor.retry_lanes(lanes)
+            if len(lanes) < parking.LANES_AT_ONCE:
+                await asyncio.sleep(LOOK_AT_DUE_LANES_SECONDS)
 
 
 def _tls(settings: ServiceSettings) -> ssl.SSLContext:

@@ -127,11 +127,15 @@ class Traced:
         """Add one attribute; KeyError or ValueError where it is none that may be seen."""
         self._span.set_attributes(_seen({name: value}))
 
+    def failed(self, error_type: str) -> None:
+        """The work came to nothing; `error_type` is a class name or code from a closed list, never a message."""
+        self.set("error.type", error_type)
+        self._span.set_status(Status(StatusCode.ERROR))
+
     def end(self, error_type: str | None = None) -> None:
-        """The work is over; `error_type` is a class name or code from a closed list, never a message."""
+        """The work is over; with `error_type` it has failed."""
         if error_type is not None:
-            self.set("error.type", error_type)
-            self._span.set_status(Status(StatusCode.ERROR))
+            self.failed(error_type)
         self._span.end()
 
 
@@ -190,7 +194,9 @@ def receive(group: str, count: int, created: Iterable[str | None], *, topic: str
     return _batch("receive", topic, attributes, created)
 
 
-def process(topic: str, type: str, traceparent: str | None, *, group: str | None = None) -> Traced:
+def process(
+    topic: str, type: str, traceparent: str | None, *, group: str | None = None, links: Iterable[str | None] = ()
+) -> Traced:
     """One event being dealt with; its parent is the creation context that came with it, so a chain is one trace."""
     attributes: dict[str, str | int] = {
         "messaging.system": "kafka",
@@ -201,12 +207,19 @@ def process(topic: str, type: str, traceparent: str | None, *, group: str | None
     }
     if group is not None:
         attributes["messaging.consumer.group.name"] = group
-    return _traced(f"process {topic}", SpanKind.CONSUMER, parse(traceparent), attributes)
+    linked = [Link(context) for context in map(parse, links) if context is not None]
+    return _traced(f"process {topic}", SpanKind.CONSUMER, parse(traceparent), attributes, linked)
 
 
 def errand(name: str, traceparent: str | None) -> Traced:
     """Work outside any transaction that a decision has asked for; its parent is what led to the decision."""
     return _traced(f"errand {name}", SpanKind.INTERNAL, parse(traceparent), {})
+
+
+def here() -> str | None:
+    """The span that is current, as later work names it; None outside of any."""
+    context = _current()
+    return None if context is None else _written(context)
 
 
 def parse(traceparent: str | None) -> SpanContext | None:

@@ -270,16 +270,24 @@ def parked_show(
 
 @parked_app.command("retry")
 def parked_retry(
-    agency: AgencyOption,
-    service: Annotated[str, typer.Option()],
-    topic: Annotated[str, typer.Argument()],
-    key: Annotated[str, typer.Argument()],
+    topic: Annotated[str | None, typer.Argument(help="The lane's topic; with it belong key, agency, service.")] = None,
+    key: Annotated[str | None, typer.Argument()] = None,
+    error_class: Annotated[str | None, typer.Option("--class", help="Instead: all lanes held by this class.")] = None,
+    agency: Annotated[str | None, typer.Option()] = None,
+    service: Annotated[str | None, typer.Option()] = None,
     data: DataOption = DATA,
 ) -> None:
-    """Try a held lane again, in order, until the first failure."""
+    """Try a held lane again, or all lanes of a class (of a service, an agency, or everywhere): each in order."""
     from deploy.operating import Operator
 
-    if not asyncio.run(Operator(_installation(data), console).retry(agency, service, topic, key)):
+    operator = Operator(_installation(data), console)
+    if error_class is not None and topic is None:
+        free = asyncio.run(operator.retry_class(error_class, agency, service))
+    elif error_class is None and topic is not None and key is not None and agency is not None and service is not None:
+        free = asyncio.run(operator.retry(agency, service, topic, key))
+    else:
+        _fail("either --class, or --agency, --service, topic and key of one lane")
+    if not free:
         raise typer.Exit(1)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from itertools import product
 from typing import Any
 
 import httpx
 from rich.console import Console
 
-from contracts.new_ids import new_id
 from deploy.desk import read
 from deploy.installation import SERVICES, Installation
 from deploy.mistakes import MistakeError
@@ -27,25 +28,25 @@ class Operator:
     async def list(self, agency: str | None) -> None:
         """One line per held lane of every service, to be pasted into `show` and `retry`."""
         held = 0
-        for one in self._installation.agencies if agency is None else (agency,):
-            for name in SERVICES:
-                for lane in (await self._get(one, name, "/parked"))["lanes"]:
-                    held += 1
-                    where = f"--agency {one} --service {name} {lane['topic']} {lane['key']}"
-                    what = f"{lane['events']} event(s) since {lane['since']}, first {lane['type']}"
-                    self._console.print(f"{where}  {what}: {lane['error_class']} ({lane['reason']})", soft_wrap=True)
+        for one, name in self._services(agency, None):
+            for lane in (await self._get(one, name, "/parked"))["lanes"]:
+                held += 1
+                where = f"--agency {one} --service {name} {lane['topic']} {lane['key']}"
+                what = f"{lane['events']} event(s) since {lane['since']}, first {lane['type']}"
+                again = f", again at {lane['next_attempt_at']}" if lane["next_attempt_at"] else ""
+                why = f"{lane['error_class']} ({lane['reason']}){again}"
+                self._console.print(f"{where}  {what}: {why}", soft_wrap=True)
         if not held:
             self._console.print("no lane is held")
 
     async def waiting(self, agency: str | None) -> None:
         """Everything else that waits, service by service."""
-        for one in self._installation.agencies if agency is None else (agency,):
-            for name in SERVICES:
-                found = await self._get(one, name, "/waiting")
-                said = {what: value for what, value in found.items() if value}
-                self._console.print(f"{one}.{name}: {'nothing waits' if not said else ''}", soft_wrap=True)
-                if said:
-                    self._console.print_json(data=said)
+        for one, name in self._services(agency, None):
+            found = await self._get(one, name, "/waiting")
+            said = {what: value for what, value in found.items() if value}
+            self._console.print(f"{one}.{name}: {'nothing waits' if not said else ''}", soft_wrap=True)
+            if said:
+                self._console.print_json(data=said)
 
     async def show(self, agency: str, name: str, topic: str, key: str) -> None:
         """Every event of one lane."""
@@ -53,17 +54,44 @@ class Operator:
 
     async def retry(self, agency: str, name: str, topic: str, key: str) -> bool:
         """Try the lane again; whether it is free now."""
-        async with _asking(agency, name), httpx.AsyncClient(timeout=30.0) as client:
-            answer = await client.post(
-                f"{self._installation.url(agency, name)}/parked/{topic}/{key}/retry",
-                json={},
-                headers=self._headers(agency, name) | {"idempotency-key": str(new_id())},
-            )
-        result = read(answer)
+        result = await self._post(agency, name, f"/parked/{topic}/{key}/retry", {})
         self._console.print(
             f"{result['done']} went through" + (f", then: {result['stopped_by']}" if result["stopped_by"] else "")
         )
         return result["stopped_by"] is None
+
+    async def retry_class(self, error_class: str, agency: str | None, service: str | None) -> bool:
+        """Try all lanes again that this class holds, service by service; whether all are free now."""
+        all_free = True
+        for one, name in self._services(agency, service):
+            lanes = free = 0
+            stopped: Counter[tuple[str, str]] = Counter()
+            asking: dict[str, Any] = {"error_class": error_class}
+            while asking:
+                found = await self._post(one, name, "/parked/retry", asking)
+                lanes, free = lanes + found["lanes"], free + found["free"]
+                stopped.update({(each["error_class"], each["reason"]): each["lanes"] for each in found["stopped"]})
+                asking = asking | {"tried_before": found["tried_before"]} if found["more"] else {}
+            if lanes:
+                all_free = all_free and free == lanes
+                self._console.print(f"{one}.{name}: {lanes} lane(s) tried, {free} free", soft_wrap=True)
+                for (class_, reason), count in stopped.most_common():
+                    self._console.print(f"  {count} stopped: {class_} ({reason})", soft_wrap=True)
+        if all_free:
+            self._console.print(f"no lane is held by {error_class}")
+        return all_free
+
+    def _services(self, agency: str | None, service: str | None) -> Iterable[tuple[str, str]]:
+        """(agency, service) of those asked for: one, or all there are."""
+        agencies = self._installation.agencies if agency is None else (agency,)
+        return product(agencies, SERVICES if service is None else (service,))
+
+    async def _post(self, agency: str, name: str, path: str, body: Mapping[str, Any]) -> Any:
+        async with _asking(agency, name), httpx.AsyncClient(timeout=60.0) as client:
+            answer = await client.post(
+                f"{self._installation.url(agency, name)}{path}", json=body, headers=self._headers(agency, name)
+            )
+        return read(answer)
 
     async def _get(self, agency: str, name: str, path: str) -> Any:
         async with _asking(agency, name), httpx.AsyncClient(timeout=10.0) as client:

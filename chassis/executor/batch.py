@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -22,8 +21,11 @@ from chassis.executor import answers, positions, reservations
 from chassis.executor.answers import CauseKey
 from chassis.executor.positions import Delivery
 from chassis.executor.work import Answer, Asked, Bug, Inner, Kind, Trouble, Work
-from chassis.inbox import Fate, Heard, LaneKey, Lanes, Source
+from chassis.inbox import Fate, Heard, Lanes, Source
 from chassis.outbox import Addressing, Saying
+from chassis.parking import LaneKey
+from chassis.parking import Trouble as Parking
+from chassis.telemetry import Traced
 from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Refused, Reservation, Step, Tell
 
 log = logging.getLogger(__name__)
@@ -229,25 +231,30 @@ class Batch:
         fate, error_class = self._lanes.judge(heard)
         match fate:
             case Fate.PARK:
-                self._park(heard, error_class, error_class)
+                with self._processed(heard) as traced:
+                    self._park(heard, traced, error_class, error_class)
             case Fate.KNOWN:
                 self._lanes.known(heard)
             case Fate.PASSED_BY:
                 self._lanes.passed_by(heard)
             case Fate.APPLIED:
-                outcome = self._apply(work, str(heard.meta.id))
-                if isinstance(outcome, Refused):
-                    self._park(heard, "refused", str(outcome.reason))
-                elif isinstance(outcome, Bug):
-                    self._park(heard, str(outcome), "bug")
-                else:
-                    self._lanes.applied(heard, (step.subject for step in work.steps))
+                with self._processed(heard) as traced:
+                    outcome = self._apply(work, str(heard.meta.id))
+                    if isinstance(outcome, Refused):
+                        self._park(heard, traced, "refused", str(outcome.reason))
+                    elif isinstance(outcome, Bug):
+                        self._park(heard, traced, str(outcome), "bug")
+                    else:
+                        self._lanes.applied(heard, (step.subject for step in work.steps))
 
-    def _park(self, heard: Heard, error_class: str, reason: str) -> None:
-        """Nobody waits for an answer here, so somebody must be called: this line is what alarms listen for."""
+    def _park(self, heard: Heard, traced: Traced, error_class: str, reason: str) -> None:
+        """Nobody waits for an answer here, so somebody must be called: the first line is what alarms listen for."""
+        traced.failed(error_class)
+        traced.set("chassis.parked", 1)
         meta = heard.meta
-        log.error(
-            "event parked",
+        log.log(
+            logging.INFO if heard.redrive else logging.ERROR,
+            "event stays parked" if heard.redrive else "event parked",
             extra={
                 "event_id": str(meta.id),
                 "event_type": meta.type,
@@ -257,7 +264,7 @@ class Batch:
                 "reason": reason,
             },
         )
-        self._lanes.park(heard, error_class, reason)
+        self._lanes.park(heard, Parking(error_class, reason, traced.traceparent))
 
     def _apply(self, work: Work, cause: str | None) -> Outcome:
         """Decide all steps of one item on the present state; keep what they do only if all say yes."""
@@ -265,13 +272,12 @@ class Batch:
         held = dict(self._held)
         decided: list[tuple[Step, Decided[Any]]] = []
         try:
-            with self._processed(work):
-                for step in work.steps:
-                    outcome = self._decide(step, after, held)
-                    if isinstance(outcome, Refused):
-                        return outcome
-                    decided.append((step, outcome))
-                sayings = [self._saying(work, tell, cause) for _, outcome in decided for tell in outcome.tells]
+            for step in work.steps:
+                outcome = self._decide(step, after, held)
+                if isinstance(outcome, Refused):
+                    return outcome
+                decided.append((step, outcome))
+            sayings = [self._saying(work, tell, cause) for _, outcome in decided for tell in outcome.tells]
         except Exception as error:  # a bug in a decision is that item's answer, and never its neighbours'
             log.exception("decision failed", extra={"error_class": type(error).__name__})
             return Bug(type(error).__name__)
@@ -302,12 +308,16 @@ class Batch:
         held.update({r: None for r in outcome.frees if held.get(r) == step.subject})
         return outcome
 
-    def _processed(self, work: Work) -> AbstractContextManager[object]:
-        """The `process` span of a heard event, a child of the span that created it; other causes have their own."""
-        if not isinstance(work.cause, Heard):
-            return nullcontext()
-        meta = work.cause.meta
-        return telemetry.process(meta.topic, meta.type, meta.traceparent, group=self._desk.consumer)
+    def _processed(self, heard: Heard) -> Traced:
+        """The `process` span of a heard event, a child of the span that created it.
+
+        A retry is linked to the first failure; one that somebody has asked for belongs to their request.
+        """
+        meta, redrive = heard.meta, heard.redrive
+        parent, links = meta.traceparent, [] if redrive is None else [redrive.failed_in]
+        if redrive is not None and redrive.asked_in is not None:
+            parent, links = redrive.asked_in, [meta.traceparent, redrive.failed_in]
+        return telemetry.process(meta.topic, meta.type, parent, group=self._desk.consumer, links=links)
 
     def _saying(self, work: Work, tell: Tell, cause: str | None) -> Saying:
         address = self._desk.address(tell.fact, tell.to, tell.scope)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import outbox
+from chassis import outbox, parking, telemetry
 from chassis.crashpoints import reached
 from chassis.database import is_weather
 from chassis.envelope import Record
@@ -21,9 +23,9 @@ from chassis.executor import positions
 from chassis.executor.batch import Batch, Desk, stepped
 from chassis.executor.positions import Delivery, Place
 from chassis.executor.work import Answer, Bug, Kind, Overloaded, Unavailable, Work
-from chassis.inbox import Heard, Hearing, LaneKey
+from chassis.inbox import Heard, Hearing, Redrive
 from chassis.outbox import Addressing
-from chassis.parking import keep_unreadable, parked_in
+from chassis.parking import LANE_EVENTS_AT_ONCE, LaneKey, Waits, keep_unreadable, parked_in, waiting_in
 from chassis.transitions import Step
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,35 @@ BATCH_MAX = 500  # items of one transaction: half of batching's gain is had at 5
 BATCHES = 3  # transactions side by side: fewer than the pool keeps connections
 QUEUE_MAX = 2000  # commands that may wait; beyond that a caller is told to come back
 TRIES_MAX = 5  # times an item is put back for a lock it could not get
+RETRIED_MAX = 5000  # parked events that one call tries again: some seconds of work; commands get their turn between
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+
+
+@dataclass
+class Retried:
+    """What became of a held lane that was tried again."""
+
+    topic: str
+    key: UUID
+    done: int = 0
+    """Events that went through."""
+    stopped_by: Waits | None = None
+    """The event that failed again; None where the lane is free or goes on."""
+    goes_on: bool = True
+    """Whether more events wait that were not tried yet."""
+
+    @property
+    def lane(self) -> LaneKey:
+        """One subject on one topic."""
+        return (self.topic, self.key)
+
+    def after(self, tried: Sequence[UUID], left: Sequence[Waits]) -> None:
+        """A round is over: these were tried, and those still wait."""
+        still = {waits.event_id for waits in left}
+        self.done += sum(event not in still for event in tried)
+        first = left[0] if left else None
+        self.stopped_by = first if first is not None and (not tried or first.event_id in tried) else None
+        self.goes_on = first is not None and self.stopped_by is None
 
 
 class Executor:
@@ -116,21 +146,51 @@ class Executor:
 
     async def retry_lane(self, topic: str, key: UUID) -> tuple[int, str | None]:
         """Try a held lane again, in order, until the first failure: how many went through, and what stopped it."""
-        done = 0
+        (retried,) = await self.retry_lanes([(topic, key)])
+        return retried.done, None if retried.stopped_by is None else retried.stopped_by.error_class
+
+    async def retry_lanes(self, lanes: Sequence[LaneKey]) -> list[Retried]:
+        """Try these held lanes again side by side, each in its order and until its first failure.
+
+        Bounded: where a lane has more than `RETRIED_MAX` events or all lanes together have many, some say they go on.
+        """
+        found = [Retried(*lane) for lane in lanes]
+        going, room = found, RETRIED_MAX
+        while going and room > 0:
+            room -= await self._retry(going, min(LANE_EVENTS_AT_ONCE, max(1, room // len(going))))
+            going = [one for one in going if one.goes_on]
+        return found
+
+    async def lanes_of_class(self, error_class: str, before: datetime | None) -> tuple[list[LaneKey], datetime, bool]:
+        """See `parking.lanes_of_class`."""
         async with self._engine.connect() as tx:
-            waiting = await parked_in(tx, self._consumer, [(topic, key)])
-        for parked in waiting:
-            heard = self._hearing.read(parked.record, redrive=True)
-            if heard is None:
-                return done, "unreadable"
-            await self.run(_waiting(heard))
-            async with self._engine.connect() as tx:
-                left = await parked_in(tx, self._consumer, [(topic, key)])
-            still = next((row for row in left if row.event_id == parked.event_id), None)
-            if still is not None:
-                return done, still.error_class
-            done += 1
-        return done, None
+            return await parking.lanes_of_class(tx, self._consumer, error_class, before)
+
+    async def _retry(self, lanes: Sequence[Retried], most: int) -> int:
+        """One round: the first events of each lane, at once; how many were tried. The executor keeps their order."""
+        keys = [one.lane for one in lanes]
+        async with self._engine.connect() as tx:
+            waiting = await parked_in(tx, self._consumer, keys, most)
+        asked_in = telemetry.here()
+        works: list[Work] = []
+        for one in lanes:
+            for parked in waiting.get(one.lane, ()):
+                heard = self._read(parked.record, Redrive(parked.failed_in, asked_in))
+                if heard is None:  # nobody hears this topic any more
+                    break
+                works.append(_waiting(heard))
+        results = await asyncio.gather(*map(self.run, works), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        async with self._engine.connect() as tx:
+            still = await waiting_in(tx, self._consumer, keys)
+        left = defaultdict(list)
+        for waits in still:
+            left[waits.topic, waits.key].append(waits)
+        for one in lanes:
+            one.after([parked.event_id for parked in waiting.get(one.lane, ())], left[one.lane])
+        return len(works)
 
     async def free_subject(self, topic: str, key: UUID) -> bool:
         """The relay may try this subject again; whether it was held."""
@@ -140,9 +200,9 @@ class Executor:
             hook()
         return freed
 
-    def _read(self, record: Record) -> Heard | None:
+    def _read(self, record: Record, redrive: Redrive | None = None) -> Heard | None:
         try:
-            return self._hearing.read(record)
+            return self._hearing.read(record, redrive=redrive)
         except Exception as error:  # noqa: BLE001  # whatever bytes do to a parser must not stop the records beside them
             log.error("record cannot be read", extra={"topic": record.topic, "error_class": type(error).__name__})  # noqa: TRY400  # a stack would show the parser, not the cause
             return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import outbox, parking
 from chassis.executor import Answer, Executor
 from chassis.http.routes import Call, Routes, people
+from chassis.http.text import Body, Instant
 
 OPERATOR = "operator"
 
@@ -28,6 +30,8 @@ class HeldLane(BaseModel):
     reason: str
     since: datetime
     attempts: int
+    next_attempt_at: datetime | None
+    """When it is tried again by itself; None where only people, or what is missing, can help."""
 
 
 class HeldLanes(BaseModel):
@@ -47,7 +51,9 @@ class ParkedEvent(BaseModel):
     attempts: int
     parked_at: datetime
     last_tried_at: datetime
+    next_attempt_at: datetime | None
     traceparent: str | None
+    failed_in: str | None
     partition: int
     offset: int
     body: Any
@@ -64,6 +70,32 @@ class Retried(BaseModel):
 
     done: int
     stopped_by: str | None
+
+
+class RetryClass(Body):
+    """Which lanes to try again: those whose first event has this class and was not tried since `tried_before`."""
+
+    error_class: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,79}$")]
+    tried_before: Instant | None = None
+
+
+class StoppedLanes(BaseModel):
+    """How many lanes were stopped by this."""
+
+    error_class: str
+    reason: str
+    lanes: int
+
+
+class RetriedClass(BaseModel):
+    """What trying again has come to. With `more`, ask again and name `tried_before` as it is here."""
+
+    lanes: int
+    free: int
+    events: int
+    stopped: list[StoppedLanes]
+    tried_before: datetime
+    more: bool
 
 
 class UnreadableRecord(BaseModel):
@@ -140,8 +172,27 @@ def operations(executor: Executor, consumer: str) -> Routes:
     async def retry(call: Call, topic: str, key: UUID) -> Answer:
         """Try the lane again, in order, until the first failure. Doing so twice does nothing twice."""
         done, stopped_by = await executor.retry_lane(topic, key)
-        body = Retried(done=done, stopped_by=stopped_by).model_dump_json().encode()
-        return Answer(200, body, (("content-type", "application/json"),))
+        return _said(Retried(done=done, stopped_by=stopped_by))
+
+    @routes.stream("POST", "/parked/retry", allow=people(OPERATOR), body=RetryClass, answer=RetriedClass)
+    async def retry_class(call: Call, body: RetryClass) -> Answer:
+        """Try all lanes again that this class holds, at most 200 in one call, each until its first failure."""
+        found, moment, more = await executor.lanes_of_class(body.error_class, body.tried_before)
+        retried = await executor.retry_lanes(found)
+        stopped = Counter((one.stopped_by.error_class, one.stopped_by.reason) for one in retried if one.stopped_by)
+        return _said(
+            RetriedClass(
+                lanes=len(retried),
+                free=sum(not one.goes_on and one.stopped_by is None for one in retried),
+                events=sum(one.done for one in retried),
+                stopped=[
+                    StoppedLanes(error_class=class_, reason=reason, lanes=lanes)
+                    for (class_, reason), lanes in stopped.most_common()
+                ],
+                tried_before=moment,
+                more=more or any(one.goes_on for one in retried),
+            )
+        )
 
     @routes.view("/waiting", allow=people(OPERATOR))
     async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
@@ -158,9 +209,13 @@ def operations(executor: Executor, consumer: str) -> Routes:
     async def retry_held(call: Call, topic: str, key: UUID) -> Answer:
         """Let the relay try this subject again, after what was wrong has been mended."""
         freed = await executor.free_subject(topic, key)
-        return Answer(200, Freed(freed=freed).model_dump_json().encode(), (("content-type", "application/json"),))
+        return _said(Freed(freed=freed))
 
     return routes
+
+
+def _said(body: BaseModel) -> Answer:
+    return Answer(200, body.model_dump_json().encode(), (("content-type", "application/json"),))
 
 
 _HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY since LIMIT 100")

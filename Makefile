@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-head
 SYNC := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip sync --require-hashes
 INSTALL := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo up test prove check generate lock clean
+.PHONY: help demo up test prove check generate release lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these verbs.
@@ -33,9 +33,13 @@ check: $(VENV)/check.stamp ## Run what judges the code without running it: lint,
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m docs.generate --check
+	@$(BIN)/python -m docs.release --check
 
 generate: $(VENV)/check.stamp ## Write every document that is made from code.
 	@$(BIN)/python -m docs.generate
+
+release: $(VENV)/check.stamp ## Freeze the events of this version, so that no later one can break who hears them.
+	@$(BIN)/python -m docs.release $(ARGS)
 
 lock: $(VENV)/uv.stamp ## Choose versions anew for what pyproject.toml asks for, with their hashes.
 	@printf 'uv\n' | $(COMPILE) --upgrade --output-file requirements/bootstrap.txt -

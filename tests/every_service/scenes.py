@@ -359,7 +359,7 @@ class Story:
     def event(self, of: type[Event]) -> Event:
         """Its example, about our subjects."""
         example = json.loads((EXAMPLES / f"{of.type}.json").read_text("utf-8"))
-        return of.model_validate_json(json.dumps(self._about_ours(example)))
+        return of.model_validate_json(json.dumps(self.about_ours(example)))
 
     def key(self, of: type[Event]) -> UUID:
         """The subject such an event is about."""
@@ -369,7 +369,8 @@ class Story:
         """The event as it comes from the broker."""
         return self.running.record(self.event(of), **how)
 
-    def _about_ours(self, example: dict[str, Any]) -> dict[str, Any]:
+    def about_ours(self, example: dict[str, Any]) -> dict[str, Any]:
+        """An example's body with the ids that are known here."""
         told: dict[str, Any] = {}
         for name, value in example.items():
             match name, value:

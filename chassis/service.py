@@ -452,8 +452,29 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
             running.failed.result()
 
 
-def run(service: Service) -> None:
-    """Run one service in this process until SIGTERM or SIGINT."""
+async def serve_all(services: Sequence[Service], stop: asyncio.Event) -> None:
+    """Run these services side by side until `stop` is set, or until one of them ends: half of them is worse than none.
+
+    Each in a task of its own, so that each has its own telemetry. Raises what made the first one fail.
+    """
+
+    async def one(service: Service) -> None:
+        try:
+            await serve(service, stop)
+        except Exception as error:
+            log.exception("service failed", extra={"service": service.principal, "error_class": type(error).__name__})
+            failed.append(error)
+        finally:
+            stop.set()
+
+    failed: list[Exception] = []
+    await asyncio.gather(*(one(service) for service in services))
+    if failed:
+        raise failed[0]
+
+
+def run(*services: Service) -> None:
+    """Run these services in this process, on one event loop, until SIGTERM or SIGINT."""
     telemetry.log_as_json()
     crashpoints.arm(os.environ)
 
@@ -461,10 +482,6 @@ def run(service: Service) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(service, stop)
+        await serve_all(services, stop)
 
-    try:
-        uvloop.run(main())
-    except Exception as error:
-        log.exception("service failed", extra={"error_class": type(error).__name__})
-        raise
+    uvloop.run(main())

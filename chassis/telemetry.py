@@ -63,17 +63,19 @@ class _Telemetry:
 
 
 _telemetry: ContextVar[_Telemetry | None] = ContextVar("telemetry", default=None)
+_service: ContextVar[str | None] = ContextVar("service", default=None)
 
 
 def configure(
     service: str, instance: str, endpoint: str | None, *, share: float = 0.1, exporter: SpanExporter | None = None
 ) -> None:
-    """Say whose spans these are, for the current context and every task started from it.
+    """Say whose spans and log lines these are, for the current context and every task started from it.
 
     Four services can share a process, each with its own name. `endpoint` is the base URL of an OTLP/HTTP collector;
     `share` of the traces that begin here are sent there, others follow their parent. Without one nothing is recorded,
     but trace ids exist all the same. `exporter` is where tests look: it gets every span at once.
     """
+    _service.set(service)
     if endpoint is None and exporter is None:
         _telemetry.set(None)
         return
@@ -317,6 +319,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _message(record),
         }
+        if (service := _service.get()) is not None:
+            line["service"] = service
         context = _current()
         if context is not None:
             line["trace_id"] = f"{context.trace_id:032x}"

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import httpx
 import typer
@@ -93,17 +93,7 @@ def run(
     if service not in SERVICES:
         _fail(f"{service} is no service; there are {', '.join(SERVICES)}")
     _settings_of_the_installation(data, agency, service)
-    settings_class = importlib.import_module(f"services.{service}.settings").Settings
-    try:
-        settings = settings_class()
-    except SettingsError as error:
-        _fail(f"{error}: lists are written as JSON")
-    except ValidationError as error:
-        for line in error.errors(include_input=False, include_url=False):
-            errors.print(f"STAFFEL_{'_'.join(map(str, line['loc'])).upper()}: {line['msg']}")
-        _fail(f"{agency}.{service} does not start: settings are missing or wrong")
-    if settings.agency != agency:
-        _fail("STAFFEL_AGENCY: is another agency than --agency")
+    settings = _settings(agency, service)
     if migrate:
         crashpoints.arm(os.environ)
         asyncio.run(migrate_database(settings.database, service))
@@ -117,6 +107,59 @@ def _settings_of_the_installation(data: Path, agency: str, service: str) -> None
         for line in file.read_text().splitlines():
             key, _, value = line.partition("=")
             os.environ.setdefault(key, value)
+
+
+EACH_ITS_OWN = (
+    "STAFFEL_DATABASE",
+    "STAFFEL_PORT",
+    "STAFFEL_KAFKA_CERTIFICATE",
+    "STAFFEL_KAFKA_KEY",
+    "STAFFEL_SERVICE_KEY",
+)
+
+
+@app.command()
+def node(
+    agency: AgencyOption,
+    data: DataOption = DATA,
+    settings: Annotated[
+        Path | None, typer.Option(help="Folder with one file of settings per service, <service>.env.")
+    ] = None,
+    migrate: Annotated[bool, typer.Option(help="Bring the databases' tables up to date first.")] = True,
+) -> None:
+    """Run the four services of one agency in one process. Still each has its port, database and certificate.
+
+    Settings come from <service>.env in the folder, by default the installation's; what the environment says (STAFFEL_…)
+    holds for all four.
+    """
+    from chassis.service import run as run_services
+
+    if said := [name for name in EACH_ITS_OWN if name in os.environ]:
+        _fail(f"{', '.join(said)}: every service has its own; say it in the files of the folder")
+    folder = settings or data / "nodes" / agency
+    if missing := [name for name in SERVICES if not (folder / f"{name}.env").is_file()]:
+        _fail(f"{folder}: has no {', '.join(f'{name}.env' for name in missing)}")
+    read = {name: _settings(agency, name, folder / f"{name}.env") for name in SERVICES}
+    if migrate:
+        for name in SERVICES:
+            asyncio.run(migrate_database(read[name].database, name))
+    run_services(*(importlib.import_module(f"services.{name}.app").service(read[name]) for name in SERVICES))
+
+
+def _settings(agency: str, service: str, file: Path | None = None) -> Any:
+    """What the environment says, and where it says nothing the file."""
+    settings_class = importlib.import_module(f"services.{service}.settings").Settings
+    try:
+        settings = settings_class(_env_file=file, _env_file_encoding="utf-8")
+    except SettingsError as error:
+        _fail(f"{error}: lists are written as JSON")
+    except ValidationError as error:
+        for line in error.errors(include_input=False, include_url=False):
+            errors.print(f"STAFFEL_{'_'.join(map(str, line['loc'])).upper()}: {line['msg']}")
+        _fail(f"{agency}.{service} does not start: settings are missing or wrong")
+    if settings.agency != agency:
+        _fail("STAFFEL_AGENCY: is another agency than --agency")
+    return settings
 
 
 @app.command()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from chassis import service
+from chassis import service, telemetry
 from chassis.service import Running
 
 
@@ -43,3 +46,63 @@ async def test_a_background_task_that_a_bug_ends_ends_the_service(running: Runni
     assert len(left) == 1
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(running.failed, 1)
+
+
+# --- several services in one process ----------------------------------------------------------------------------------
+
+
+def services(*names: str) -> list[service.Service]:
+    """Of which nothing but the name is known."""
+    return [cast(service.Service, SimpleNamespace(principal=name)) for name in names]
+
+
+async def test_services_that_share_a_process_all_run_until_it_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: set[str] = set()
+    stop = asyncio.Event()
+
+    async def serve(one: service.Service, stop: asyncio.Event) -> None:
+        running.add(one.principal)
+        await stop.wait()
+        running.remove(one.principal)
+
+    monkeypatch.setattr(service, "serve", serve)
+    together = asyncio.create_task(service.serve_all(services("a", "b", "c"), stop))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert running == {"a", "b", "c"}
+    stop.set()
+    await asyncio.wait_for(together, 1)
+    assert running == set()
+
+
+async def test_one_that_fails_ends_the_others_in_order_and_its_reason_is_the_process_s(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = []
+
+    async def serve(one: service.Service, stop: asyncio.Event) -> None:
+        if one.principal == "b":
+            raise ZeroDivisionError
+        await stop.wait()
+        ended.append(one.principal)
+
+    monkeypatch.setattr(service, "serve", serve)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(service.serve_all(services("a", "b", "c"), asyncio.Event()), 1)
+    assert sorted(ended) == ["a", "c"]
+    assert [record.__dict__["service"] for record in caplog.records if record.message == "service failed"] == ["b"]
+
+
+async def test_each_of_them_has_telemetry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, str] = {}
+    record = logging.LogRecord("chassis.x", logging.INFO, "x.py", 1, "said", (), None)
+
+    async def serve(one: service.Service, stop: asyncio.Event) -> None:
+        telemetry.configure(one.principal, "0", None)
+        await asyncio.sleep(0)
+        said[one.principal] = json.loads(telemetry.JsonFormatter().format(record))["service"]
+
+    monkeypatch.setattr(service, "serve", serve)
+    await service.serve_all(services("a", "b"), asyncio.Event())
+    assert said == {"a": "a", "b": "b"}
+    assert "service" not in json.loads(telemetry.JsonFormatter().format(record))

@@ -74,7 +74,7 @@ def ours(names: tuple[str, ...] | list[str]) -> list[str]:
 
 def test_the_verbs_are_those_that_are_promised() -> None:
     promised = {
-        ("demo",), ("up",), ("run",), ("token",), ("timeline",), ("topics", "plan"), ("topics", "apply"),
+        ("demo",), ("up",), ("run",), ("node",), ("token",), ("timeline",), ("topics", "plan"), ("topics", "apply"),
         ("topics", "read"), ("acls", "plan"), ("acls", "apply"), ("parked", "list"), ("parked", "show"),
         ("parked", "retry"),
     }  # fmt: skip
@@ -105,6 +105,28 @@ def test_a_service_that_does_not_exist_is_not_run() -> None:
     said = CliRunner().invoke(app, ["run", "intakes", "--agency", "jobcenter"])
     assert (said.exit_code, "Traceback" in said.output) == (1, False)
     assert "intakes is no service; there are intake, consent, handover, offers" in " ".join(said.output.split())
+
+
+def test_a_node_needs_a_file_of_settings_for_each_service(tmp_path: Path) -> None:
+    (tmp_path / "intake.env").touch()
+    said = CliRunner().invoke(app, ["node", "--agency", "jobcenter", "--settings", str(tmp_path)])
+    assert said.exit_code == 1
+    assert "has no consent.env, handover.env, offers.env" in " ".join(said.output.split())
+
+
+def test_a_node_is_not_run_where_the_environment_gives_four_services_one_port(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAFFEL_PORT", "1")
+    said = CliRunner().invoke(app, ["node", "--agency", "jobcenter", "--data", str(installation.data)])
+    assert said.exit_code == 1
+    assert "STAFFEL_PORT: every service has its own" in " ".join(said.output.split())
+
+
+def test_a_node_is_not_run_for_an_agency_that_its_settings_do_not_name(installation: Installation) -> None:
+    folder = str(installation.data / "nodes" / "jugendamt")
+    said = CliRunner().invoke(app, ["node", "--agency", "jobcenter", "--settings", folder])
+    assert (said.exit_code, said.output.strip()) == (1, "STAFFEL_AGENCY: is another agency than --agency")
 
 
 def test_a_service_is_not_run_for_an_agency_that_its_settings_do_not_name(

@@ -14,7 +14,7 @@ from typing import Final
 
 from contracts.codes import Service
 from contracts.registry import EVENTS
-from docs import asyncapi, event_catalogue, reference
+from docs import asyncapi, event_catalogue, reference, who_reads_what
 from docs.blocks import filled
 from docs.picture import picture
 
@@ -33,6 +33,7 @@ GENERATED: Final[Mapping[str, Make]] = MappingProxyType(
         "docs/reference/matrices.md": reference.matrices_page,
         "docs/reference/problems.md": reference.problems_page,
         "docs/reference/settings.md": reference.settings_page,
+        "docs/reference/who-reads-what.md": who_reads_what.page,
     }
 )
 # In these folders nothing else may lie.

@@ -20,7 +20,7 @@ from chassis import parking
 from chassis.database import engine, upsert
 from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
-from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Unavailable, Work, reservations
+from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Unavailable, Work, answers, reservations
 from chassis.inbox import Hear, Hearing, Meta, Source
 from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Fact, Refused, Reservation, Tell
 from contracts.new_ids import new_id
@@ -326,6 +326,7 @@ async def test_an_event_heard_twice_has_one_effect(executor: Executor, database:
     await executor.hear([event])
     assert await rows(database, "SELECT sum(balls) FROM box") == [(1,)]
     assert await balls(database, box) == 0
+    assert await rows(database, "SELECT count(*) FROM parked") == [(0,)]  # known, and no fork
 
 
 async def test_a_gap_holds_the_lane_and_what_was_missing_lets_it_go_on(
@@ -504,6 +505,43 @@ async def test_a_deadline_that_was_moved_does_not_fire(executor: Executor, datab
     await executor.run(asked("k", Step("box", box, Put())))
     await executor.run(Work(Due("shut", box, new_id()), (Step("box", box, Free()),)))
     assert await balls(database, box) == 1
+
+
+async def test_a_deadline_that_is_due_later_does_not_fire_now(executor: Executor, database: AsyncEngine) -> None:
+    box = new_id()
+    await executor.run(asked("k", Step("box", box, Put())))
+    async with database.connect() as connection:
+        (cause,) = await due(connection)
+    async with database.begin() as tx:  # put off between the look and the transaction
+        await tx.execute(sa.text("UPDATE deadline SET due_at = clock_timestamp() + interval '1 hour'"))
+    await executor.run(Work(cause, (Step("box", box, Free()),)))
+    assert await balls(database, box) == 1
+
+
+async def test_what_is_rolled_back_was_never_said(executor: Executor, database: AsyncEngine) -> None:
+    async with database.begin() as tx:
+        await tx.execute(sa.text("ALTER TABLE answer ADD CHECK (status IS NULL)"))  # the last thing that is written
+    with pytest.raises(Bug):
+        await executor.run(asked("k", Step("box", new_id(), Put())))
+    assert await rows(database, "SELECT count(*) FROM event_log") == [(0,)]
+    assert await rows(database, "SELECT count(*) FROM stream_head") == [(0,)]
+
+
+async def test_keys_are_claimed_in_their_order_whatever_the_order_of_the_commands(database: AsyncEngine) -> None:
+    """Otherwise two batches could each hold what the other waits for."""
+    early, late = (Asked("caller", key, b"f", render) for key in ("a", "b"))
+    async with database.connect() as one, database.connect() as other, database.connect() as third:
+        await answers.claim(one, [early])
+        waiting = asyncio.create_task(answers.claim(other, [late, early]))
+        blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        while not (await third.execute(blocked)).scalar_one():  # noqa: ASYNC110  # the database tells nobody
+            await asyncio.sleep(0.01)
+        await third.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        assert await answers.claim(third, [late]) == {}  # whoever waits for the early key does not hold the late one
+        await third.rollback()
+        await one.rollback()
+        await waiting
+        await other.rollback()
 
 
 async def test_one_row_the_database_refuses_fails_alone(executor: Executor, database: AsyncEngine) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from chassis.executor import Bug, Inner, Work
 from contracts.codes import DutyAnswer, HandoverState, Kind, Role, Side, Trigger, Urgency
@@ -15,8 +17,9 @@ from contracts.handover import HandoverChanged, HandoverProposed
 from contracts.ids import AllianceId, CaseId, DutyId, HandoverRef, ItemId, PersonId, ReleaseId
 from contracts.intake import CaseDossierStored, CaseItemsErased, StoredItem
 from contracts.new_ids import new_id
-from services.consent.door import intend, sweeper
+from services.consent.door import intend, neighbours, sweeper
 from services.consent.door import releasing as release_room
+from services.consent.store import leases
 from tests.consent.builders import JUGENDAMT, MUSTER, PURPOSE
 from tests.consent.conftest import DECLARED, Consenting, opened, token
 
@@ -151,6 +154,39 @@ async def test_a_basis_that_ends_soon_shortens_the_lease(
     assert 0 < found[0] < 0.7
     await asyncio.sleep(0.75)
     assert (await consenting.fetch(handover)).status_code == 403
+
+
+async def test_a_lease_counts_from_before_anybody_was_asked(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever takes time in between is time the lease has no more: it may only be shorter than it looks."""
+    *_, handover = await a_story(consenting)
+    asked_at: list[float] = []
+    deadlines: list[float] = []
+
+    async def asked(*arguments: Any) -> Any:
+        asked_at.append(monotonic())
+        return await neighbours.standing_of(*arguments)
+
+    def noted(*arguments: Any) -> Any:
+        answer = answered(*arguments)
+        deadlines.append(answer.deadline)
+        return answer
+
+    answered = release_room._answer
+    monkeypatch.setattr(release_room, "standing_of", asked)
+    monkeypatch.setattr(release_room, "_answer", noted)
+    assert (await consenting.fetch(handover)).status_code == 200
+    assert deadlines[0] <= asked_at[0] + release_room.LEASE_SECONDS
+
+
+async def test_a_release_that_is_being_opened_keeps_the_withdrawal_out(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    database = consenting.resources.tools.engine
+    async with database.begin() as tx, database.connect() as other:
+        await leases.hold_person(tx, PersonId(person))
+        with pytest.raises(DBAPIError, match="could not obtain lock"):
+            await other.execute(sa.text("SELECT FROM person FOR UPDATE NOWAIT"))
 
 
 # --- withdrawing ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import engine
@@ -64,6 +66,17 @@ async def test_what_is_saved_is_what_is_loaded(new_database: NewDatabase, handov
         assert await reloaded(tx, handover) == handover
         later = a_handover(State.VOIDED, version=4)
         assert await reloaded(tx, later) == later
+    await database.dispose()
+
+
+async def test_a_handover_that_is_loaded_is_held_until_it_is_saved(new_database: NewDatabase) -> None:
+    database = engine(await new_database(HANDOVER))
+    async with database.begin() as tx:
+        await KIND.save(tx, [(nothing_yet(), a_handover(State.DRAFT))])
+    async with database.begin() as tx, database.connect() as other:
+        await KIND.load(tx, {REFERENCE: ()})
+        with pytest.raises(DBAPIError, match="could not obtain lock"):
+            await other.execute(sa.text("SELECT FROM handover FOR UPDATE NOWAIT"))
     await database.dispose()
 
 

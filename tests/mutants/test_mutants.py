@@ -1,0 +1,95 @@
+"""Each planted bug is caught, by the test that is named for it; in a copy, never in the tree one works in."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.planted import MUTANTS, Mutant
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("chassis", "contracts", "deploy", "docs", "services", "tests", "benchmarks", "pyproject.toml", "README.md")
+FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+SECONDS_MAX = 300  # one mutant's tests, Kafka and PostgreSQL included
+TESTS_FAILED = 1  # pytest's own exit code; anything else is no verdict
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+def test_a_mutant_changes_exactly_one_place_for_each_change(mutant: Mutant) -> None:
+    source = (ROOT / mutant.file).read_text()
+    for old, new in mutant.changes:
+        assert source.count(old) == 1, f"{mutant.file} has moved: {old!r}"
+        assert old != new
+
+
+def test_there_are_fifteen_at_least_and_no_two_alike() -> None:
+    assert len({mutant.what for mutant in MUTANTS}) == len(MUTANTS) >= 15
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of everything the tests import, which Python finds first."""
+    copy = tmp_path_factory.mktemp("mutants")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, copy / name)
+    yield copy
+    shutil.rmtree(copy)
+
+
+def _run(tree: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(  # noqa: S603  # our own interpreter
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests], cwd=tree, env=environment,
+        capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
+    )  # fmt: skip
+
+
+def _planted(tree: Path, mutant: Mutant) -> str:
+    """Write the bug; what the file was before."""
+    file = tree / mutant.file
+    before = source = file.read_text()
+    for old, new in mutant.changes:
+        source = source.replace(old, new)
+    file.write_text(source)
+    return before
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(SECONDS_MAX * len(MUTANTS))
+def test_every_mutant_is_caught_and_nothing_else_is(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        survived = list(_survivors(tree))
+    assert survived == []
+
+
+def _survivors(tree: Path) -> Iterator[str]:
+    whole = _run(tree, sorted({mutant.caught_by for mutant in MUTANTS}))
+    assert whole.returncode == 0, f"the tests fail without a bug:\n{whole.stdout[-4000:]}"
+    _say(f"\n{'planted':<68}{'seconds':>8}  caught by")
+    for mutant in MUTANTS:
+        before, began = _planted(tree, mutant), time.monotonic()
+        try:
+            found = _run(tree, [mutant.caught_by])
+        finally:
+            (tree / mutant.file).write_text(before)
+        names = FAILED.findall(found.stdout)
+        caught = found.returncode == TESTS_FAILED and bool(names)
+        _say(f"{mutant.what:<68}{time.monotonic() - began:>8.1f}  {names[0] if caught else 'NOBODY'}")
+        if not caught:
+            yield f"{mutant.what}: {found.stdout[-2000:]}{found.stderr[-1000:]}"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  # the figures are the point of the run

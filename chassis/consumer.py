@@ -13,7 +13,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import (  # type: ignore[import-untyped]  # ships no types
     AIOKafkaConsumer,
@@ -47,6 +47,8 @@ CONNECT_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 STOP_SECONDS = 5.0  # part of the time the platform gives a whole process to stop
 BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 15.0
+BRAKE_SECONDS = 0.5  # how soon it goes on when the brake is released
+QUIET_LOOKS = 20  # so many empty ones, each longer than the broker holds back a fetch: there was nothing to die of
 STEADY_SECONDS = 60.0  # a connection that lasted so long was a good one: its end is a first failure
 CAREFUL_SECONDS = 30.0  # after bytes that the library cannot take apart, partitions are read one by one that long
 
@@ -57,6 +59,23 @@ Take = Callable[[Sequence[Record]], Awaitable[None]]
 
 Standing = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
 """(topic, partition) -> the next offset, of all that was ever heard; raises where that cannot be said now."""
+
+
+class Holds(Protocol):
+    """What may stop the consumer: while it is on nothing is fetched, and the group does without this member."""
+
+    @property
+    def on(self) -> bool:
+        """Whether nothing may be fetched."""
+        ...
+
+    async def begin(self, instance: str) -> None:
+        """The consumer is about to fetch."""
+        ...
+
+    async def got_through(self) -> None:
+        """It has lived to see what it fetched made durable, or stops in good order."""
+        ...
 
 
 class Consumer:
@@ -72,7 +91,9 @@ class Consumer:
         instance: str,
         bootstrap: str,
         ssl_context: ssl.SSLContext | None,
+        brake: Holds,
     ) -> None:
+        self._brake, self._instance = brake, instance
         self._take, self._standing, self._topics, self._group = take, standing, list(topics), group
         self._arguments = {
             **client_arguments(bootstrap, ssl_context, f"{group}.{instance}"),
@@ -117,10 +138,14 @@ class Consumer:
         with suppress(asyncio.CancelledError):
             await self._task
         self._task = None
+        await self._brake.got_through()
 
     async def _run(self) -> None:
         attempt, loop = 0, asyncio.get_running_loop()
         while not self._stopping.is_set():
+            if self._brake.on:  # the group is left: a member that fetches nothing would be put out of it anyway
+                await self._pause(BRAKE_SECONDS)
+                continue
             began = loop.time()
             await self._once()
             attempt = 1 if loop.time() - began > STEADY_SECONDS else attempt + 1
@@ -155,7 +180,9 @@ class Consumer:
         self._there = [topic for topic in self._topics if topic in visible]
         if not self._there:
             raise UnknownTopicOrPartitionError
-        consumer.subscribe(self._there, listener=_Drain(self))
+        await self._brake.begin(self._instance)  # before anything is fetched: unpacking it may be what kills
+        if not self._brake.on:
+            consumer.subscribe(self._there, listener=_Drain(self))
 
     def _ask_for_new_topics(self, consumer: AIOKafkaConsumer) -> None:
         """Once after joining: a static member that comes back gets its old partitions, whatever it subscribes to now.
@@ -178,14 +205,18 @@ class Consumer:
 
     async def _read_until_stopped(self, consumer: AIOKafkaConsumer) -> None:
         """Batch after batch. Whatever is raised here, the next connection begins where the database says."""
-        attempt = 0
-        while not self._stopping.is_set() and not await self._has_more(consumer):
+        attempt = quiet = 0
+        while not self._stopping.is_set() and not self._brake.on and not await self._has_more(consumer):
             self._ask_for_new_topics(consumer)
             if self.assigned and not self._placed:
                 await self._place(consumer)
             records = await self._next(consumer)
             if not records or not self._placed:  # unplaced: read from wherever the library stood; `_place` goes back
+                quiet = quiet + 1 if self._placed else 0
+                if quiet == QUIET_LOOKS:
+                    await self._brake.got_through()
                 continue
+            quiet = 0
             self._idle.clear()  # no await since the records came: a rebalance either was before or waits for this batch
             reached("consumer.after_fetch")
             try:
@@ -194,6 +225,7 @@ class Consumer:
                     reached("consumer.after_commit")
                     await self._commit(consumer, records)
                     reached("consumer.after_offset")
+                    await self._brake.got_through()
                     continue
                 attempt += 1
                 await self._pause(backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))

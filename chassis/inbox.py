@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.brake import LANES_MAX, Pulled, TooManyLanes, pull_if_too_many
 from chassis.envelope import Envelope, Record
 from chassis.parking import WAITING, LaneKey, Parked, Trouble, Waits, forget, park, tried_again, waiting_in
 from chassis.transitions import Step
@@ -39,6 +41,8 @@ class Source:
     writer: str
     origin: Origin
     scope: str = ""
+    persons_to_skip: int = 1
+    """How many different people it takes to let go of a fact; only of the own party's ones they may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,8 @@ class Lanes:
         self._applied: list[tuple[Heard, tuple[UUID, ...]]] = []
         self._parked: list[tuple[Heard, Trouble]] = []
         self._redriven: list[Heard] = []
+        self.pulled: Pulled | None = None
+        """The brake, where this batch has parked one lane too many."""
 
     async def load(self, tx: AsyncConnection, heard: Sequence[Heard]) -> None:
         """Lock the lanes of these events in key order and read what is known of them."""
@@ -296,8 +302,15 @@ class Lanes:
         lane = self._lanes[heard.lane]
         lane.waiting = [waits for waits in lane.waiting if waits.event_id != heard.meta.id]
 
+    def _check_how_many_are_parked(self) -> None:
+        """A batch that would park very many lanes parks none: run singly, its items stop where the brake is pulled."""
+        new = {(t.error_class, h.lane) for h, t in self._parked if not h.redrive and t.error_class not in WAITING}
+        if any(count > LANES_MAX + 1 for count in Counter(error_class for error_class, _ in new).values()):
+            raise TooManyLanes
+
     async def write(self, tx: AsyncConnection, now: datetime) -> None:
         """Inbox rows, lane numbers and parked events of the whole batch: one statement each."""
+        self._check_how_many_are_parked()
         await self._write_inbox(tx, now)
         changed = sorted((key, lane) for key, lane in self._lanes.items() if lane.changed)
         if changed:
@@ -313,6 +326,8 @@ class Lanes:
             )
         new = [(_parked(h), trouble, h.meta.traceparent) for h, trouble in self._parked if not h.redrive]
         await park(tx, self._consumer, new)
+        if any(trouble.error_class not in WAITING for _, trouble, _ in new):
+            self.pulled = await pull_if_too_many(tx, self._consumer)
         # What was not even tried, because the one before it failed, has had no attempt.
         again = [(_parked(h), t) for h, t in self._parked if h.redrive and t.error_class != "behind"]
         await tried_again(tx, self._consumer, again)

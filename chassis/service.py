@@ -238,6 +238,7 @@ class Running:
             bootstrap=settings.kafka,
             ssl_context=tls,
             instance=settings.instance,
+            brake=self._executor.brake,
         )
         self._horizon = Horizon(group=service.principal, bootstrap=settings.kafka, ssl_context=tls)
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
@@ -269,10 +270,12 @@ class Running:
             return {row.name: bytes(row.value) for row in rows}
 
     async def _start(self, resources: Any) -> None:
+        await self._executor.brake.look()
         await self._executor.start()
         await self._relay.start()
         loops: list[Loop] = [
             self._executor.watch,
+            self._executor.brake.watch,
             self._errands.run,
             self._fire_deadlines,
             self._retry_freed_lanes,
@@ -313,8 +316,11 @@ class Running:
             await self._engine.dispose()
             await asyncio.to_thread(telemetry.shutdown)
 
-    async def ready(self) -> bool:
-        """Whether a caller should come here: the database answers and the consumer has its topics."""
+    async def ready(self) -> bool | str:
+        """Whether a caller should come here: the database answers and the consumer has its topics.
+
+        Where the brake has stopped the consumer on purpose, commands go on: yes, and what has pulled it.
+        """
         try:
             async with asyncio.timeout(2.0), self._engine.connect() as connection:
                 await connection.execute(sa.text("SELECT 1"))
@@ -322,7 +328,8 @@ class Running:
             if not is_weather(error):
                 raise
             return False
-        return self._consumer.assigned
+        pulled = self._executor.brake.pulled
+        return self._consumer.assigned if pulled is None else pulled.cause
 
     async def _fire_deadlines(self) -> None:
         while True:
@@ -379,13 +386,14 @@ class Running:
             except TimeoutError:
                 continue
 
-
     async def _retry_due_lanes(self) -> None:
         """What may have become possible meanwhile is tried again by itself, less and less often."""
         while True:
-            async with self._engine.begin() as tx:
-                lanes = await parking.due_lanes(tx, self._service.principal)
-            await self._executor.retry_lanes(lanes)
+            lanes: Sequence[parking.LaneKey] = ()
+            if not self._executor.brake.on:
+                async with self._engine.begin() as tx:
+                    lanes = await parking.due_lanes(tx, self._service.principal)
+                await self._executor.retry_lanes(lanes)
             if len(lanes) < parking.LANES_AT_ONCE:
                 await asyncio.sleep(LOOK_AT_DUE_LANES_SECONDS)
 

@@ -45,12 +45,15 @@ def postmarks(agency: AgencyId, alliances: Iterable[Alliance]) -> Callable[[Any,
 
 
 class Heard(NamedTuple):
-    """What a service knows of a topic it reads: its one writer, how it is read, the alliance it belongs to."""
+    """What a service knows of a topic it reads: its one writer, how it is read, its alliance, how many skip a fact."""
 
     writer: str
     origin: Literal["own", "channel", "common"]
     alliance: str
+    persons_to_skip: int
 
+
+_PERSONS_TO_SKIP = {Service.CONSENT: 2}  # who lets go of a withdrawal by mistake lets personal data out
 
 _ORIGINS: Mapping[TopicKind, Literal["own", "channel", "common"]] = {
     TopicKind.OWN: "own",
@@ -64,5 +67,6 @@ def heard_topics(agency: AgencyId, service: Service, alliances: Iterable[Allianc
     found = {}
     for name in heard_by(agency, service, *alliances):
         address = parse(name)
-        found[name] = Heard(str(address.writer), _ORIGINS[address.kind], address.alliance or "")
+        persons = _PERSONS_TO_SKIP.get(address.writer.service, 1)
+        found[name] = Heard(str(address.writer), _ORIGINS[address.kind], address.alliance or "", persons)
     return found

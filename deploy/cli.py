@@ -32,7 +32,9 @@ acls_app = typer.Typer(no_args_is_help=True, help="Access lists of the cluster, 
 parked_app = typer.Typer(no_args_is_help=True, help="Events that wait for a human.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(acls_app, name="acls")
+brake_app = typer.Typer(no_args_is_help=True, help="Consumers that were stopped by too much trouble.")
 app.add_typer(parked_app, name="parked")
+app.add_typer(brake_app, name="brake")
 
 WIDTH = None if sys.stdout.isatty() else 160  # a log has room; a terminal says itself how much
 console = Console(highlight=False, width=WIDTH)
@@ -332,6 +334,55 @@ def parked_retry(
         _fail("either --class, or --agency, --service, topic and key of one lane")
     if not free:
         raise typer.Exit(1)
+
+
+@parked_app.command("skip")
+def parked_skip(
+    agency: AgencyOption,
+    service: Annotated[str, typer.Option()],
+    topic: Annotated[str, typer.Argument()],
+    key: Annotated[str, typer.Argument()],
+    event: Annotated[str, typer.Argument(help="Id of the first event that waits in the lane.")],
+    reason: Annotated[str, typer.Option(help="Why; kept for good, and shown by `parked skips`.")],
+    by: Annotated[str, typer.Option("--as", help="Who says so: an id of the agency's own user.")],
+    data: DataOption = DATA,
+) -> None:
+    """Let go of the first event of a lane, for good: a fact of the own agency only, consent's by two people."""
+    from deploy.operating import Operator
+
+    operator = Operator(_installation(data), console, by)
+    if not asyncio.run(operator.skip(agency, service, (topic, key), event, reason)):
+        raise typer.Exit(1)
+
+
+@parked_app.command("skips")
+def parked_skips(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
+    """Who let go of which events, when and why."""
+    from deploy.operating import Operator
+
+    asyncio.run(Operator(_installation(data), console).skips(agency))
+
+
+@brake_app.command("list")
+def brake_list(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
+    """The services whose consumer is stopped, and by what; exit code 1 if there is one."""
+    from deploy.operating import Operator
+
+    if not asyncio.run(Operator(_installation(data), console).brakes(agency)):
+        raise typer.Exit(1)
+
+
+@brake_app.command("release")
+def brake_release(
+    agency: AgencyOption,
+    service: Annotated[str, typer.Option()],
+    by: Annotated[str, typer.Option("--as", help="Who says so: an id of the agency's own user.")] = "operator",
+    data: DataOption = DATA,
+) -> None:
+    """Let the consumer of a service go on, after what had stopped it has been mended."""
+    from deploy.operating import Operator
+
+    asyncio.run(Operator(_installation(data), console, by).release(agency, service))
 
 
 @app.command()

@@ -22,8 +22,8 @@ ROLE = "operator"
 class Operator:
     """Speaks to the services over HTTP like anybody else, with a token of the role `operator`."""
 
-    def __init__(self, installation: Installation, console: Console) -> None:
-        self._installation, self._console = installation, console
+    def __init__(self, installation: Installation, console: Console, by: str = ROLE) -> None:
+        self._installation, self._console, self._by = installation, console, by
 
     async def list(self, agency: str | None) -> None:
         """One line per held lane of every service, to be pasted into `show` and `retry`."""
@@ -81,6 +81,45 @@ class Operator:
             self._console.print(f"no lane is held by {error_class}")
         return all_free
 
+    async def skip(self, agency: str, name: str, lane: tuple[str, str], event: str, reason: str) -> bool:
+        """Let go of the first event of a lane; whether it is skipped now."""
+        topic, key = lane
+        body = {"event_id": event, "reason": reason}
+        skipped: bool = (await self._post(agency, name, f"/parked/{topic}/{key}/skip", body))["skipped"]
+        self._console.print("skipped" if skipped else "asked: a second person must say the same")
+        return skipped
+
+    async def skips(self, agency: str | None) -> None:
+        """Who let go of what and why, in every service."""
+        found = 0
+        for one, name in self._services(agency, None):
+            for each in (await self._get(one, name, "/skips"))["skips"]:
+                found += 1
+                what = f"{each['topic']} {each['key']} {each['seq']} {each['type']} ({each['error_class']})"
+                said = f"{each['said_at']} {each['said_by']} {each['word']}"
+                self._console.print(f"{one}.{name}  {said}: {what}", soft_wrap=True)
+                self._console.print(f"  {each['reason']}", soft_wrap=True, markup=False)
+        if not found:
+            self._console.print("nothing was skipped")
+
+    async def brakes(self, agency: str | None) -> bool:
+        """The services whose consumer is stopped; whether there is none."""
+        free = True
+        for one, name in self._services(agency, None):
+            on = (await self._get(one, name, "/waiting"))["brake"]
+            if on is not None:
+                free = False
+                what = f"{on['lanes']} lane(s) of {on['cause']}" if on["lanes"] else on["cause"]
+                self._console.print(f"--agency {one} --service {name}  stopped by {what} since {on['since']}")
+        if free:
+            self._console.print("no consumer is stopped")
+        return free
+
+    async def release(self, agency: str, name: str) -> None:
+        """Let the consumer of a service go on."""
+        released = (await self._post(agency, name, "/brake/release", {}))["released"]
+        self._console.print("released" if released else "it was not stopped")
+
     def _services(self, agency: str | None, service: str | None) -> Iterable[tuple[str, str]]:
         """(agency, service) of those asked for: one, or all there are."""
         agencies = self._installation.agencies if agency is None else (agency,)
@@ -101,7 +140,7 @@ class Operator:
         return read(answer)
 
     def _headers(self, agency: str, name: str) -> dict[str, str]:
-        return {"authorization": f"Bearer {access_token(self._installation, agency, name, [ROLE], 'operator')}"}
+        return {"authorization": f"Bearer {access_token(self._installation, agency, name, [ROLE], self._by)}"}
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import deadlines, errands, outbox, telemetry
+from chassis.brake import Pulled
 from chassis.crashpoints import reached
 from chassis.deadlines import Due
 from chassis.errands import Returned
@@ -81,6 +82,11 @@ class Batch:
         self.delivered: list[Delivery] = []
         self.deferred: list[Work] = []
         """Items for the next transaction: this one makes, before their turn, what they could not find yet."""
+
+    @property
+    def pulled(self) -> Pulled | None:
+        """The brake, where this batch has parked one lane too many."""
+        return self._lanes.pulled
 
     @property
     def freed(self) -> set[LaneKey]:

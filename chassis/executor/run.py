@@ -14,7 +14,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import outbox, parking, telemetry
+from chassis import outbox, parking, skips, telemetry
+from chassis.brake import Brake
 from chassis.crashpoints import reached
 from chassis.database import is_weather
 from chassis.envelope import Record
@@ -26,6 +27,7 @@ from chassis.executor.work import Answer, Bug, Kind, Overloaded, Unavailable, Wo
 from chassis.inbox import Heard, Hearing, Redrive
 from chassis.outbox import Addressing
 from chassis.parking import LANE_EVENTS_AT_ONCE, LaneKey, Waits, keep_unreadable, parked_in, waiting_in
+from chassis.skips import No, Skipping
 from chassis.transitions import Step
 
 log = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ class Executor:
         self._stopping = False
         self.after_commit: list[Callable[[], None]] = []
         self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue()
+        self.brake = Brake(engine, consumer)
 
     async def start(self) -> None:
         """Begin to take what is waiting."""
@@ -192,6 +195,14 @@ class Executor:
             one.after([parked.event_id for parked in waiting.get(one.lane, ())], left[one.lane])
         return len(works)
 
+    async def skip(self, wanted: Skipping) -> No | bool:
+        """Let go of the first event of a lane, see `skips`; what waits behind it goes on."""
+        async with self._engine.begin() as tx:
+            outcome = await skips.skip(tx, self._consumer, self._hearing.sources, wanted)
+        if outcome is True:
+            self.freed_lanes.put_nowait(wanted.lane)
+        return outcome
+
     async def free_subject(self, topic: str, key: UUID) -> bool:
         """The relay may try this subject again; whether it was held."""
         async with self._engine.begin() as tx:
@@ -261,6 +272,10 @@ class Executor:
     # --- running ----------------------------------------------------------------------------------------------------
 
     async def _run_batch(self, works: list[Work]) -> None:
+        if self.brake.on:
+            works = self._without_news(works)
+        if not works:
+            return
         try:
             async with self._engine.begin() as tx:
                 batch = Batch(self._desk, tx)
@@ -268,11 +283,18 @@ class Executor:
         except Exception as error:  # noqa: BLE001  # rolled back: whatever it was, each neighbour gets its own transaction
             await self._after_failure(works, error)
             return
+        self._after_commit(batch, works)
+        if batch.deferred:
+            await self._run_batch(batch.deferred)
+
+    def _after_commit(self, batch: Batch, works: Sequence[Work]) -> None:
         reached("executor.after_commit")
         if batch.parked:
             reached("consumer.after_park")
         for hook in self.after_commit:
             hook()
+        if batch.pulled is not None:
+            self.brake.pull(batch.pulled)
         for lane in batch.freed:
             self.freed_lanes.put_nowait(lane)
         for work in works:
@@ -282,8 +304,17 @@ class Executor:
                     work.delivery.left -= 1
         for delivery in batch.delivered:
             delivery.written = True
-        if batch.deferred:
-            await self._run_batch(batch.deferred)
+
+    @staticmethod
+    def _without_news(works: Iterable[Work]) -> list[Work]:
+        """The brake is on: what was heard just now is not applied but read again later; all else goes on."""
+        others = []
+        for work in works:
+            if isinstance(work.cause, Heard) and work.cause.redrive is None:
+                work.settle(Unavailable())
+            else:
+                others.append(work)
+        return others
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
         if len(works) > 1:

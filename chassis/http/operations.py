@@ -8,13 +8,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import outbox, parking
+from chassis import brake, outbox, parking, skips
 from chassis.executor import Answer, Executor
 from chassis.http.routes import Call, Routes, people
-from chassis.http.text import Body, Instant
+from chassis.http.text import Body, Instant, Text
+from chassis.skips import REASON_CHARACTERS_MAX, No, Skipping
+from chassis.transitions import Refused
 
 OPERATOR = "operator"
 
@@ -98,6 +100,40 @@ class RetriedClass(BaseModel):
     more: bool
 
 
+class Skip(Body):
+    """Which event is to be let go, the first that waits in its lane, and why. The reason is kept for good."""
+
+    event_id: UUID
+    reason: Annotated[Text, Field(max_length=REASON_CHARACTERS_MAX)]
+
+
+class Skipped(BaseModel):
+    """Whether it is skipped now; if not, another person must ask for the same."""
+
+    skipped: bool
+
+
+class SaidOfSkipping(BaseModel):
+    """What somebody said: `asked`, where another person had still to agree, or `skipped`."""
+
+    topic: str
+    key: UUID
+    seq: int
+    event_id: UUID
+    type: str
+    error_class: str
+    word: str
+    said_by: str
+    reason: str
+    said_at: datetime
+
+
+class Skips(BaseModel):
+    """Who let go of what and why, newest first, at most 100."""
+
+    skips: list[SaidOfSkipping]
+
+
 class UnreadableRecord(BaseModel):
     """Where a record lies that is no event, and why."""
 
@@ -138,9 +174,24 @@ class HeldSubject(BaseModel):
     since: datetime
 
 
+class BrakeOn(BaseModel):
+    """The consumer is stopped: by which class of trouble (`deaths`: it died of an input), by how many lanes, since."""
+
+    cause: str
+    lanes: int
+    since: datetime
+
+
+class Released(BaseModel):
+    """Whether the brake was on."""
+
+    released: bool
+
+
 class Waiting(BaseModel):
     """Everything else that waits here. `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet."""
 
+    brake: BrakeOn | None
     oldest_unsent_seconds: float
     held_subjects: list[HeldSubject]
     unreadable: list[UnreadableRecord]
@@ -194,10 +245,28 @@ def operations(executor: Executor, consumer: str) -> Routes:
             )
         )
 
+    @routes.stream("POST", "/parked/{topic}/{key}/skip", allow=people(OPERATOR), body=Skip, answer=Skipped)
+    async def skip(call: Call, topic: str, key: UUID, body: Skip) -> Answer | Refused:
+        """Let go of the first event of a lane, for good: only what the own party said, some of it by two people."""
+        outcome = await executor.skip(Skipping(topic, key, body.event_id, call.caller.principal, body.reason))
+        return Refused(outcome) if isinstance(outcome, No) else _said(Skipped(skipped=outcome))
+
+    @routes.view("/skips", allow=people(OPERATOR))
+    async def skipped(call: Call, tx: AsyncConnection) -> Skips:
+        """Who let go of what, when and why."""
+        return Skips(skips=[SaidOfSkipping(**row) for row in await skips.skips(tx, consumer)])
+
+    @routes.stream("POST", "/brake/release", allow=people(OPERATOR), answer=Released)
+    async def release(call: Call) -> Answer:
+        """Let the consumer go on, after what had stopped it has been mended."""
+        return _said(Released(released=await executor.brake.release(call.caller.principal)))
+
     @routes.view("/waiting", allow=people(OPERATOR))
     async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
         """What the broker has not got, records that are no events, errands under way, deadlines that are overdue."""
+        on = await brake.pulled(tx, consumer)
         return Waiting(
+            brake=None if on is None else BrakeOn(cause=on.cause, lanes=on.lanes, since=on.since),
             oldest_unsent_seconds=await outbox.oldest_age(tx),
             held_subjects=[HeldSubject(**row) for row in (await tx.execute(_HELD)).mappings()],
             unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],

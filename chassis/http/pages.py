@@ -10,8 +10,8 @@ from chassis.executor import Answer
 from chassis.http.problems import Problem, Problems, Trouble, Turned
 from chassis.http.serve import Request, Serve
 
-Ready = Callable[[], Awaitable[bool]]
-"""Whether a caller should come to this process now."""
+Ready = Callable[[], Awaitable[bool | str]]
+"""Whether a caller should come to this process now. A text is a yes, too: its consumer is stopped, by that class."""
 
 HTML = "text/html; charset=utf-8"
 
@@ -25,8 +25,9 @@ def readiness(ready: Ready) -> Serve:
     """Whether this process can serve."""
 
     async def serve(_: Request) -> Answer:
-        yes = await ready()
-        return _json({"ready": yes}, 200 if yes else 503)
+        found = await ready()
+        braked = {"braked_by": found} if isinstance(found, str) else {}
+        return _json({"ready": bool(found), **braked}, 200 if found else 503)
 
     return serve
 

@@ -46,6 +46,10 @@ class Trouble(StrEnum):
     KEY_REUSED = "key-reused"
     TOO_MANY_REQUESTS = "too-many-requests"
     HEADERS_TOO_LARGE = "headers-too-large"
+    SKIP_FOREIGN = "skip-foreign"
+    SKIP_MISSING_BEFORE = "skip-missing-before"
+    SKIP_NOT_FIRST = "skip-not-first"
+    SKIP_SAME_PERSON = "skip-same-person"
     BUG = "bug"
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
@@ -75,6 +79,14 @@ TROUBLES: Mapping[StrEnum, Problem] = {
     Trouble.KEY_REUSED: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key belongs to another command."),
     Trouble.TOO_MANY_REQUESTS: Problem(HTTPStatus.TOO_MANY_REQUESTS, "This caller asks too often.", 1),
     Trouble.HEADERS_TOO_LARGE: Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large."),
+    Trouble.SKIP_FOREIGN: Problem(
+        HTTPStatus.CONFLICT, "What another party has said is never skipped: try it again, or end what it is about."
+    ),
+    Trouble.SKIP_MISSING_BEFORE: Problem(
+        HTTPStatus.CONFLICT, "An event before it is missing: the lane goes on when that has come."
+    ),
+    Trouble.SKIP_NOT_FIRST: Problem(HTTPStatus.CONFLICT, "This event is not the first that waits in its lane."),
+    Trouble.SKIP_SAME_PERSON: Problem(HTTPStatus.CONFLICT, "Skipping this takes two people, and this one has asked."),
     Trouble.BUG: Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something is broken here; instance names the log entry."),
     Trouble.OVERLOADED: Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is waiting; nothing was done.", 1),
     Trouble.UNAVAILABLE: Problem(

@@ -45,7 +45,7 @@ def service(settings: Settings) -> Service:
         version=version("staffel"),
         kinds=(handover_kind(settings.agency, alliances), KNOWN_CASES),
         hears=HEARS,
-        sources={topic: Source(source.writer, source.origin, source.alliance) for topic, source in heard.items()},
+        sources={topic: Source(*known) for topic, known in heard.items()},
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,

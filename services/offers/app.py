@@ -30,7 +30,7 @@ def service(settings: Settings) -> Service:
         version=version("staffel"),
         kinds=(offer_kind(frozenset(alliance.id for alliance in alliances)),),
         hears=HEARS,
-        sources={topic: Source(source.writer, source.origin, source.alliance) for topic, source in heard.items()},
+        sources={topic: Source(*known) for topic, known in heard.items()},
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,

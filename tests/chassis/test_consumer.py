@@ -25,6 +25,20 @@ Making = Callable[..., Consumer]
 Stands = dict[tuple[str, int], int]
 
 
+class Brake:
+    """A brake that a test pulls; remembers what the consumer told it."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.told: list[str] = []
+
+    async def begin(self, instance: str) -> None:
+        self.told.append(f"begin {instance}")
+
+    async def got_through(self) -> None:
+        self.told.append("got through")
+
+
 @pytest.fixture
 async def topic(embedded: Addresses) -> str:
     return await make_topic(embedded, f"consumer.{new_id()}")
@@ -49,7 +63,7 @@ async def a_consumer(embedded: Addresses, topic: str, stands: Stands) -> AsyncIt
         async def standing() -> dict[tuple[str, int], int]:
             return stands
 
-        arguments = connection(embedded) | {"group": f"group.{topic}"} | other
+        arguments = connection(embedded) | {"group": f"group.{topic}", "brake": Brake()} | other
         made.append(Consumer(take=remembered, standing=standing, topics=topics, instance=instance, **arguments))
         return made[-1]
 
@@ -349,3 +363,43 @@ async def test_reading_begins_where_the_database_says_whatever_the_broker_rememb
     await a_consumer(third, group=f"other.{topic}").start()
     await until(third.heard(1))
     assert third.numbers == {key: [10]}
+
+
+async def test_while_the_brake_is_on_nothing_is_fetched_and_afterwards_nothing_is_missing(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    key, brake = new_id(), Brake()
+    taker = Taker()
+    one = a_consumer(taker, brake=brake)
+    await tell(embedded, topic, key, [1])
+    await one.start()
+    await until(taker.heard(1))
+    brake.on = True
+    await until(lambda: not one.assigned)
+    await tell(embedded, topic, key, [2, 3])
+    await asyncio.sleep(0.5)
+    assert taker.numbers == {key: [1]}
+    brake.on = False
+    await until(taker.heard(3))
+    assert taker.numbers == {key: [1, 2, 3]}
+
+
+async def test_a_start_is_counted_before_the_first_fetch_and_forgotten_with_the_first_batch(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    await tell(embedded, topic, new_id(), [1])
+    brake, taker = Brake(), Taker()
+    taker.go_on.clear()
+    await a_consumer(taker, brake=brake).start()
+    await until(taker.given(1))
+    assert brake.told == ["begin 0"]
+    taker.go_on.set()
+    await until(lambda: "got through" in brake.told)
+
+
+async def test_whoever_finds_nothing_to_read_has_got_through_too(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    brake = Brake()
+    await a_consumer(Taker(), brake=brake).start()
+    await until(lambda: "got through" in brake.told)

@@ -76,7 +76,7 @@ def test_the_verbs_are_those_that_are_promised() -> None:
     promised = {
         ("demo",), ("up",), ("run",), ("node",), ("token",), ("timeline",), ("topics", "plan"), ("topics", "apply"),
         ("topics", "read"), ("acls", "plan"), ("acls", "apply"), ("parked", "list"), ("parked", "show"),
-        ("parked", "retry"),
+        ("parked", "retry"), ("parked", "skip"), ("parked", "skips"), ("brake", "list"), ("brake", "release"),
     }  # fmt: skip
     assert promised <= set(verbs())
 

@@ -1,0 +1,153 @@
+"""Too much trouble of one kind stops what is heard, and nothing else; only a person lets it go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.brake import DEATHS, DEATHS_MAX, LANES_MAX, Brake
+from chassis.envelope import Record
+from chassis.executor import Executor, Step, Unavailable
+from contracts.new_ids import new_id
+from tests.chassis.test_executor import Put, asked, balls, record, rows
+from tests.chassis.test_executor import database as database  # noqa: PLC0414  # a fixture shared by its name
+from tests.chassis.test_executor import executor as executor  # noqa: PLC0414  # a fixture shared by its name
+from tests.chassis.test_parking import empty, full
+
+PARKED = "SELECT count(*) FROM parked"
+
+
+async def one_by_one(executor: Executor, records: Sequence[Record]) -> None:
+    for each in records:
+        await executor.hear([each])
+
+
+def seen_anew(database: AsyncEngine) -> Brake:
+    """As another replica, or this one after a restart, sees it."""
+    return Brake(database, "a.boxes")
+
+
+async def pulled_by(executor: Executor, boxes: Sequence[UUID]) -> None:
+    with pytest.raises(Unavailable):
+        await executor.hear([record(box, 1) for box in boxes])
+
+
+async def test_twenty_lanes_of_one_class_are_data_and_one_more_is_a_bad_deployment(
+    executor: Executor, database: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    boxes = await full(executor, LANES_MAX + 1)
+    await one_by_one(executor, [record(box, 1) for box in boxes[:-1]])
+    await executor.hear([record(boxes[0], 2)])  # more of the same lane is no further lane
+    assert not executor.brake.on
+    await executor.hear([record(boxes[-1], 1)])
+    assert executor.brake.pulled is not None
+    assert (executor.brake.pulled.cause, executor.brake.pulled.lanes) == ("refused", LANES_MAX + 1)
+    assert caplog.messages.count("brake is on: the consumer is stopped") == 1
+
+
+async def test_trouble_of_many_kinds_or_of_an_earlier_minute_does_not_add_up(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    boxes = await full(executor, LANES_MAX)
+    await one_by_one(executor, [record(box, 1) for box in boxes])
+    await one_by_one(executor, [record(new_id(), 1, body=b"{}") for _ in range(5)])
+    assert not executor.brake.on
+    async with database.begin() as tx:
+        await tx.execute(sa.text("UPDATE parked SET parked_at = parked_at - interval '2 minutes'"))
+    await one_by_one(executor, [record(box, 1) for box in await full(executor, 5)])
+    assert not executor.brake.on
+
+
+async def test_gaps_do_not_pull_it_because_what_is_missing_must_come(executor: Executor) -> None:
+    await executor.hear([record(new_id(), 2) for _ in range(3 * LANES_MAX)])
+    assert not executor.brake.on
+
+
+async def test_a_whole_batch_of_trouble_parks_no_more_than_pulls_it(executor: Executor, database: AsyncEngine) -> None:
+    boxes, other = await full(executor, 100), new_id()
+    await pulled_by(executor, boxes)
+    ((parked,),) = await rows(database, PARKED)
+    assert LANES_MAX < int(str(parked)) <= LANES_MAX + 3  # as many as run side by side
+    with pytest.raises(Unavailable):
+        await executor.hear([record(other, 1)])
+    assert await balls(database, other) == 0
+
+
+async def test_commands_go_on_and_so_does_what_people_try_again(executor: Executor, database: AsyncEngine) -> None:
+    boxes, other = await full(executor, 30), new_id()
+    await pulled_by(executor, boxes)
+    await executor.run(asked("go on", Step("box", other, Put(2))))
+    assert await balls(database, other) == 2
+    await empty(executor, boxes)
+    lanes, _, _ = await executor.lanes_of_class("refused", None)
+    assert {one.done for one in await executor.retry_lanes(lanes)} == {1}
+    assert executor.brake.on
+
+
+async def test_a_restart_does_not_let_it_go_and_a_person_does(executor: Executor, database: AsyncEngine) -> None:
+    boxes = await full(executor, 30)
+    await pulled_by(executor, boxes)
+    again = seen_anew(database)
+    await again.look()
+    assert again.on
+    assert await again.release("person:u1")
+    assert not await again.release("person:u1")
+    await executor.brake.look()
+    assert not executor.brake.on
+    assert await rows(database, "SELECT cause, released_by FROM brake") == [("refused", "person:u1")]
+
+
+async def test_lanes_parked_before_the_release_do_not_pull_it_again(executor: Executor, database: AsyncEngine) -> None:
+    boxes = await full(executor, 30)
+    await pulled_by(executor, boxes)
+    await executor.brake.release("person:u1")
+    (box,) = await full(executor, 1)
+    await executor.hear([record(box, 1)])
+    assert not executor.brake.on
+    await pulled_by(executor, await full(executor, 30))
+
+
+async def test_after_the_release_what_was_not_applied_is_read_again_and_nothing_was_lost(
+    executor: Executor, database: AsyncEngine
+) -> None:
+    boxes = await full(executor, 30)
+    records = [record(box, 1) for box in boxes]
+    with pytest.raises(Unavailable):
+        await executor.hear(records)
+    await empty(executor, boxes)
+    await executor.brake.release("person:u1")
+    await executor.hear(records)
+    lanes, _, _ = await executor.lanes_of_class("refused", None)
+    await executor.retry_lanes(lanes)
+    assert {await balls(database, box) for box in boxes} == {1}
+    assert await rows(database, PARKED) == [(0,)]
+
+
+async def test_an_input_that_kills_the_consumer_three_times_is_not_tried_a_fourth_time(database: AsyncEngine) -> None:
+    for _ in range(DEATHS_MAX):
+        process = seen_anew(database)
+        await process.begin("0")
+        await process.begin("0")  # another connection of the same process
+        assert not process.on
+    last = seen_anew(database)
+    await last.begin("0")
+    assert last.pulled is not None
+    assert last.pulled.cause == DEATHS
+    await last.release("person:u1")
+    after = seen_anew(database)
+    await after.begin("0")
+    assert not after.on
+
+
+async def test_a_start_that_got_through_is_no_death(database: AsyncEngine) -> None:
+    for _ in range(DEATHS_MAX + 2):
+        process = seen_anew(database)
+        await process.begin("0")
+        await process.got_through()
+        await process.begin("0")
+        assert not process.on
+    assert await rows(database, "SELECT count(*) FROM consumer_start") == [(0,)]

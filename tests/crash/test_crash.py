@@ -28,7 +28,7 @@ def _say(text: str) -> None:
 async def test_services_that_die_at_a_handful_of_points_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
     proof = await prove(tmp_path, A_HANDFUL, SEED, _say)
     _say(proof.table(A_HANDFUL))
-    assert proof.broken == []
+    assert (proof.broken, proof.idle) == ([], [])
     assert [point.name for point in A_HANDFUL if not proof.killer.killed(point.name)] == []
 
 
@@ -40,5 +40,5 @@ async def test_services_that_die_at_every_point_lose_nothing_and_do_nothing_twic
     with capsys.disabled():
         proof = await prove(tmp_path, POINTS, SEED, _say)
         _say(proof.table(POINTS))
-    assert proof.broken == []
+    assert (proof.broken, proof.idle) == ([], [])
     assert [point.name for point in POINTS if proof.killer.killed(point.name) < 3] == []

@@ -17,11 +17,12 @@ from deploy.system import System
 from tests.crash.clients import Clients
 from tests.crash.door import Door
 from tests.crash.gather import Eyes
-from tests.crash.history import DRAIN_SECONDS_MAX, Broken, History, count, judge
+from tests.crash.history import DRAIN_SECONDS_MAX, Broken, History, Outcome, count, judge
 from tests.crash.kills import Killer, schedule
 from tests.crash.partner import Partner
 from tests.crash.points import A, B, Point
 
+OK = 200
 CLIENTS = 5
 LINE_BYTES_PER_SECOND = 80_000  # a dossier then takes most of a second: long enough to die or to be withdrawn in
 WARM_SECONDS = 4.0
@@ -40,6 +41,19 @@ class Proof:
     killer: Killer
     clients: Clients
     seconds: float
+
+    @property
+    def idle(self) -> list[str]:
+        """What the proof has not even tried: then it has shown nothing about it."""
+        history = self.history
+        tried = {
+            "no dossier came through the door": any(each.status == OK and each.read for each in history.passages),
+            "no door was ever shut": bool(history.shut),
+            "no word came too early": bool(history.retried),
+            "nothing was parked": bool(history.parked_on_purpose),
+            "nothing was acknowledged": any(each.outcome is Outcome.ACKNOWLEDGED for each in history.asked),
+        }
+        return [what for what, was in tried.items() if not was]
 
     def table(self, points: Sequence[Point]) -> str:
         """Point by point how often it was reached and how often somebody died there, and what the judge says."""

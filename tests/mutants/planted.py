@@ -34,6 +34,13 @@ MUTANTS: Sequence[Mutant] = (
         "tests/chassis/test_consumer.py::test_nothing_is_committed_before_it_is_durable",
     ),
     Mutant(
+        "where hearing stands is written before the effect",
+        "chassis/executor/run.py",
+        [("        results = await asyncio.gather(*(self.run(work)",
+          "        await self._write_position(delivery)\n        results = await asyncio.gather(*(self.run(work)")],
+        f"{EXECUTOR}hearing_moves_on_when_the_last_item_of_what_was_divided_is_durable_and_not_before",
+    ),
+    Mutant(
         "dual write: what is said is committed by itself",
         "chassis/executor/batch.py",
         [("        await outbox.say(tx, ",

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("chassis", "contracts", "deploy", "docs", "services", "tests", "benchmarks", "pyproject.toml", "README.md")
 FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
 SECONDS_MAX = 300  # one mutant's tests, Kafka and PostgreSQL included
+TRIES = 2
 TESTS_FAILED = 1  # pytest's own exit code; anything else is no verdict
 
 
@@ -81,14 +82,25 @@ def _survivors(tree: Path) -> Iterator[str]:
     for mutant in MUTANTS:
         before, began = _planted(tree, mutant), time.monotonic()
         try:
-            found = _run(tree, [mutant.caught_by])
+            name, said = _caught(tree, mutant)
         finally:
             (tree / mutant.file).write_text(before)
+        _say(f"{mutant.what:<68}{time.monotonic() - began:>8.1f}  {name or 'NOBODY'}")
+        if name is None:
+            yield f"{mutant.what}: {said}"
+
+
+def _caught(tree: Path, mutant: Mutant) -> tuple[str | None, str]:
+    """The test that fails, and what pytest said. Where Kafka or PostgreSQL did not start that is no verdict."""
+    for _ in range(TRIES):
+        found = _run(tree, [mutant.caught_by])
+        said = found.stdout[-2000:] + found.stderr[-1000:]
         names = FAILED.findall(found.stdout)
-        caught = found.returncode == TESTS_FAILED and bool(names)
-        _say(f"{mutant.what:<68}{time.monotonic() - began:>8.1f}  {names[0] if caught else 'NOBODY'}")
-        if not caught:
-            yield f"{mutant.what}: {found.stdout[-2000:]}{found.stderr[-1000:]}"
+        if found.returncode == TESTS_FAILED and names:
+            return names[0], said
+        if found.returncode == 0:
+            break
+    return None, said
 
 
 def _say(text: str) -> None:

@@ -43,6 +43,7 @@ release: $(VENV)/check.stamp ## Freeze the events of this version, so that no la
 
 lock: $(VENV)/uv.stamp ## Choose versions anew for what pyproject.toml asks for, with their hashes.
 	@printf 'uv\n' | $(COMPILE) --upgrade --output-file requirements/bootstrap.txt -
+	@$(COMPILE) --upgrade --output-file requirements/service.txt pyproject.toml
 	@$(COMPILE) --upgrade --extra run --output-file requirements/run.txt pyproject.toml
 	@$(COMPILE) --upgrade --extra run --extra check --output-file requirements/check.txt pyproject.toml
 

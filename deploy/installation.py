@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
@@ -21,7 +21,7 @@ from deploy.embedded.ports import HOST, remembered
 from deploy.mistakes import MistakeError
 
 if TYPE_CHECKING:  # a service reads its settings here and needs nothing of what starts a broker
-    from deploy.embedded.cluster import Addresses
+    from deploy.embedded.pki import Tls
 
 SERVICES: tuple[str, ...] = tuple(str(each) for each in Service)
 FILE = "installation.json"
@@ -30,6 +30,23 @@ NO_DOORS: Mapping[str, str] = MappingProxyType({})
 
 class NotInstalledError(MistakeError):
     """There is no installation in this data folder yet: `staffel up` makes one."""
+
+
+class Addresses(Protocol):
+    """Where Kafka and PostgreSQL are, and what a service shows them."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka: `host:port`, separated by commas."""
+        ...
+
+    def tls(self, principal: str) -> Tls:
+        """Certificate and key of `<agency>.<service>`."""
+        ...
+
+    def dsn(self, agency: str, service: str) -> str:
+        """postgresql+asyncpg://user:password@host:port/database."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +58,15 @@ class Installation:
     alliances: tuple[Path, ...]
     agencies: tuple[str, ...]
     ports: Mapping[str, int]
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """Where a service runs by its principal, as the others reach it; who is not in it runs on this machine."""
 
     def url(self, agency: str, name: str) -> str:
         """Base URL of a service. MistakeError for one that does not run here."""
         port = self.ports.get(f"{agency}.{name}")
         if port is None:
             raise MistakeError(f"{agency}.{name} does not run here; there are {', '.join(sorted(self.ports))}")
-        return f"http://{HOST}:{port}"
+        return f"http://{self.hosts.get(f'{agency}.{name}', HOST)}:{port}"
 
     def environment_file(self, agency: str, name: str) -> Path:
         """The settings of a service as KEY=value lines, readable by their owner alone."""
@@ -83,6 +102,7 @@ class Installation:
             tuple(map(Path, known["alliances"])),
             tuple(known["agencies"]),
             known["ports"],
+            known.get("hosts", {}),
         )
 
 
@@ -99,16 +119,20 @@ def install(
     templates: Sequence[Path],
     agencies: Sequence[str],
     doors: Mapping[str, str] = NO_DOORS,
+    *,
+    hosts: Mapping[str, str] | None = None,
+    ports: Mapping[str, int] | None = None,
 ) -> Installation:
     """Fill keys and door addresses into the alliance files and write every service's settings.
 
     `doors`: agency -> base URL under which the others reach its door, where that is not the consent service itself.
+    `hosts`, `ports`: principal -> where it listens, where it is not this machine and a free port.
     """
     data = data.resolve()
     names = [f"{agency}.{name}" for agency in agencies for name in SERVICES]
-    ports = remembered(data / "service_ports.json", names)
+    chosen = remembered(data / "service_ports.json", names) if ports is None else ports
     files = tuple(data / "alliances" / template.name for template in templates)
-    installation = Installation(data, addresses.bootstrap, files, tuple(agencies), ports)
+    installation = Installation(data, addresses.bootstrap, files, tuple(agencies), chosen, dict(hosts or {}))
     private_folder(data / "alliances")
     for template, file in zip(templates, files, strict=True):
         write(

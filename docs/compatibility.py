@@ -145,7 +145,7 @@ def _as_draft_4(schema: Any, *, closed: bool) -> Any:
             return {
                 word: _as_draft_4(value, closed=closed)
                 for word, value in schema.items()
-                if word not in UNKNOWN_TO_THE_PROOF
+                if word not in UNKNOWN_TO_THE_PROOF and value != []  # draft 4 has no empty `required`
             }
         case list():
             return [_as_draft_4(each, closed=closed) for each in schema]

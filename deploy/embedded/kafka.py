@@ -135,7 +135,7 @@ class Kafka:
     def _cluster_id(self) -> str:
         file = self.folder / "cluster-id"
         if not file.exists():
-            write(file, _new_cluster_id(), PUBLIC)
+            write(file, new_cluster_id(), PUBLIC)
         return file.read_text()
 
     def _settings_file(self, node: int) -> Path:
@@ -147,12 +147,12 @@ class Kafka:
     def _write_settings(self, node: int, data: Path) -> None:
         settings = {
             **_listeners(node, self.ports, self.nodes),
-            **_security(self.pki),
-            **_replication(self.nodes),
+            **security(self.pki),
+            **replication(self.nodes),
             **SMALL_AND_QUICK,
             "log.dirs": str(data),
         }
-        write(self._settings_file(node), "".join(f"{key}={_escaped(value)}\n" for key, value in settings.items()))
+        write(self._settings_file(node), "".join(f"{key}={escaped(value)}\n" for key, value in settings.items()))
 
 
 def port_names(nodes: int) -> tuple[str, ...]:
@@ -197,7 +197,8 @@ def _listeners(node: int, ports: Mapping[str, int], nodes: int) -> dict[str, str
     }
 
 
-def _security(pki: Pki) -> dict[str, str]:
+def security(pki: Pki) -> dict[str, str]:
+    """Mutual TLS and access by list, with the files of this folder."""
     return {
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(pki.broker),
@@ -213,7 +214,8 @@ def _security(pki: Pki) -> dict[str, str]:
     }
 
 
-def _replication(nodes: int) -> dict[str, str]:
+def replication(nodes: int) -> dict[str, str]:
+    """How many copies so many nodes keep, and how many must have a record before it counts."""
     copies, enough = str(nodes), "2" if nodes > 1 else "1"
     return {
         "default.replication.factor": copies,
@@ -229,7 +231,7 @@ def _replication(nodes: int) -> dict[str, str]:
     }
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
     """As Java reads properties: Latin-1, everything else as backslash, u, four digits; JSON writes the same."""
     return json.dumps(value)[1:-1]
 
@@ -238,7 +240,7 @@ def _part(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.part")
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
     """Sixteen random bytes as Kafka writes them; not beginning with "-", which its tool would take for an option."""
     while True:
         text = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")

@@ -48,6 +48,7 @@ class Pki:
 
     folder: Path
     cluster: str
+    hosts: tuple[str, ...] = ()  # names under which the broker is reached, beside this machine's own
 
     @property
     def ca(self) -> Path:
@@ -100,12 +101,13 @@ class Pki:
         except (ValueError, InvalidSignature):  # of an authority that is no longer ours
             return False
         lasts = certificate.not_valid_after_utc > now + timedelta(days=RENEW_DAYS)
-        return lasts and certificate.subject == _subject(self.cluster, name)
+        named = name != BROKER or set(self.hosts) <= _hosts_of(certificate)
+        return lasts and named and certificate.subject == _subject(self.cluster, name)
 
     def _issue(self, name: str, authority: Authority, now: datetime) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_subject(self.cluster, name), key.public_key(), now, CERTIFICATE_DAYS)
-        builder = _for_broker(builder) if name == BROKER else _for_client(builder)
+        builder = _for_broker(builder, self.hosts) if name == BROKER else _for_client(builder)
         issuer = authority.certificate
         certificate = (
             builder.issuer_name(issuer.subject)
@@ -145,9 +147,14 @@ def _builder(
     )
 
 
-def _for_broker(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+def _hosts_of(certificate: x509.Certificate) -> set[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(names.get_values_for_type(x509.DNSName))
+
+
+def _for_broker(builder: x509.CertificateBuilder, hosts: Sequence[str]) -> x509.CertificateBuilder:
     """Both usages: the broker is the client of the controller, too."""
-    here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    here = [*map(x509.DNSName, ("localhost", *hosts)), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     return builder.add_extension(x509.SubjectAlternativeName(here), critical=False).add_extension(
         x509.ExtendedKeyUsage(both), critical=False

@@ -107,18 +107,7 @@ class Postgres:
     async def provide(self, agencies: Sequence[str], services: Sequence[str]) -> None:
         """Create missing databases and roles, set every role's limits; nobody enters another's database."""
         owners = {f"{agency}.{service}": service for agency in agencies for service in services}
-        passwords = self._passwords([SUPERUSER, *owners])
-        engine = _engine(self.administrator())
-        async with engine.connect() as connection:
-            for name in ("postgres", "template1"):
-                await connection.exec_driver_sql(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
-            roles = await _names(connection, "SELECT rolname FROM pg_roles")
-            databases = await _names(connection, "SELECT datname FROM pg_database")
-            for name, service in owners.items():
-                for statement in _role(name, passwords[name], LIMITS | LIMITS_OF.get(service, {}), known=name in roles):
-                    await connection.exec_driver_sql(statement)
-        missing = [name for name in owners if name not in databases]
-        await asyncio.gather(*(_create_database(engine, name) for name in missing))
+        await provide(self.administrator(), owners, self._passwords([SUPERUSER, *owners]))
 
     def _dsn(self, user: str, database: str) -> str:
         password = json.loads(self._password_file().read_text())[user]
@@ -179,6 +168,24 @@ def works_on(place: Place, argv: Sequence[str]) -> bool:
         ["-D", str(place.data)],
         ["-D", str(place.part)],
     )
+
+
+async def provide(administrator: str, owners: Mapping[str, str], passwords: Mapping[str, str]) -> None:
+    """Create missing databases and roles, set every role's limits; nobody enters another's database.
+
+    `owners`: name of a role and its database -> the service whose they are.
+    """
+    engine = _engine(administrator)
+    async with engine.connect() as connection:
+        for name in ("postgres", "template1"):
+            await connection.exec_driver_sql(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
+        roles = await _names(connection, "SELECT rolname FROM pg_roles")
+        databases = await _names(connection, "SELECT datname FROM pg_database")
+        for name, service in owners.items():
+            for statement in _role(name, passwords[name], LIMITS | LIMITS_OF.get(service, {}), known=name in roles):
+                await connection.exec_driver_sql(statement)
+    missing = [name for name in owners if name not in databases]
+    await asyncio.gather(*(_create_database(engine, name) for name in missing))
 
 
 async def stop(server: Server) -> None:

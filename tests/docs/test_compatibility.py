@@ -14,6 +14,10 @@ Change = Callable[[Schema], None]
 
 
 PRESENT = present()
+TOUCHED = {
+    *("handover", "case", "alliance", "lead", "kind", "preview", "phase", "needs"),
+    *("offer", "alert", "jba", "mandatory"),
+}
 
 
 def _field(schema: Schema, path: str) -> dict[str, Any]:
@@ -24,10 +28,17 @@ def _field(schema: Schema, path: str) -> dict[str, Any]:
     return schema
 
 
+def _small(schema: Schema) -> Schema:
+    """Without most of what the changes here do not touch: the proof takes its time over each field and code."""
+    kept = {name: _small(field) for name, field in schema.get("properties", {}).items() if name in TOUCHED}
+    needed = [name for name in schema.get("required", ()) if name in kept]
+    return {**schema, "properties": kept, "required": needed} if kept else schema
+
+
 def after(change: Change, of: str = CHANGED) -> list[str]:
     """What is said of that event when its schema is changed so, without the type in front."""
     told = PRESENT[of]
-    schema = resolved(told.schema)
+    schema = _small(resolved(told.schema))
     new = deepcopy(schema)
     change(new)
     now = {of: told._replace(schema=new)}
@@ -125,8 +136,6 @@ def test_a_field_that_may_be_left_out_is_missed_when_it_is_gone() -> None:
 
 
 def test_another_default_is_another_meaning() -> None:
-    said = after(becomes("offer.jba", properties={}), PUBLISHED)
-    assert "body.offer.jba.mandatory: is gone" in said
     said = after(lambda schema: _field(schema, "offer.jba.mandatory").update(default=True), PUBLISHED)
     assert said == ["body.offer.jba.mandatory: default was false, is true"]
 

@@ -13,6 +13,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic, time
 from typing import Any, Protocol
 
 from aiokafka import (  # type: ignore[import-untyped]  # ships no types
@@ -30,7 +31,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
     UnsupportedCodecError,
 )
 
-from chassis import telemetry
+from chassis import metrics, telemetry
 from chassis.crashpoints import reached
 from chassis.envelope import Envelope, Reason, Record, Unreadable, from_record
 from chassis.relay import backoff_seconds, client_arguments
@@ -51,6 +52,8 @@ BRAKE_SECONDS = 0.5  # how soon it goes on when the brake is released
 QUIET_LOOKS = 20  # so many empty ones, each longer than the broker holds back a fetch: there was nothing to die of
 STEADY_SECONDS = 60.0  # a connection that lasted so long was a good one: its end is a first failure
 CAREFUL_SECONDS = 30.0  # after bytes that the library cannot take apart, partitions are read one by one that long
+
+_COMMITTED = {**metrics.MESSAGING, "messaging.operation.name": "commit"}
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +119,9 @@ class Consumer:
         self._rebalancing = asyncio.Event()
         self._placed = False
         self._careful_until = 0.0
+        self._reading: AIOKafkaConsumer | None = None
+        self._next_offset: dict[TopicPartition, int] = {}
+        self._oldest: float | None = None
         self._there: list[str] = []
         self._missing: list[str] = []
         self._look_again = 0.0
@@ -157,6 +163,7 @@ class Consumer:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connect(consumer)
+            self._reading = consumer
             await self._read_until_stopped(consumer)
         except (KafkaError, OSError, TimeoutError) as error:
             told = {"consumer": self._group, "error_class": type(error).__name__}
@@ -164,7 +171,7 @@ class Consumer:
         except Exception:  # a bug must not end in silence: shown with its stack, tried again from where hearing stands
             log.exception("consumer failed, it will start over", extra={"consumer": self._group})
         finally:
-            self.assigned = False
+            self.assigned, self._reading = False, None
             await _close(consumer)
 
     async def _connect(self, consumer: AIOKafkaConsumer) -> None:
@@ -221,7 +228,8 @@ class Consumer:
             reached("consumer.after_fetch")
             try:
                 if await self._durable(records):
-                    attempt = 0
+                    attempt, self._oldest = 0, None
+                    self._next_offset.update(_ends_of(records))
                     reached("consumer.after_commit")
                     await self._commit(consumer, records)
                     reached("consumer.after_offset")
@@ -253,6 +261,7 @@ class Consumer:
                 log.error("the broker has not got what comes next", extra=told)
                 offset = first
             consumer.seek(partition, offset)
+            self._next_offset[partition] = offset
 
     async def _ask_standing(self) -> Mapping[tuple[str, int], int]:
         try:
@@ -281,7 +290,23 @@ class Consumer:
             # only a new connection reads it again.
             self._careful_until = asyncio.get_running_loop().time() + CAREFUL_SECONDS
             raise CorruptRecordException from error
+        self._oldest = min((records[0].timestamp / 1000 for records in found.values() if records), default=None)
         return _records(found)
+
+    def lag(self) -> tuple[int, float] | None:
+        """Records on our partitions that are not durable here, and the age of the oldest fetched one in seconds.
+
+        What the broker said with the last fetch; None while there is no place in the group.
+        """
+        if self._reading is None or not self._placed:
+            return None
+        behind = sum(max(0, end - self._next_offset.get(each, end)) for each, end in self._ends(self._reading))
+        return behind, 0.0 if self._oldest is None else max(0.0, time() - self._oldest)
+
+    @staticmethod
+    def _ends(consumer: AIOKafkaConsumer) -> Iterable[tuple[TopicPartition, int]]:
+        known = ((partition, consumer.highwater(partition)) for partition in consumer.assignment())
+        return [(partition, end) for partition, end in known if end is not None]
 
     async def _next_with_care(self, consumer: AIOKafkaConsumer) -> list[Record]:
         """One look at every partition by itself, so that nothing is lost when one raises."""
@@ -312,6 +337,8 @@ class Consumer:
 
     async def _durable(self, records: Sequence[Record]) -> bool:
         created = (record.envelope.traceparent for record in records if isinstance(record.envelope, Envelope))
+        received = {"messaging.operation.name": "receive", "messaging.consumer.group.name": self._group}
+        metrics.count_by_topic("messaging.client.consumed.messages", (record.topic for record in records), received)
         try:
             with telemetry.receive(self._group, len(records), created):
                 await self._take(records)
@@ -323,10 +350,12 @@ class Consumer:
 
     async def _commit(self, consumer: AIOKafkaConsumer, records: Sequence[Record]) -> None:
         """Commit this batch's offsets and no others; where that fails the batch comes again, and is known."""
-        offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+        offsets = _ends_of(records)
+        began = monotonic()
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await consumer.commit(offsets)
+            metrics.measured("messaging.client.operation.duration", monotonic() - began, _COMMITTED)
         except (KafkaError, OSError, TimeoutError) as error:
             told = {"consumer": self._group, "error_class": type(error).__name__}
             log.warning("offsets were not committed", extra=told)
@@ -378,6 +407,11 @@ def _records(found: Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]])
         for several in found.values()
         for raw in several
     ]
+
+
+def _ends_of(records: Iterable[Record]) -> dict[TopicPartition, int]:
+    """The offset after the last of these records, in each partition."""
+    return {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
 
 
 def _rewind(consumer: AIOKafkaConsumer, records: Iterable[Record]) -> None:

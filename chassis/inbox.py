@@ -199,6 +199,10 @@ class Lanes:
         self._applied: list[tuple[Heard, tuple[UUID, ...]]] = []
         self._parked: list[tuple[Heard, Trouble]] = []
         self._redriven: list[Heard] = []
+        self.tally: Counter[str] = Counter()
+        """How many events were applied, known, and parked with which class."""
+        self.oldest_said: datetime | None = None
+        """When the oldest event was said that was applied here for the first time."""
         self.pulled: Pulled | None = None
         """The brake, where this batch has parked one lane too many."""
 
@@ -259,6 +263,9 @@ class Lanes:
 
     def applied(self, heard: Heard, subjects: Iterable[UUID]) -> None:
         """It has had its effect on these subjects."""
+        self.tally["applied"] += 1
+        if heard.redrive is None:
+            self.oldest_said = min(self.oldest_said or heard.meta.time, heard.meta.time)
         self._applied.append((heard, tuple(dict.fromkeys(subjects)) or (heard.meta.subject,)))
         self._known.add(heard.meta.id)
         self._advance(heard)
@@ -269,11 +276,14 @@ class Lanes:
 
     def known(self, heard: Heard) -> None:
         """It has had its effect already; where it was still parked, it no longer is."""
+        self.tally["known"] += 1
         if heard.redrive:
             self._no_longer_waits(heard)
 
     def park(self, heard: Heard, trouble: Trouble) -> None:
         """Hold the lane at this event; what follows it in the lane waits behind it."""
+        if heard.redrive is None:
+            self.tally[trouble.error_class] += 1
         self._parked.append((heard, trouble))
         if not heard.redrive:
             meta = heard.meta

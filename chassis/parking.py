@@ -235,6 +235,11 @@ async def lanes(tx: AsyncConnection, consumer: str, error_class: str | None = No
     return [dict(row) for row in rows.mappings()]
 
 
+async def classes(tx: AsyncConnection, consumer: str) -> dict[str, int]:
+    """How many lanes each class holds."""
+    return {row.error_class: row.lanes for row in await tx.execute(_CLASSES, {"consumer": consumer})}
+
+
 async def lane(tx: AsyncConnection, consumer: str, topic: str, key: UUID) -> list[dict[str, Any]]:
     """Every event that waits in one lane, in order; its body where that is a fact by its contract."""
     rows = await tx.execute(_LANE, {"consumer": consumer, "topic": topic, "key": key, "page": PAGE})
@@ -419,6 +424,14 @@ _LANES = sa.text("""
     GROUP BY topic, key
     HAVING cast(:error_class AS text) IS NULL OR (array_agg(error_class ORDER BY seq, parked_at))[1] = :error_class
     ORDER BY since LIMIT :page
+""")
+
+_CLASSES = sa.text("""
+    SELECT error_class, count(*) AS lanes FROM (
+        SELECT DISTINCT ON (topic, key) error_class FROM parked WHERE consumer = :consumer
+        ORDER BY topic, key, seq, parked_at
+    ) AS first
+    GROUP BY error_class ORDER BY error_class
 """)
 
 _LANE = sa.text("""

@@ -14,6 +14,7 @@ import random
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -33,7 +34,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chassis import telemetry
+from chassis import metrics, telemetry
 from chassis.crashpoints import reached
 from chassis.envelope import key_of
 
@@ -53,6 +54,9 @@ LOCK = 0x6F757462_6F78  # "outbox": advisory locks are per database, and a servi
 # The broker's word for "never, however often you ask": the record itself is at fault.
 HOPELESS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
 TOPIC_SHUT = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
+
+_SENDS = {"messaging.operation.name": "send"}
+_SENT = {**metrics.MESSAGING, **_SENDS}
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +199,10 @@ class Relay:
     async def _round(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
         """Publish these rows, remember those acknowledged, decide what the failures mean."""
         with telemetry.send(len(rows), (_created(row) for row in rows)) as traced:
+            began = monotonic()
             outcomes = await self._sender.publish(rows, singly=self._singly)
+            metrics.measured("messaging.client.operation.duration", monotonic() - began, _SENT)
+            metrics.measured("relay.batch.size", len(rows))
             pairs = zip(rows, outcomes, strict=True)
             failures = [(row, outcome) for row, outcome in pairs if isinstance(outcome, Exception)]
             if failures:
@@ -205,6 +212,7 @@ class Relay:
                 reached("relay.after_send")
                 async with asyncio.timeout(DATABASE_SECONDS):
                     await connection.execute(_REMEMBER, published)
+                metrics.count_by_topic("messaging.client.sent.messages", published["topics"], _SENDS)
                 reached("relay.after_delete")
         if failures:
             await self._sender.discard()  # its sequence numbers may have a hole: a new producer starts a new count

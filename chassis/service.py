@@ -31,7 +31,7 @@ from pydantic import Field, HttpUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import crashpoints, deadlines, parking, telemetry
+from chassis import crashpoints, deadlines, metrics, parking, standing, telemetry
 from chassis.auth import Gate, PartyKeys, read_key, read_keys, sign_internal
 from chassis.consumer import Consumer
 from chassis.crashpoints import reached
@@ -42,7 +42,7 @@ from chassis.executor import Bug, Executor, Kind, Overloaded, Unavailable, Work
 from chassis.horizon import Horizon
 from chassis.http import Problem, Routes, build
 from chassis.http.line import LineProtocol
-from chassis.http.operations import operations
+from chassis.http.operations import Live, operations
 from chassis.http.pages import Ready
 from chassis.inbox import Hear, Hearing, Source
 from chassis.outbox import Addressing
@@ -178,13 +178,19 @@ def resources_of(service: Service, database: AsyncEngine, executor: Executor, cl
     return service.resources(tools)
 
 
-def routes_of(service: Service, executor: Executor) -> Routes:
+def routes_of(service: Service, executor: Executor, live: Callable[[], Live] = Live) -> Routes:
     """All addresses of a service: its own and the operators'."""
-    return Routes([*service.routes.listed, *operations(executor, service.principal).listed])
+    return Routes([*service.routes.listed, *operations(executor, service.principal, live).listed])
 
 
 def app_of(
-    service: Service, database: AsyncEngine, executor: Executor, resources: Any, fingerprint_key: bytes, ready: Ready
+    service: Service,
+    database: AsyncEngine,
+    executor: Executor,
+    resources: Any,
+    fingerprint_key: bytes,
+    ready: Ready,
+    live: Callable[[], Live] = Live,
 ) -> FastAPI:
     """The HTTP application of a service; who may ask is proved by the key files its settings name."""
     settings = service.settings
@@ -196,7 +202,7 @@ def app_of(
         party_keys=service.party_keys,
     )
     return build(
-        routes_of(service, executor),
+        routes_of(service, executor, live),
         service=service.name,
         problems=service.problems,
         gate=gate,
@@ -245,7 +251,7 @@ class Running:
             resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
             self._executor.after_commit += [self._relay.wake, self._errands.wake]
-            app = app_of(service, self._engine, self._executor, resources, keys["fingerprint"], self.ready)
+            app = app_of(service, self._engine, self._executor, resources, keys["fingerprint"], self.ready, self.live)
             await self._start(resources)
             try:
                 yield app
@@ -281,6 +287,7 @@ class Running:
             self._retry_freed_lanes,
             self._retry_due_lanes,
             self._forget_what_is_over,
+            self._measure,
         ]
         loops += [partial(background, resources) for background in self._service.background]
         self._tasks = [asyncio.create_task(self._guarded(loop)) for loop in loops]
@@ -315,6 +322,7 @@ class Running:
         finally:
             await self._engine.dispose()
             await asyncio.to_thread(telemetry.shutdown)
+            await asyncio.to_thread(metrics.shutdown)
 
     async def ready(self) -> bool | str:
         """Whether a caller should come here: the database answers and the consumer has its topics.
@@ -330,6 +338,11 @@ class Running:
             return False
         pulled = self._executor.brake.pulled
         return self._consumer.assigned if pulled is None else pulled.cause
+
+    def live(self) -> Live:
+        """What an operator is told that no table knows."""
+        records, seconds = self._consumer.lag() or (None, None)
+        return Live(leads=self._relay.leading, lag_records=records, lag_seconds=seconds, queued=self._executor.queued)
 
     async def _fire_deadlines(self) -> None:
         while True:
@@ -360,6 +373,17 @@ class Running:
             log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})  # noqa: TRY400  # its stack is logged where it happened
             async with self._engine.begin() as tx:
                 await deadlines.postpone(tx, {cause.id: str(bug)})
+
+    async def _measure(self) -> None:
+        """Ages and what waits: one query now and then, and only where somebody looks."""
+        while metrics.on():
+            async with self._engine.connect() as connection:
+                standing.set_gauges(await standing.look(connection, self._service.principal))
+            metrics.measured("executor.queue", self._executor.queued)
+            if (lag := self._consumer.lag()) is not None:
+                metrics.measured("consumer.lag.records", lag[0])
+                metrics.measured("consumer.lag.seconds", lag[1])
+            await asyncio.sleep(metrics.MEASURE_SECONDS)
 
     async def _forget_what_is_over(self) -> None:
         """Answers and inbox rows that nobody can ask for any more go, a bounded number at a time."""
@@ -418,6 +442,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
     settings = service.settings
     endpoint = str(settings.otlp_endpoint) if settings.otlp_endpoint else None
     telemetry.configure(service.principal, settings.instance, endpoint, share=settings.otlp_share)
+    metrics.configure(service.principal, settings.instance, endpoint)
     running = Running(service)
     with _listening(settings) as listener:
         await _serve(running, listener, stop)

@@ -30,6 +30,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 ATTRIBUTES = frozenset({
+    "chassis.lane.state",
     "chassis.parked",
     "chassis.subjectseq",
     "cloudevents.event_id",
@@ -127,7 +128,7 @@ class Traced:
 
     def set(self, name: str, value: str | int) -> None:
         """Add one attribute; KeyError or ValueError where it is none that may be seen."""
-        self._span.set_attributes(_seen({name: value}))
+        self._span.set_attributes(seen({name: value}))
 
     def failed(self, error_type: str) -> None:
         """The work came to nothing; `error_type` is a class name or code from a closed list, never a message."""
@@ -266,14 +267,14 @@ def _traced(
     attributes: Mapping[str, str | int],
     links: Iterable[Link] = (),
 ) -> Traced:
-    seen = _seen(attributes)
+    listed = seen(attributes)
     telemetry = _telemetry.get()
     if telemetry is None:
         return Traced(_unrecorded(parent))
     within = otel_context.Context()
     if parent is not None:
         within = trace.set_span_in_context(NonRecordingSpan(parent), within)
-    return Traced(telemetry.tracer.start_span(name, within, kind, seen, list(links)))
+    return Traced(telemetry.tracer.start_span(name, within, kind, listed, list(links)))
 
 
 def _unrecorded(parent: SpanContext | None) -> Span:
@@ -283,7 +284,7 @@ def _unrecorded(parent: SpanContext | None) -> Span:
     return NonRecordingSpan(SpanContext(trace_id, _IDS.generate_span_id(), is_remote=False, trace_flags=flags))
 
 
-def _seen(attributes: Mapping[str, str | int]) -> Mapping[str, str | int]:
+def seen(attributes: Mapping[str, str | int]) -> Mapping[str, str | int]:
     """The one place that lets attributes pass."""
     for name, value in attributes.items():
         if name not in ATTRIBUTES:

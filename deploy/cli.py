@@ -299,6 +299,19 @@ def waiting(data: DataOption = DATA, agency: Annotated[str | None, typer.Option(
     asyncio.run(Operator(_installation(data), console).waiting(agency))
 
 
+@app.command()
+def status(
+    data: DataOption = DATA,
+    agency: Annotated[str | None, typer.Option()] = None,
+    watch: Annotated[bool, typer.Option(help="Look again every two seconds until Ctrl-C.")] = False,
+) -> None:
+    """One screen for the night: how every service stands, and what needs a human; exit code 1 if something does."""
+    from deploy.status import show
+
+    if not asyncio.run(show(_installation(data), console, agency, watch=watch)):
+        raise typer.Exit(1)
+
+
 @parked_app.command("show")
 def parked_show(
     agency: AgencyOption,

@@ -31,6 +31,7 @@ GENERATED: Final[Mapping[str, Make]] = MappingProxyType(
         "docs/reference/events.md": reference.events_page,
         "docs/reference/law.md": reference.law_page,
         "docs/reference/matrices.md": reference.matrices_page,
+        "docs/reference/metrics.md": reference.metrics_page,
         "docs/reference/problems.md": reference.problems_page,
         "docs/reference/settings.md": reference.settings_page,
         "docs/reference/who-reads-what.md": who_reads_what.page,

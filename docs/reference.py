@@ -6,6 +6,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from chassis.http.problems import OF_THE_MECHANISM, TROUBLES, Problem
+from chassis.metrics import INSTRUMENTS
 from chassis.service import ServiceSettings
 from chassis.transitions import Table, as_matrix, as_mermaid
 from contracts.codes import Service
@@ -109,6 +110,24 @@ def matrices_page() -> str:
         "changes no state; an empty cell is refused (and an event that is refused is parked, so that a human looks at "
         "it). Conditions stand in the tables themselves, in `services/*/domain`.",
         *chapters,
+    )
+
+
+def metrics_page() -> str:
+    """What is measured."""
+    lines = [
+        f"| `{each.name}` | {each.kind} | {each.unit} | {', '.join(f'`{name}`' for name in each.attributes) or '–'} "
+        f"| {each.meaning} | {each.alarm or '–'} |"
+        for each in INSTRUMENTS
+    ]
+    return _page(
+        "Metrics",
+        "What every service measures and sends to the collector named in `STAFFEL_OTLP_ENDPOINT`; without one nothing "
+        "is measured. Alarms look at ages: what to do when one rings stands in "
+        "[how to answer an alarm](../how-to/answer-an-alarm.md). No attribute names a subject.",
+        "\n".join(
+            ["| metric | kind | unit | attributes | meaning | alarm from |", "|---|---|---|---|---|---|", *lines]
+        ),
     )
 
 

@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import deadlines, errands, outbox, telemetry
+from chassis import deadlines, errands, metrics, outbox, telemetry
 from chassis.brake import Pulled
 from chassis.crashpoints import reached
 from chassis.deadlines import Due
@@ -65,6 +66,7 @@ class Batch:
     def __init__(self, desk: Desk, tx: AsyncConnection) -> None:
         self._desk, self._tx = desk, tx
         self._now: datetime
+        self._began = monotonic()
         self._lanes = Lanes(desk.consumer, desk.sources)
         self._loaded: dict[SubjectKey, Any] = {}
         self._current: dict[SubjectKey, Any] = {}
@@ -97,6 +99,20 @@ class Batch:
     def parked(self) -> bool:
         """Whether an event of this batch waits for a human now."""
         return self._lanes.parks
+
+    def measure(self) -> None:
+        """Say how it went, after the commit: once for all, whatever their number."""
+        if not metrics.on() or not self._lanes.tally:
+            return
+        group, tally = {"messaging.consumer.group.name": self._desk.consumer}, self._lanes.tally
+        processed = {**metrics.MESSAGING, **group, "messaging.operation.name": "process"}
+        metrics.measured("messaging.process.duration", monotonic() - self._began, processed)
+        for name, what in (("inbox.duplicates", "known"), ("sequence.gaps", "gap"), ("sequence.forks", "fork")):
+            if tally[what]:
+                metrics.measured(name, tally[what], group)
+        if self._lanes.oldest_said is not None:
+            seconds = (self._now - self._lanes.oldest_said).total_seconds()
+            metrics.measured("event.e2e.duration", max(0.0, seconds), group)
 
     async def run(self, works: Sequence[Work]) -> None:
         """Causes, load, reserve, decide, write. Whatever the database says is raised; nothing has happened then."""

@@ -121,6 +121,11 @@ class Executor:
             self._something.notify()
         return await work.done
 
+    @property
+    def queued(self) -> int:
+        """How many items wait for a transaction."""
+        return len(self._commands) + len(self._events)
+
     async def hear(self, records: Sequence[Record]) -> None:
         """Take a batch of records; returns when what they mean, or that they mean nothing, is durable.
 
@@ -288,6 +293,7 @@ class Executor:
             await self._run_batch(batch.deferred)
 
     def _after_commit(self, batch: Batch, works: Sequence[Work]) -> None:
+        batch.measure()
         reached("executor.after_commit")
         if batch.parked:
             reached("consumer.after_park")

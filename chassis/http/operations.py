@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from chassis.executor import Answer, Executor
 from chassis.http.routes import Call, Routes, people
 from chassis.http.text import Body, Instant, Text
 from chassis.skips import REASON_CHARACTERS_MAX, No, Skipping
+from chassis.standing import Standing, look
 from chassis.transitions import Refused
 
 OPERATOR = "operator"
@@ -188,6 +190,27 @@ class Released(BaseModel):
     released: bool
 
 
+class Live(BaseModel):
+    """What only the running process knows; None where that part does not run.
+
+    `leads`: this replica's relay publishes. Lag: see the metrics of that name. `queued`: items before a transaction.
+    """
+
+    leads: bool | None = None
+    lag_records: int | None = None
+    lag_seconds: float | None = None
+    queued: int | None = None
+
+
+class Status(BaseModel):
+    """How this service stands, in numbers; `held` says how many lanes each class holds."""
+
+    standing: Standing
+    live: Live
+    brake: BrakeOn | None
+    held: dict[str, int]
+
+
 class Waiting(BaseModel):
     """Everything else that waits here. `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet."""
 
@@ -205,10 +228,48 @@ class Freed(BaseModel):
     freed: bool
 
 
-def operations(executor: Executor, consumer: str) -> Routes:
+def operations(executor: Executor, consumer: str, live: Callable[[], Live] = Live) -> Routes:
     """The operators' routes of one service; every one needs the role `operator`."""
     routes = Routes()
+    _held_lanes(routes, executor, consumer)
 
+    @routes.stream("POST", "/brake/release", allow=people(OPERATOR), answer=Released)
+    async def release(call: Call) -> Answer:
+        """Let the consumer go on, after what had stopped it has been mended."""
+        return _said(Released(released=await executor.brake.release(call.caller.principal)))
+
+    @routes.view("/status", allow=people(OPERATOR))
+    async def status(call: Call, tx: AsyncConnection) -> Status:
+        """How this service stands: ages of what waits, held lanes by class, the brake, the relay and the consumer."""
+        return Status(
+            standing=await look(tx, consumer),
+            live=live(),
+            brake=await _brake(tx, consumer),
+            held=await parking.classes(tx, consumer),
+        )
+
+    @routes.view("/waiting", allow=people(OPERATOR))
+    async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
+        """What the broker has not got, records that are no events, errands under way, deadlines that are overdue."""
+        return Waiting(
+            brake=await _brake(tx, consumer),
+            oldest_unsent_seconds=await outbox.oldest_age(tx),
+            held_subjects=[HeldSubject(**row) for row in (await tx.execute(_HELD)).mappings()],
+            unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],
+            errands=[WaitingErrand(**row) for row in (await tx.execute(_ERRANDS)).mappings()],
+            deadlines=[OverdueDeadline(**row) for row in (await tx.execute(_OVERDUE)).mappings()],
+        )
+
+    @routes.stream("POST", "/held-subjects/{topic}/{key}/retry", allow=people(OPERATOR), answer=Freed)
+    async def retry_held(call: Call, topic: str, key: UUID) -> Answer:
+        """Let the relay try this subject again, after what was wrong has been mended."""
+        freed = await executor.free_subject(topic, key)
+        return _said(Freed(freed=freed))
+
+    return routes
+
+
+def _held_lanes(routes: Routes, executor: Executor, consumer: str) -> None:
     @routes.view("/parked", allow=people(OPERATOR))
     async def held(call: Call, tx: AsyncConnection, error_class: str | None = None) -> HeldLanes:
         """The lanes that are held, oldest first; with `error_class` only those whose first event has it."""
@@ -256,31 +317,10 @@ def operations(executor: Executor, consumer: str) -> Routes:
         """Who let go of what, when and why."""
         return Skips(skips=[SaidOfSkipping(**row) for row in await skips.skips(tx, consumer)])
 
-    @routes.stream("POST", "/brake/release", allow=people(OPERATOR), answer=Released)
-    async def release(call: Call) -> Answer:
-        """Let the consumer go on, after what had stopped it has been mended."""
-        return _said(Released(released=await executor.brake.release(call.caller.principal)))
 
-    @routes.view("/waiting", allow=people(OPERATOR))
-    async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
-        """What the broker has not got, records that are no events, errands under way, deadlines that are overdue."""
-        on = await brake.pulled(tx, consumer)
-        return Waiting(
-            brake=None if on is None else BrakeOn(cause=on.cause, lanes=on.lanes, since=on.since),
-            oldest_unsent_seconds=await outbox.oldest_age(tx),
-            held_subjects=[HeldSubject(**row) for row in (await tx.execute(_HELD)).mappings()],
-            unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],
-            errands=[WaitingErrand(**row) for row in (await tx.execute(_ERRANDS)).mappings()],
-            deadlines=[OverdueDeadline(**row) for row in (await tx.execute(_OVERDUE)).mappings()],
-        )
-
-    @routes.stream("POST", "/held-subjects/{topic}/{key}/retry", allow=people(OPERATOR), answer=Freed)
-    async def retry_held(call: Call, topic: str, key: UUID) -> Answer:
-        """Let the relay try this subject again, after what was wrong has been mended."""
-        freed = await executor.free_subject(topic, key)
-        return _said(Freed(freed=freed))
-
-    return routes
+async def _brake(tx: AsyncConnection, consumer: str) -> BrakeOn | None:
+    on = await brake.pulled(tx, consumer)
+    return None if on is None else BrakeOn(cause=on.cause, lanes=on.lanes, since=on.since)
 
 
 def _said(body: BaseModel) -> Answer:

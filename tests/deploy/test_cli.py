@@ -77,6 +77,7 @@ def test_the_verbs_are_those_that_are_promised() -> None:
         ("demo",), ("up",), ("run",), ("node",), ("token",), ("timeline",), ("topics", "plan"), ("topics", "apply"),
         ("topics", "read"), ("acls", "plan"), ("acls", "apply"), ("parked", "list"), ("parked", "show"),
         ("parked", "retry"), ("parked", "skip"), ("parked", "skips"), ("brake", "list"), ("brake", "release"),
+        ("status",),
     }  # fmt: skip
     assert promised <= set(verbs())
 

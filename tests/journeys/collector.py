@@ -1,4 +1,4 @@
-"""A trace collector that keeps what it is sent: an OTLP/HTTP endpoint for tests."""
+"""A collector of traces and metrics that keeps what it is sent: an OTLP/HTTP endpoint for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -18,6 +20,7 @@ class Collector:
     def __init__(self) -> None:
         self.url = ""
         self.raw: list[bytes] = []
+        self.raw_metrics: list[bytes] = []
 
     def spans(self) -> list[tuple[str, Span]]:
         """(service, span) of everything received."""
@@ -30,6 +33,15 @@ class Collector:
                     found += [(names[0], span) for span in scope.spans]
         return found
 
+    def metrics(self) -> list[tuple[str, Metric]]:
+        """(service, metric) of everything received."""
+        found = []
+        for raw in list(self.raw_metrics):
+            for resource in ExportMetricsServiceRequest.FromString(raw).resource_metrics:
+                names = [each.value.string_value for each in resource.resource.attributes if each.key == "service.name"]
+                found += [(names[0], metric) for scope in resource.scope_metrics for metric in scope.metrics]
+        return found
+
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
@@ -39,7 +51,8 @@ def collecting() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            collector.raw.append(_unzipped(body, self.headers.get("content-encoding")))
+            kept = collector.raw_metrics if self.path.endswith("/v1/metrics") else collector.raw
+            kept.append(_unzipped(body, self.headers.get("content-encoding")))
             self.send_response(200)
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", "0")

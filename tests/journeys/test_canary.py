@@ -146,7 +146,8 @@ async def test_no_log_names_anybody(town: Town, stopped: Journey) -> None:
 async def test_no_span_names_anybody(town: Town, stopped: Journey) -> None:
     (last,) = await town.rows("jobcenter.handover", LAST_TRACE, key=stopped.handover)
     assert last.traceparent.split("-")[1] in {span.trace_id.hex() for _, span in town.collector.spans()}
-    assert _found({str(number): raw for number, raw in enumerate(town.collector.raw)}) == {}
+    exported = [*town.collector.raw, *town.collector.raw_metrics]
+    assert _found({str(number): raw for number, raw in enumerate(exported)}) == {}
 
 
 def _found(searched: Mapping[str, bytes]) -> dict[str, list[str]]:

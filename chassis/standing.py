@@ -1,0 +1,90 @@
+"""How a service stands, from one look at its database: what waits, and for how long already."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis import metrics
+from chassis.deadlines import RETRY_SECONDS
+
+FAILING_ATTEMPTS = 5  # an errand that has come back so often is said to fail
+LATE_SECONDS = 5.0  # a deadline that fires within this is not overdue
+
+
+class Standing(BaseModel):
+    """What waits in one service's database, in one look; ages in seconds, 0 where nothing waits."""
+
+    unsent: int
+    oldest_unsent_seconds: float
+    held_subjects: int
+    lanes_retrying: int
+    lanes_retrying_seconds: float
+    lanes_missing: int
+    lanes_missing_seconds: float
+    lanes_human: int
+    lanes_human_seconds: float
+    unreadable: int
+    brake_seconds: float
+    deadline_overdue_seconds: float
+    deadlines_overdue: int
+    errands_failing: int
+
+
+async def look(tx: AsyncConnection, consumer: str) -> Standing:
+    """One query for everything."""
+    parameters = {"consumer": consumer, "failing": FAILING_ATTEMPTS, "late": LATE_SECONDS}
+    row = (await tx.execute(_LOOK, parameters)).mappings().one()
+    return Standing.model_validate(dict(row))
+
+
+def set_gauges(standing: Standing) -> None:
+    """Set every gauge that comes from the database."""
+    for name, value in (
+        ("outbox.backlog", standing.unsent),
+        ("outbox.oldest.age", standing.oldest_unsent_seconds),
+        ("outbox.hold.keys", standing.held_subjects),
+        ("unreadable.records", standing.unreadable),
+        ("consumer.brake.age", standing.brake_seconds),
+        ("deadline.overdue", standing.deadline_overdue_seconds),
+        ("errand.failing", standing.errands_failing),
+    ):
+        metrics.measured(name, value)
+    for state in ("retrying", "missing", "human"):
+        metrics.measured("lane.parked", getattr(standing, f"lanes_{state}"), {"chassis.lane.state": state})
+        metrics.measured(
+            "lane.parked.oldest.age", getattr(standing, f"lanes_{state}_seconds"), {"chassis.lane.state": state}
+        )
+
+
+_AGE = "coalesce(extract(epoch FROM clock_timestamp() - min({})), 0)"
+_LANES = """
+    count(*) FILTER (WHERE {where}) AS lanes_{state},
+    coalesce(extract(epoch FROM clock_timestamp() - min(parked_at) FILTER (WHERE {where})), 0) AS lanes_{state}_seconds
+"""
+_STATES = {
+    "retrying": "next_attempt_at IS NOT NULL",
+    "missing": "next_attempt_at IS NULL AND error_class IN ('gap', 'behind')",
+    "human": "next_attempt_at IS NULL AND error_class NOT IN ('gap', 'behind')",
+}
+_LOOK = sa.text(f"""
+    SELECT unsent, oldest_unsent_seconds, held_subjects, unreadable, brake_seconds, deadline_overdue_seconds,
+           deadlines_overdue, errands_failing, lanes.*
+    FROM (SELECT count(*) AS unsent FROM outbox) AS a,
+         (SELECT {_AGE.format("created_at")} AS oldest_unsent_seconds FROM event_log
+          WHERE pos = (SELECT min(pos) FROM outbox)) AS b,
+         (SELECT count(*) AS held_subjects FROM outbox_hold) AS c,
+         (SELECT count(*) AS unreadable FROM unreadable WHERE consumer = :consumer) AS d,
+         (SELECT {_AGE.format("pulled_at")} AS brake_seconds FROM brake
+          WHERE consumer = :consumer AND released_at IS NULL) AS e,
+         (SELECT coalesce(max(late), 0) AS deadline_overdue_seconds, count(late) AS deadlines_overdue FROM (
+              SELECT extract(epoch FROM clock_timestamp() - due_at) + attempts * {RETRY_SECONDS} AS late FROM deadline
+              WHERE attempts > 0 OR due_at < clock_timestamp() - make_interval(secs => :late)
+          ) AS overdue) AS f,
+         (SELECT count(*) AS errands_failing FROM errand WHERE attempts >= :failing) AS g,
+         (SELECT {", ".join(_LANES.format(state=state, where=where) for state, where in _STATES.items())} FROM (
+              SELECT DISTINCT ON (topic, key) parked_at, next_attempt_at, error_class FROM parked
+              WHERE consumer = :consumer ORDER BY topic, key, seq, parked_at
+          ) AS first) AS lanes
+""")  # noqa: S608  # put together from the constants above

@@ -42,11 +42,11 @@ def is_weather(error: BaseException) -> bool:
         return True
     if isinstance(error, sa.exc.TimeoutError | ConnectionError | TimeoutError | OSError):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    state = getattr(error.orig, "sqlstate", None)
+    # What the driver raises while it connects nobody wraps: the server starts, stops, is full, or lets nobody in now.
+    said = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(said, "sqlstate", None)
     return isinstance(state, str) and state.startswith(WEATHER)
 
 

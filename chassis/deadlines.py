@@ -19,13 +19,14 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import parking
-from chassis.horizon import OutOfSight
+from chassis.horizon import Extent, OutOfSight, Partition
 from chassis.transitions import Arm, Disarm, Step
 
 AT_ONCE = 200  # deadlines taken in one look: a backlog is worked off in rounds, commands get their turn between them
 RETRY_SECONDS = 60  # a deadline whose command was refused or failed is tried again after this, and shown as overdue
 WAIT_SECONDS = 5  # for what lies on a topic unread, or for the broker: mostly it is read long before
-LANE_HELD, BROKER_AWAY = "lane-held", "broker-unreachable"
+BROKER_AWAY, MISSING = "broker-unreachable", "channel-missing"  # reasons for waiting, as operators see them
+UNREAD, LANE_HELD = "channel-unread", "lane-held"
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,11 @@ class Deadline:
     waits_for: WaitsFor | None = None
 
 
-class Unread(Protocol):
+class Looks(Protocol):
     """The horizon, as far as fairness needs it."""
 
-    async def unread(self, topics: Collection[str]) -> Mapping[str, str]:
-        """Which of these topics hold something that is not heard yet, and why; raises OutOfSight."""
+    async def extents(self, topics: Collection[str]) -> Mapping[Partition, Extent]:
+        """Every partition of these topics, and how far it reaches; raises OutOfSight."""
         ...
 
 
@@ -101,33 +102,45 @@ async def postpone(tx: AsyncConnection, why: Mapping[UUID, str], seconds: float 
 
 
 async def fair(
-    engine: AsyncEngine, consumer: str, kinds: Mapping[str, Deadline], causes: Sequence[Due], horizon: Unread
+    engine: AsyncEngine, consumer: str, kinds: Mapping[str, Deadline], causes: Sequence[Due], horizon: Looks
 ) -> list[Due]:
     """Those of these due deadlines that may fire now; the others are postponed with what they wait for.
 
-    One look for all of them. The ends of the topics are read after the deadlines were found due, and the lanes after
-    that: whatever had been sent when they fell due is then either heard, or unread, or held.
+    One look for all of them. The ends of the topics are read after the deadlines were found due, and what is heard and
+    held after that: whatever had been sent when they fell due is then either heard, or unread, or held.
     """
-    topics = await _waiting_for(engine, kinds, causes)
-    if not any(topics.values()):
+    waiting = await _waiting_for(engine, kinds, causes)
+    topics = sorted({topic for several in waiting.values() for topic in several})
+    if not topics:
         return list(causes)
-    why: dict[UUID, str] = {}
     try:
-        unread = await horizon.unread({topic for several in topics.values() for topic in several})
+        ends: Mapping[Partition, Extent] | None = await horizon.extents(topics)
     except OutOfSight as error:
-        log.warning("deadlines wait for the broker", extra={"count": len(causes), "error_class": str(error)})
-        why = {cause.id: BROKER_AWAY for cause in causes if topics.get(cause)}
-        unread = {}
+        log.warning("deadlines wait for the broker", extra={"count": len(waiting), "error_class": str(error)})
+        ends = None
     async with engine.begin() as tx:
-        lanes = [(topic, cause.subject) for cause, several in topics.items() for topic in several]
+        unread = dict.fromkeys(topics, BROKER_AWAY) if ends is None else await _unread(tx, consumer, topics, ends)
+        lanes = [(topic, cause.subject) for cause, several in waiting.items() for topic in several]
         held = await parking.held(tx, consumer, lanes)
-        for cause, several in topics.items():
+        why: dict[UUID, str] = {}
+        for cause, several in waiting.items():
             for topic in several:
                 reason = LANE_HELD if (topic, cause.subject) in held else unread.get(topic)
                 if reason is not None:
                     why[cause.id] = reason
         await postpone(tx, why, WAIT_SECONDS)
     return [cause for cause in causes if cause.id not in why]
+
+
+async def _unread(
+    tx: AsyncConnection, consumer: str, topics: Sequence[str], ends: Mapping[Partition, Extent]
+) -> dict[str, str]:
+    """Which of these topics hold something that is not heard durably, and why one says so."""
+    rows = await tx.execute(_HEARD, {"consumer": consumer, "topics": list(topics)})
+    heard = {Partition(row.topic, row.partition): row.next_offset for row in rows}
+    seen = {place.topic for place in ends}
+    late = {place.topic for place, extent in ends.items() if extent.next > heard.get(place, 0)}
+    return dict.fromkeys(set(topics) - seen, MISSING) | dict.fromkeys(late, UNREAD)
 
 
 async def _waiting_for(
@@ -149,6 +162,10 @@ async def _waiting_for(
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
 
 _DUE = sa.text("SELECT kind, subject, id FROM deadline WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit")
+
+_HEARD = sa.text("""
+    SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer AND topic = ANY (:topics)
+""").bindparams(sa.bindparam("topics", type_=_TEXTS))
 
 _ARMED = sa.text("SELECT id FROM deadline WHERE id = ANY(:ids) AND due_at <= clock_timestamp()").bindparams(
     sa.bindparam("ids", type_=_UUIDS)

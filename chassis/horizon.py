@@ -1,4 +1,4 @@
-"""How far topics reach: where each partition begins and ends, how much of it is heard, and what lies there.
+"""How far topics reach: where each partition begins and ends, what a group has committed, and what lies there.
 
 For whoever must look at the broker before deciding something: that nobody has answered, or that this database still
 knows all it has said. One client, made at the first question and thrown away when it fails; it follows nothing, joins
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ READ_RECORDS_MAX = 500
 CLOSE_SECONDS = 2.0
 
 
-class OutOfSight(Exception):
+class OutOfSight(ConnectionError):
     """The broker cannot be asked now. Carries an error class, no content."""
 
 
@@ -44,7 +44,7 @@ class Extent(NamedTuple):
 
 
 class Horizon:
-    """Looks at topics for one service; `group` is the consumer group whose offsets say what is heard."""
+    """Looks at topics for one service; `group` is its consumer group, of which it is no member."""
 
     def __init__(self, *, group: str, bootstrap: str, ssl_context: ssl.SSLContext | None) -> None:
         self._group = group
@@ -61,20 +61,20 @@ class Horizon:
             first, end = await client.beginning_offsets(parts), await client.end_offsets(parts)
         return {Partition(part.topic, part.partition): Extent(first[part], end[part]) for part in parts}
 
-    async def heard(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
-        """The next offset the group will hear in each of these, as last committed; 0 where it has heard nothing."""
-        async with self._asking() as client:
-            return {place: await client.committed(TopicPartition(*place)) or 0 for place in partitions}
-
-    async def unread(self, topics: Collection[str]) -> Mapping[str, str]:
-        """Which of these topics hold something, by now, that the group has not heard durably, and why one says so."""
-        ends = await self.extents(topics)
-        heard = await self.heard(place for place, extent in ends.items() if extent.next > 0)
-        seen = {place.topic for place in ends}
-        late = {place.topic for place, extent in ends.items() if extent.next > heard.get(place, 0)}
-        return {topic: "channel-missing" for topic in topics if topic not in seen} | dict.fromkeys(
-            late, "channel-unread"
-        )
+    async def committed(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """The next offset of the group in each of these, as the broker keeps it; 0 where it has none."""
+        if not partitions:
+            return {}
+        asked = {TopicPartition(*place): place for place in partitions}
+        client = AIOKafkaConsumer(**self._arguments, group_id=self._group, enable_auto_commit=False)
+        try:
+            async with _in_sight(ASK_SECONDS):
+                await client.start()
+                coordinator = client._coordinator  # noqa: SLF001  # the public way asks for one partition at a time
+                found = await coordinator.fetch_committed_offsets(list(asked))
+        finally:
+            await _closed(client)
+        return {place: max(found[part].offset, 0) if part in found else 0 for part, place in asked.items()}
 
     async def records(self, spans: Mapping[Partition, Extent]) -> AsyncIterator[list[Record]]:
         """What lies in these spans, batch by batch, in the order of each partition."""
@@ -114,12 +114,7 @@ class Horizon:
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._client is None:
-            self._client = AIOKafkaConsumer(
-                **self._arguments,
-                group_id=self._group,
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-            )
+            self._client = AIOKafkaConsumer(**self._arguments, enable_auto_commit=False)
             await self._client.start()
         return self._client
 

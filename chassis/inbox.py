@@ -220,9 +220,14 @@ class Lanes:
             self._lanes[waits.topic, waits.key].waiting.append(waits)
 
     def judge(self, heard: Heard) -> tuple[Fate, str]:  # noqa: PLR0911  # one line per fate, in the order they are asked
-        """The fate of the next event of its lane, and the class of trouble where it is parked."""
+        """The fate of the next event of its lane, and the class of trouble where it is parked.
+
+        An event is known by its id, or as the last one of its lane, which is remembered longer than ids are. One whose
+        effect is known before its number has come (it was recovered) counts in its turn, and has no other effect.
+        """
         lane, seq = self._lanes[heard.lane], heard.meta.seq
-        if heard.meta.id in self._known:
+        known = heard.meta.id in self._known or heard.meta.id == lane.last_id
+        if known and (seq <= lane.last_seq or self._sources[heard.meta.topic].origin == "common"):
             return Fate.KNOWN, ""
         if not heard.redrive and any(parked.event_id == heard.meta.id for parked in lane.waiting):
             return Fate.KNOWN, ""
@@ -236,6 +241,8 @@ class Lanes:
             return Fate.PARK, "fork"
         if seq > lane.last_seq + 1:
             return Fate.PARK, "gap"
+        if known:
+            return Fate.PASSED_BY, ""
         return (Fate.PARK, heard.trouble) if heard.trouble else (Fate.APPLIED, "")
 
     @staticmethod

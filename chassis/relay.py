@@ -12,7 +12,7 @@ import json
 import logging
 import random
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
@@ -106,13 +106,20 @@ _CHANCE = random.SystemRandom()
 class Relay:
     """The relay of one service: `start`, `wake` after each commit that said something, `stop`.
 
-    The leading one keeps one connection of `engine` for itself.
+    The leading one keeps one connection of `engine` for itself. Each time it begins to lead it asks `may_speak`: a
+    database that was exchanged for an older one must not say again under the numbers of what was said.
     """
 
     def __init__(
-        self, engine: AsyncEngine, *, bootstrap: str, ssl_context: ssl.SSLContext | None, client_id: str
+        self,
+        engine: AsyncEngine,
+        *,
+        bootstrap: str,
+        ssl_context: ssl.SSLContext | None,
+        client_id: str,
+        may_speak: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        self._engine = engine
+        self._engine, self._may_speak = engine, may_speak
         self._sender = _Sender(client_arguments(bootstrap, ssl_context, client_id))
         self._wake = asyncio.Event()
         self._stopping = False
@@ -166,10 +173,11 @@ class Relay:
             try:
                 async with asyncio.timeout(DATABASE_SECONDS):
                     self.leading = bool(await connection.scalar(_LEAD, {"lock": LOCK}))
-                if self.leading:
+                if self.leading and (self._may_speak is None or await self._may_speak()):
                     log.info("relay leads")
                     await self._publish_until_stopped(connection)
-                return self.leading
+                    return True
+                return False
             finally:
                 if self.leading:
                     self.leading = False

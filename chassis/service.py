@@ -43,13 +43,19 @@ from chassis.horizon import Horizon
 from chassis.http import Problem, Routes, build
 from chassis.http.line import LineProtocol
 from chassis.http.operations import Live, operations
-from chassis.http.pages import Ready
+from chassis.http.pages import NotReady, Ready
 from chassis.inbox import Hear, Hearing, Source
 from chassis.outbox import Addressing
+from chassis.recovery import Guard, Standing
+from chassis.recovery.noticing import Topics
+from chassis.recovery.recovering import Recollects, Report
+from chassis.recovery.recovering import recover as recover_database
+from chassis.recovery.remembering import Memory
 from chassis.relay import Relay
 
 log = logging.getLogger(__name__)
 
+GUARD_SECONDS = 1.0  # how late a replica learns that another one has found this database restored
 LOOK_SECONDS = 0.5  # how late a deadline may fire at the most when nothing else is wrong
 STOP_SECONDS = 12  # a stop is over after this, whatever hangs; the platform kills after 15
 LOOK_AT_LANES_SECONDS = 60  # how late a lane goes on whose process died between two commits
@@ -132,6 +138,8 @@ class Service:
     kinds: Sequence[Kind[Any]]
     hears: Sequence[Hear]
     sources: Mapping[str, Source]
+    writes: Sequence[str]
+    remembers: Sequence[Memory]
     address: Addressing
     new_id: Callable[[], UUID]
     routes: Routes
@@ -145,24 +153,33 @@ class Service:
     background: Sequence[Callable[[Any], Awaitable[None]]] = ()
 
 
-def executor_of(service: Service, database: AsyncEngine, seal: bytes) -> Executor:
-    """The one way in of a service, on that database; `seal` is the key for records that are no events."""
-    hearing = Hearing(
+def hearing_of(service: Service) -> Hearing:
+    """How a service reads what it hears."""
+    return Hearing(
         service.hears,
         service.sources,
         scope_attribute=service.scope_attribute,
         version_attribute=service.version_attribute,
     )
+
+
+def executor_of(service: Service, database: AsyncEngine, seal: bytes) -> Executor:
+    """The one way in of a service, on that database; `seal` is the key for records that are no events."""
     return Executor(
         database,
         service.kinds,
         consumer=service.principal,
         source=f"urn:staffel:{service.principal.replace('.', ':')}",
-        hearing=hearing,
+        hearing=hearing_of(service),
         address=service.address,
         new_id=service.new_id,
         seal=seal,
     )
+
+
+def topics_of(service: Service) -> Topics:
+    """What a service writes and hears, and as whom."""
+    return Topics(service.principal, service.writes, sorted(service.sources))
 
 
 def resources_of(service: Service, database: AsyncEngine, executor: Executor, client: httpx.AsyncClient) -> Any:
@@ -183,7 +200,11 @@ def routes_of(service: Service, executor: Executor, live: Callable[[], Live] = L
     return Routes([*service.routes.listed, *operations(executor, service.principal, live).listed])
 
 
-def app_of(
+def _sound() -> Standing:
+    return Standing.SOUND
+
+
+def app_of(  # the parts of a service, as `Running` has them
     service: Service,
     database: AsyncEngine,
     executor: Executor,
@@ -191,6 +212,7 @@ def app_of(
     fingerprint_key: bytes,
     ready: Ready,
     live: Callable[[], Live] = Live,
+    standing: Callable[[], Standing] = _sound,
 ) -> FastAPI:
     """The HTTP application of a service; who may ask is proved by the key files its settings name."""
     settings = service.settings
@@ -213,6 +235,7 @@ def app_of(
         version=service.version,
         new_id=service.new_id,
         ready=ready,
+        standing=standing,
     )
 
 
@@ -225,6 +248,8 @@ class Running:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tasks: list[asyncio.Task[None]] = []
+        self._loops: list[Loop] = []
+        self._loops_begun = self._speaks = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @contextlib.asynccontextmanager
@@ -235,7 +260,15 @@ class Running:
         keys = await self._secrets()
         self._executor = executor_of(service, self._engine, keys["unreadable"])
         tls = _tls(settings)
-        self._relay = Relay(self._engine, bootstrap=settings.kafka, ssl_context=tls, client_id=service.principal)
+        self._horizon = Horizon(group=service.principal, bootstrap=settings.kafka, ssl_context=tls)
+        self._guard = Guard(self._engine, self._horizon, topics_of(service))
+        self._relay = Relay(
+            self._engine,
+            bootstrap=settings.kafka,
+            ssl_context=tls,
+            client_id=service.principal,
+            may_speak=self._guard.may_speak,
+        )
         self._consumer = Consumer(
             take=self._executor.hear,
             standing=self._executor.standing,
@@ -246,12 +279,20 @@ class Running:
             instance=settings.instance,
             brake=self._executor.brake,
         )
-        self._horizon = Horizon(group=service.principal, bootstrap=settings.kafka, ssl_context=tls)
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
             resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
             self._executor.after_commit += [self._relay.wake, self._errands.wake]
-            app = app_of(service, self._engine, self._executor, resources, keys["fingerprint"], self.ready, self.live)
+            app = app_of(
+                service,
+                self._engine,
+                self._executor,
+                resources,
+                keys["fingerprint"],
+                self.ready,
+                self.live,
+                lambda: self._guard.standing,
+            )
             await self._start(resources)
             try:
                 yield app
@@ -276,10 +317,8 @@ class Running:
             return {row.name: bytes(row.value) for row in rows}
 
     async def _start(self, resources: Any) -> None:
-        await self._executor.brake.look()
-        await self._executor.start()
-        await self._relay.start()
-        loops: list[Loop] = [
+        """Look first: a database that is older than what it has said begins nothing, and answers people only."""
+        self._loops = [
             self._executor.watch,
             self._executor.brake.watch,
             self._errands.run,
@@ -288,10 +327,43 @@ class Running:
             self._retry_due_lanes,
             self._forget_what_is_over,
             self._measure,
+            *(partial(background, resources) for background in self._service.background),
         ]
-        loops += [partial(background, resources) for background in self._service.background]
-        self._tasks = [asyncio.create_task(self._guarded(loop)) for loop in loops]
-        await self._consumer.start()
+        await self._executor.brake.look()
+        await self._executor.start()
+        await self._guard.look()
+        await self._go_on()
+        self._tasks.append(asyncio.create_task(self._guarded(self._keep_looking)))
+
+    async def _keep_looking(self) -> None:
+        """Look until the broker has answered; then look whether somebody has noticed, or mended, anything."""
+        while True:
+            await asyncio.sleep(GUARD_SECONDS)
+            if self._guard.standing is Standing.UNASKED:
+                await self._guard.look()
+            else:
+                await self._guard.refresh()
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Begin what may begin: everything where all is well, nothing on a restored database.
+
+        Speaking and hearing wait until the broker has been asked. Raises where this process is at work already on a
+        database that turned out to be restored under it: it must begin anew.
+        """
+        standing = self._guard.standing
+        self._executor.shut = standing is Standing.RESTORED
+        if standing is Standing.RESTORED:
+            if self._loops_begun:
+                raise RuntimeError("the database was exchanged for an older one")
+            return
+        if not self._loops_begun:
+            self._loops_begun = True
+            self._tasks += [asyncio.create_task(self._guarded(loop)) for loop in self._loops]
+        if standing is Standing.SOUND and not self._speaks:
+            self._speaks = True
+            await self._relay.start()
+            await self._consumer.start()
 
     async def _guarded(self, loop: Loop) -> None:
         """What weather breaks off begins again; what a bug ends, ends the service: half of one is worse than none."""
@@ -325,7 +397,7 @@ class Running:
             await asyncio.to_thread(metrics.shutdown)
 
     async def ready(self) -> bool | str:
-        """Whether a caller should come here: the database answers and the consumer has its topics.
+        """Whether a caller should come here: the database answers and is whole, and the consumer has its topics.
 
         Where the brake has stopped the consumer on purpose, commands go on: yes, and what has pulled it.
         """
@@ -336,6 +408,8 @@ class Running:
             if not is_weather(error):
                 raise
             return False
+        if self._guard.standing is not Standing.SOUND:
+            return NotReady(self._guard.standing)
         pulled = self._executor.brake.pulled
         return self._consumer.assigned if pulled is None else pulled.cause
 
@@ -483,6 +557,26 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
         await serving
         if running.failed.done():
             running.failed.result()
+
+
+async def recover(service: Service, *, by: str, apply: bool) -> Report | None:
+    """Make known again what the service said itself and its database does not know; None where it knows everything."""
+    settings = service.settings
+    database = engine(settings.database)
+    horizon = Horizon(group=service.principal, bootstrap=settings.kafka, ssl_context=_tls(settings))
+    works_with = Recollects(
+        topics_of(service),
+        hearing_of(service),
+        {kind.name: kind for kind in service.kinds},
+        service.remembers,
+        service.scope_attribute,
+        service.new_id,
+    )
+    try:
+        return await recover_database(database, horizon, works_with, by=by, apply=apply)
+    finally:
+        await horizon.close()
+        await database.dispose()
 
 
 async def serve_all(services: Sequence[Service], stop: asyncio.Event) -> None:

@@ -136,6 +136,39 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A fact this service said in a later life of its database.
+
+    `scope` is the agreement area of the channel it went to. `answers` is the event it was said because of, where that
+    still lies on a topic; `heard` is everything on the topics the service hears that has the same key, in order.
+    """
+
+    id: UUID
+    topic: str
+    at: datetime
+    scope: str
+    fact: Any
+    answers: Any | None = None
+    heard: tuple[tuple[UUID, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Remembered(Generic[S]):
+    """The subject as it must have been after that fact, and what goes with it.
+
+    `heard` are ids of events whose effect is in the subject now. `lost` are codes for what cannot be known again.
+    """
+
+    subject: S
+    deadlines: tuple[Arm | Disarm, ...] = ()
+    errands: tuple[Errand, ...] = ()
+    holds: tuple[Reservation, ...] = ()
+    frees: tuple[Reservation, ...] = ()
+    heard: tuple[UUID, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One command on one subject. `expected_version` is the caller's If-Match."""
 

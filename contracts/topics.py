@@ -190,6 +190,12 @@ def heard_by(agency: AgencyId, service: Service, *alliances: Alliance) -> tuple[
     return tuple(topic.name for topic in topics(*alliances) if me in topic.readers and topic.writer != me)
 
 
+def written_by(agency: AgencyId, service: Service, *alliances: Alliance) -> tuple[str, ...]:
+    """The names of the topics this service alone writes, sorted."""
+    me = Principal(agency, service)
+    return tuple(topic.name for topic in topics(*alliances) if topic.writer == me)
+
+
 def group(agency: AgencyId, service: Service) -> str:
     """The consumer group of a service."""
     return str(Principal(agency, service))

@@ -177,6 +177,26 @@ def migrate(
 
 
 @app.command()
+def recover(
+    agency: AgencyOption,
+    service: Annotated[str, typer.Option("--service", help=f"One of {', '.join(SERVICES)}.")],
+    by: Annotated[str, typer.Option(help="Who does it: an id of the agency's own user, kept with the report.")],
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without this only say what would be done.")] = False,
+    data: DataOption = DATA,
+) -> None:
+    """Make known again what a service has said and its restored database does not know; a dry run without --apply."""
+    from deploy.recovering import recover_service
+
+    if service not in SERVICES:
+        _fail(f"{service} is no service; there are {', '.join(SERVICES)}")
+    _settings_of_the_installation(data, agency, service)
+    settings = _settings(agency, service)
+    built = importlib.import_module(f"services.{service}.app").service(settings)
+    if not asyncio.run(recover_service(built, console, by=by, apply=apply)):
+        raise typer.Exit(1)
+
+
+@app.command()
 def token(
     agency: AgencyOption,
     service: Annotated[str, typer.Option(help="The service it is for (its audience).")],

@@ -23,7 +23,7 @@ from chassis.errands import Returned
 from chassis.executor import positions
 from chassis.executor.batch import Batch, Desk, stepped
 from chassis.executor.positions import Delivery, Place
-from chassis.executor.work import Answer, Bug, Kind, Overloaded, Unavailable, Work
+from chassis.executor.work import Answer, Bug, Kind, Overloaded, Restored, Unavailable, Work
 from chassis.inbox import Heard, Hearing, Redrive
 from chassis.outbox import Addressing
 from chassis.parking import LANE_EVENTS_AT_ONCE, LaneKey, Waits, keep_unreadable, parked_in, waiting_in
@@ -90,6 +90,8 @@ class Executor:
         self._something = asyncio.Condition()
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
+        self.shut = False
+        """Whether everything is turned away, because this database is not to be decided on."""
         self.after_commit: list[Callable[[], None]] = []
         self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue()
         self.brake = Brake(engine, consumer)
@@ -112,7 +114,9 @@ class Executor:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def run(self, work: Work) -> Answer | None:
-        """Run one work item; returns the answer to a command. Raises Overloaded, Unavailable, Bug."""
+        """Run one work item; returns the answer to a command. Raises Overloaded, Unavailable (Restored), Bug."""
+        if self.shut:
+            raise Restored
         heard = isinstance(work.cause, Heard)
         if self._stopping or (not heard and len(self._commands) >= QUEUE_MAX):
             raise Overloaded

@@ -37,6 +37,10 @@ class Unavailable(Exception):
     """The database is not to be had: whether something was done is unknown, the same key may be sent again."""
 
 
+class Restored(Unavailable):
+    """The database is older than what the service has said: nothing is decided on it until that is mended."""
+
+
 class Bug(Exception):
     """A decision or a statement failed in a way that trying again will not mend. Carries an error class, no content."""
 

@@ -33,6 +33,7 @@ from chassis.http.routes import (
 )
 from chassis.http.serve import Desk, Request, Runs, Serve
 from chassis.http.text import Body, Content, Day, Instant, Name, Text
+from chassis.recovery import Standing
 
 __all__ = [
     "Allow",
@@ -77,6 +78,7 @@ def build(  # noqa: PLR0913  # the wiring of a service, by name
     fingerprint_key: bytes,
     version: str,
     ready: Ready,
+    standing: Callable[[], Standing] = lambda: Standing.SOUND,
     new_id: Callable[[], UUID],
     clock: Callable[[], datetime] = _now,
     requests_per_second: float = REQUESTS_PER_SECOND,
@@ -84,7 +86,16 @@ def build(  # noqa: PLR0913  # the wiring of a service, by name
     """One service's HTTP application. `version` is that of the OpenAPI document, `problems` its reasons and rows."""
     said = Problems(service, problems)
     desk = Desk(
-        said, gate, executor, views, resources, fingerprint_key, new_id, clock, buckets=Buckets(requests_per_second)
+        said,
+        gate,
+        executor,
+        views,
+        resources,
+        fingerprint_key,
+        new_id,
+        clock,
+        buckets=Buckets(requests_per_second),
+        standing=standing,
     )
     check_unambiguous(routes.listed)
     app = _api(service, version)

@@ -16,6 +16,7 @@ from chassis import brake, outbox, parking, skips
 from chassis.executor import Answer, Executor
 from chassis.http.routes import Call, Routes, people
 from chassis.http.text import Body, Instant, Text
+from chassis.recovery.guard import history
 from chassis.skips import REASON_CHARACTERS_MAX, No, Skipping
 from chassis.standing import Standing, look
 from chassis.transitions import Refused
@@ -222,16 +223,50 @@ class Waiting(BaseModel):
     deadlines: list[OverdueDeadline]
 
 
+class Sign(BaseModel):
+    """One sign that the database was older than what it had said, where, and between which offsets."""
+
+    kind: str
+    topic: str
+    partition: int
+    first: int
+    next: int
+
+
+class Restoration(BaseModel):
+    """One time the database was found older than what it had said; `report` is what could not be known again."""
+
+    found_at: datetime
+    findings: list[Sign]
+    recovered_at: datetime | None
+    recovered_by: str | None
+    report: Any
+
+
+class Restorations(BaseModel):
+    """Every time that happened, as far as this database knows, the latest first, at most 20."""
+
+    restorations: list[Restoration]
+
+
 class Freed(BaseModel):
     """Whether the subject was held."""
 
     freed: bool
 
 
+def _of_restorations(routes: Routes) -> None:
+    @routes.view("/restorations", allow=people(OPERATOR))
+    async def restorations(call: Call, tx: AsyncConnection) -> Restorations:
+        """When this database was found older than what it had said, and what could not be known again."""
+        return Restorations(restorations=[Restoration(**row) for row in await history(tx)])
+
+
 def operations(executor: Executor, consumer: str, live: Callable[[], Live] = Live) -> Routes:
     """The operators' routes of one service; every one needs the role `operator`."""
     routes = Routes()
     _held_lanes(routes, executor, consumer)
+    _of_restorations(routes)
 
     @routes.stream("POST", "/brake/release", allow=people(OPERATOR), answer=Released)
     async def release(call: Call) -> Answer:

@@ -10,6 +10,13 @@ from chassis.executor import Answer
 from chassis.http.problems import Problem, Problems, Trouble, Turned
 from chassis.http.serve import Request, Serve
 
+
+class NotReady(str):
+    """A no, and a code that says why."""
+
+    __slots__ = ()
+
+
 Ready = Callable[[], Awaitable[bool | str]]
 """Whether a caller should come to this process now. A text is a yes, too: its consumer is stopped, by that class."""
 
@@ -26,6 +33,8 @@ def readiness(ready: Ready) -> Serve:
 
     async def serve(_: Request) -> Answer:
         found = await ready()
+        if isinstance(found, NotReady):
+            return _json({"ready": False, "because": found}, 503)
         braked = {"braked_by": found} if isinstance(found, str) else {}
         return _json({"ready": bool(found), **braked}, 200 if found else 503)
 

@@ -53,6 +53,8 @@ class Trouble(StrEnum):
     BUG = "bug"
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
+    RESTORED = "restored"
+    UNCHECKED = "unchecked"
 
 
 TROUBLES: Mapping[StrEnum, Problem] = {
@@ -91,6 +93,12 @@ TROUBLES: Mapping[StrEnum, Problem] = {
     Trouble.OVERLOADED: Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is waiting; nothing was done.", 1),
     Trouble.UNAVAILABLE: Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, "The database is away; send the same again under the same key.", 2
+    ),
+    Trouble.RESTORED: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "The database is older than what this service has said; it is being mended.", 60
+    ),
+    Trouble.UNCHECKED: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Whether the database knows all this service has said is not known yet.", 2
     ),
 }
 

@@ -20,13 +20,14 @@ from chassis import telemetry
 from chassis.auth import ANYONE, Caller, Gate, NotProved, UnknownKey
 from chassis.crashpoints import reached
 from chassis.database import is_weather
-from chassis.executor import Answer, Asked, Bug, Overloaded, Step, Unavailable, Work
+from chassis.executor import Answer, Asked, Bug, Overloaded, Restored, Step, Unavailable, Work
 from chassis.http.idempotency import etag, expected_version, fingerprint, idempotency_key, refusal, renders
 from chassis.http.limits import Buckets, Waiters, check_headers, check_media_type, read_body
 from chassis.http.parse import names_of, parse_body, path_parameters, query_parameters
 from chassis.http.problems import Problems, Trouble, Turned
 from chassis.http.routes import Call, Command, Route, Stream, StreamingAnswer, View
 from chassis.http.send import send_answer, send_stream
+from chassis.recovery import Standing
 from chassis.transitions import Refused
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Desk:
     new_id: Callable[[], UUID]
     clock: Callable[[], datetime]
     buckets: Buckets
+    standing: Callable[[], Standing] = lambda: Standing.SOUND
     waiters: Waiters = field(default_factory=Waiters)
 
     def app(self, route: Route) -> ASGIApp:
@@ -109,8 +111,8 @@ class Desk:
             return _closing(self.problems.turned(turned), request)
         except Overloaded:
             return self.problems.answer(Trouble.OVERLOADED)
-        except Unavailable:
-            return self.problems.answer(Trouble.UNAVAILABLE)
+        except Unavailable as error:
+            return self.problems.answer(Trouble.RESTORED if isinstance(error, Restored) else Trouble.UNAVAILABLE)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a document and the log an id
             if is_weather(error):
                 return self.problems.answer(Trouble.UNAVAILABLE)
@@ -142,7 +144,20 @@ class Desk:
         self.buckets.take(caller.principal)
         if not route.allow.admits(caller):
             raise Turned(Trouble.FORBIDDEN)
+        if caller.kind != "person":
+            self._must_be_relied_on()
         return Call(caller, now, self.new_id, if_match)
+
+    def _must_be_relied_on(self) -> None:
+        """Programs act on our word, and give data out by it: they get none from a database that may be too old.
+
+        People are shown what there is; whoever commands is turned away by the executor.
+        """
+        match self.standing():
+            case Standing.RESTORED:
+                raise Turned(Trouble.RESTORED)
+            case Standing.UNASKED:
+                raise Turned(Trouble.UNCHECKED)
 
     def _caller(self, request: Request, now: datetime) -> Caller:
         try:

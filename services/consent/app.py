@@ -16,13 +16,13 @@ from contracts.alliance import Alliance
 from contracts.codes import Service as Name
 from contracts.ids import AgencyId
 from contracts.new_ids import new_id
-from contracts.topics import Principal
+from contracts.topics import Principal, written_by
 from services.consent.api import routes
 from services.consent.domain import LOOK_AGAIN, Law
 from services.consent.domain.commands import LookAgain
 from services.consent.door import Resources, sweep
 from services.consent.errands import ERRANDS
-from services.consent.events import HEARS
+from services.consent.events import HEARS, REMEMBERS
 from services.consent.problems import PROBLEMS
 from services.consent.settings import Settings
 from services.consent.store.persons import NOTICES, PERSON, persons
@@ -44,7 +44,9 @@ def service(settings: Settings) -> Service:
         version=version("staffel"),
         kinds=(persons(Law(settings.agency, known)), NOTICES),
         hears=HEARS,
+        remembers=REMEMBERS,
         sources={topic: Source(*known) for topic, known in heard.items()},
+        writes=written_by(settings.agency, Name.CONSENT, *alliances),
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,

@@ -1,17 +1,27 @@
-"""What the consent service hears: own intake, own handover, and the consent services of other agencies."""
+"""What the consent service hears: own intake, own handover, and the consent services of other agencies.
 
-from collections.abc import Sequence
+And what it remembers of its own words, where its database is older than they are.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.crashpoints import reached
 from chassis.executor import Step
 from chassis.inbox import Hear, Meta
+from chassis.recovery.remembering import Memory
+from chassis.transitions import Said
+from contracts import consent as told
 from contracts.codes import Side
 from contracts.consent import ConsentDataAnswered, ConsentStorageConfirmed, ConsentWithdrawalNotified
 from contracts.handover import HandoverChanged, HandoverProposed
 from contracts.ids import AgencyId, AllianceId, HandoverRef, TransmissionId
 from contracts.intake import CaseChanged, CaseDossierStored, CaseItemsErased, CaseRegistered
 from contracts.topics import parse
+from services.consent.domain import memory
 from services.consent.domain.commands import (
     ConfirmStorage,
     HearAnswer,
@@ -107,4 +117,34 @@ HEARS: Final = (
     Hear(ConsentStorageConfirmed, note_stored, of=persons_of_handovers, origin="channel"),
     Hear(ConsentWithdrawalNotified, owe, origin="channel"),
     Hear(ConsentDataAnswered, hear_answer, of=persons_of_handovers, origin="channel"),
+)
+
+# --- own words --------------------------------------------------------------------------------------------------------
+
+
+async def whose_handover(tx: AsyncConnection, facts: Sequence[Said]) -> Mapping[UUID, Sequence[UUID]]:
+    """The person of the transmission, or of the proposal that would have opened it."""
+    known = await persons_of_handovers(tx, [one.fact.handover for one in facts])
+    return {one.id: known.get(one.fact.handover, ()) or _proposed_for(one) for one in facts}
+
+
+def _proposed_for(said: Said) -> Sequence[UUID]:
+    return tuple(event.person for _, event in said.heard if isinstance(event, HandoverProposed))[:1]
+
+
+async def by_reference(_tx: AsyncConnection, facts: Sequence[Said]) -> Mapping[UUID, Sequence[UUID]]:
+    """At the receiver the person is known by the handover reference."""
+    return {one.id: (one.fact.handover,) for one in facts}
+
+
+REMEMBERS: Final = (
+    Memory(told.ConsentGiven, PERSON, memory.given),
+    Memory(told.ConsentRefused, PERSON, memory.refused),
+    Memory(told.ConsentWithdrawn, PERSON, memory.withdrawn),
+    *(Memory(event, PERSON, memory.decided, whose_handover) for event in memory.STATES),
+    Memory(told.TransmissionReleased, PERSON, memory.released, whose_handover),
+    Memory(told.ConsentErasureDemanded, PERSON, memory.erasing, by_reference),
+    Memory(told.ConsentStorageConfirmed, PERSON, memory.stored, by_reference),
+    Memory(told.ConsentWithdrawalNotified, PERSON, memory.notified, whose_handover),
+    Memory(told.ConsentDataAnswered, PERSON, memory.answered, by_reference),
 )

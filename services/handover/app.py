@@ -12,12 +12,12 @@ from contracts.addressing import heard_topics, postmarks
 from contracts.codes import Service as Name
 from contracts.ids import AgencyId
 from contracts.new_ids import new_id
-from contracts.topics import Principal
+from contracts.topics import Principal, written_by
 from services.handover.api import routes
 from services.handover.domain import STRIKES, Clock
 from services.handover.domain.commands import Command
 from services.handover.errands import ERRANDS
-from services.handover.events import HEARS
+from services.handover.events import HEARS, REMEMBERS
 from services.handover.problems import PROBLEMS
 from services.handover.settings import Settings
 from services.handover.store import HANDOVER, KNOWN_CASES, channels_to, decisions_of, handover_kind
@@ -45,7 +45,9 @@ def service(settings: Settings) -> Service:
         version=version("staffel"),
         kinds=(handover_kind(settings.agency, alliances), KNOWN_CASES),
         hears=HEARS,
+        remembers=REMEMBERS,
         sources={topic: Source(*known) for topic, known in heard.items()},
+        writes=written_by(settings.agency, Name.HANDOVER, *alliances),
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,

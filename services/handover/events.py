@@ -1,15 +1,24 @@
-"""What the handover service hears: the other side of each handover, own consent's word on it, own intake's cases."""
+"""What the handover service hears: the other side of each handover, own consent's word on it, own intake's cases.
+
+And what it remembers of its own words, where its database is older than they are.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.executor import Step
 from chassis.inbox import Hear, Meta
+from chassis.recovery.remembering import Memory
+from chassis.transitions import Said
 from contracts import consent as said_by_consent
 from contracts import handover as said
 from contracts import intake as said_by_intake
+from contracts.codes import Trigger
 from contracts.ids import AgencyId, AllianceId
-from services.handover.domain import CaseState, Matter, commands
+from services.handover.domain import CaseState, Matter, commands, memory
 from services.handover.domain.commands import Command, Heard, Learn
 from services.handover.store import HANDOVER, KNOWN_CASE, open_handovers_of_cases
 
@@ -101,6 +110,11 @@ def closed(event: said_by_intake.CaseClosed, meta: Meta) -> Sequence[Step]:
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
+async def closed_cases(_tx: AsyncConnection, facts: Sequence[Said]) -> Mapping[UUID, Sequence[UUID]]:
+    """The case whose end moved the copy."""
+    return {one.id: (one.fact.case,) for one in facts if one.fact.on is Trigger.CASE_CLOSED and one.fact.case}
+
+
 WORDS: Final[Mapping[type[said.ChannelEvent], Callable[[Any, Meta], Sequence[Step]]]] = {
     said.HandoverRequested: requested,
     said.HandoverAnswered: word(commands.Answered),
@@ -144,4 +158,11 @@ HEARS: Final[tuple[Hear, ...]] = (
     Hear(said_by_intake.CaseClosed, closed, of=open_handovers_of_cases),
     Hear(said_by_intake.CaseHandedOver, now_in(CaseState.HANDED_OVER)),
     Hear(said_by_intake.CaseDiscarded, now_in(CaseState.DISCARDED)),
+)
+
+REMEMBERS: Final[tuple[Memory, ...]] = (
+    Memory(said.HandoverProposed, HANDOVER, memory.proposed),
+    Memory(said.HandoverChanged, HANDOVER, memory.changed),
+    Memory(said.HandoverChanged, KNOWN_CASE, memory.case_closed, whose=closed_cases),
+    *(Memory(event, HANDOVER, memory.word) for event in WORDS),
 )

@@ -9,12 +9,12 @@ from chassis.service import Service
 from contracts.addressing import heard_topics, postmarks
 from contracts.codes import Service as Name
 from contracts.new_ids import new_id
-from contracts.topics import Principal
+from contracts.topics import Principal, written_by
 from services.intake.api import routes
 from services.intake.domain.commands import ReachAgeBand
 from services.intake.domain.facts import AGE_BAND
 from services.intake.errands import ERRANDS
-from services.intake.events import HEARS
+from services.intake.events import HEARS, REMEMBERS
 from services.intake.problems import PROBLEMS
 from services.intake.settings import Settings
 from services.intake.store import CASE, CASES, WRITTEN
@@ -31,7 +31,9 @@ def service(settings: Settings) -> Service:
         version=version("staffel"),
         kinds=(CASES, WRITTEN),
         hears=HEARS,
+        remembers=REMEMBERS,
         sources={topic: Source(*known) for topic, known in heard.items()},
+        writes=written_by(settings.agency, Name.INTAKE, *alliances),
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,

@@ -1,13 +1,19 @@
-"""What the intake service hears: how its agency's handovers move, and what consent demands to be erased."""
+"""What the intake service hears: how its agency's handovers move, and what consent demands to be erased.
+
+And what it remembers of its own words, where its database is older than they are.
+"""
 
 from collections.abc import Sequence
 from typing import Final
 
 from chassis.executor import Step
 from chassis.inbox import Hear, Meta
+from chassis.recovery.remembering import Memory
+from contracts import intake as told
 from contracts.codes import END_STATES, HandoverState, Side
 from contracts.consent import ConsentErasureDemanded
 from contracts.handover import HandoverChanged
+from services.intake.domain import memory
 from services.intake.domain.commands import Announce, DropLead, EndDossier, EraseReleases, TakeLead
 from services.intake.store import CASE
 
@@ -68,3 +74,18 @@ def erase(event: ConsentErasureDemanded, meta: Meta) -> Sequence[Step]:
 
 
 HEARS: Final = (Hear(HandoverChanged, follow), Hear(ConsentErasureDemanded, erase))
+
+REMEMBERS: Final = (
+    Memory(told.CaseRegistered, CASE, memory.registered),
+    Memory(told.CaseAnnounced, CASE, memory.announced),
+    Memory(told.CaseClarifying, CASE, memory.clarifying),
+    Memory(told.CaseFoundNotResponsible, CASE, memory.not_responsible),
+    Memory(told.CasePaused, CASE, memory.paused),
+    Memory(told.CaseActivated, CASE, memory.profile),
+    Memory(told.CaseChanged, CASE, memory.profile),
+    Memory(told.CaseClosed, CASE, memory.closed),
+    Memory(told.CaseDiscarded, CASE, memory.discarded),
+    Memory(told.CaseHandedOver, CASE, memory.handed_over),
+    Memory(told.CaseDossierStored, CASE, memory.dossier_stored),
+    Memory(told.CaseItemsErased, CASE, memory.items_erased),
+)

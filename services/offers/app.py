@@ -9,11 +9,11 @@ from chassis.service import Service
 from contracts.addressing import heard_topics, postmarks
 from contracts.codes import Service as Name
 from contracts.new_ids import new_id
-from contracts.topics import Principal
+from contracts.topics import Principal, written_by
 from services.offers.api import routes
 from services.offers.domain import FUNDING, EndFunding
 from services.offers.errands import ERRANDS
-from services.offers.events import HEARS
+from services.offers.events import HEARS, REMEMBERS
 from services.offers.problems import PROBLEMS
 from services.offers.settings import Settings
 from services.offers.store import OFFER, offer_kind
@@ -30,7 +30,9 @@ def service(settings: Settings) -> Service:
         version=version("staffel"),
         kinds=(offer_kind(frozenset(alliance.id for alliance in alliances)),),
         hears=HEARS,
+        remembers=REMEMBERS,
         sources={topic: Source(*known) for topic, known in heard.items()},
+        writes=written_by(settings.agency, Name.OFFERS, *alliances),
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,

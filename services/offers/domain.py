@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from chassis.transitions import Arm, Condition, Context, Decided, Disarm, Refused, Row, Table, Tell
+from chassis.transitions import Arm, Condition, Context, Decided, Disarm, Refused, Remembered, Row, Said, Table, Tell
 from contracts import offers as told
 from contracts.codes import OfferState, OfferStatus, Payer
 from contracts.ids import AgencyId, AllianceId, OfferId
@@ -292,3 +292,26 @@ def decide(offer: Offer, command: object, context: Context) -> Decided[Offer] | 
     if offer.state is State.NONE and OFFERS.row(offer.state, type(command)) is None:
         return Refused(Reason.UNKNOWN_OFFER, unknown=offer.id)
     return law(offer).decide(offer, command, context)
+
+
+# --- own words --------------------------------------------------------------------------------------------------------
+
+SHOWN_IN: Final = {told.OfferPublished: S.PUBLISHED, told.OfferSuspended: S.SUSPENDED, told.OfferRetired: S.RETIRED}
+
+
+def shown(offer: Offer, said: Said) -> Remembered[Offer]:
+    """The catalogue tells whole offers: nothing of them is unknown but whose hands wrote them."""
+    state = SHOWN_IN[type(said.fact)]
+    content: told.Offer = said.fact.offer
+    after = replace(offer, state=state, owner=None, alliance=AllianceId(said.scope), content=content)
+    clock = watch(after, None, Context(said.at)) if state is S.PUBLISHED else Disarm(FUNDING)
+    return Remembered(after, (clock,))
+
+
+def begun_or_moved(offer: Offer, said: Said) -> Remembered[Offer]:
+    """At home ids and states are told: the wording of a draft is on no topic."""
+    if offer.state is S.NONE:
+        return Remembered(offer, lost=("wording",))
+    if isinstance(said.fact, told.OfferMoved):
+        return Remembered(replace(offer, state=State(said.fact.state)))
+    return Remembered(offer)

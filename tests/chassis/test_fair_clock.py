@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import deadlines
@@ -17,7 +16,7 @@ from chassis.executor import Step
 from chassis.horizon import Horizon
 from contracts.new_ids import new_id
 from deploy.embedded.cluster import Addresses
-from tests.chassis.broker import a_producer, client, connection, make_topic
+from tests.chassis.broker import a_producer, connection, make_topic
 from tests.conftest import NewDatabase
 
 GROUP = "fair.clock"
@@ -70,6 +69,13 @@ class Clock:
         """Which of them may fire."""
         return await deadlines.fair(self._database, GROUP, self.kinds, causes, horizon)
 
+    async def hears(self, topic: str, *, partition: int, next_offset: int) -> None:
+        """What lies on the topic has been heard, so far."""
+        insert = "INSERT INTO heard_up_to VALUES (:group, :topic, :part, :next, clock_timestamp())"
+        values = {"group": GROUP, "topic": topic, "part": partition, "next": next_offset}
+        async with self._database.begin() as tx:
+            await tx.execute(sa.text(insert), values)
+
     async def waits(self) -> dict[UUID, tuple[str, int]]:
         """What is shown as overdue: subject -> reason and tries."""
         async with self._database.connect() as tx:
@@ -80,17 +86,6 @@ class Clock:
 @pytest.fixture
 def clock(database: AsyncEngine, topic: str) -> Clock:
     return Clock(database, topic)
-
-
-async def hear(embedded: Addresses, topic: str, offsets: Mapping[int, int]) -> None:
-    """The group has heard so far."""
-    consumer = AIOKafkaConsumer(**client(embedded), group_id=GROUP, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign([TopicPartition(topic, number) for number in offsets])
-        await consumer.commit({TopicPartition(topic, number): offset for number, offset in offsets.items()})
-    finally:
-        await consumer.stop()
 
 
 async def test_silence_ends_something_only_when_everything_sent_has_been_heard(
@@ -104,7 +99,7 @@ async def test_silence_ends_something_only_when_everything_sent_has_been_heard(
     assert await clock.fair([second, reminder], horizon) == [reminder]
     assert await clock.waits() == {second.subject: ("channel-unread", 1)}
 
-    await hear(embedded, topic, {0: 0, 1: 1})
+    await clock.hears(topic, partition=1, next_offset=1)
     assert await clock.fair([second], horizon) == [second]
 
 

@@ -225,8 +225,8 @@ class ReleasedItem(BaseModel):
     """One item that left."""
 
     id: UUID
-    category: DataCategory
-    hash: str
+    category: DataCategory | None
+    hash: str | None
     norms: list[LegalBasis]
     received_by: UUID | None
 

@@ -1,5 +1,6 @@
 """What consent is and decides: one table per file, `person.py` puts their decisions together."""
 
+from services.consent.domain import memory
 from services.consent.domain.consents import CONSENTS
 from services.consent.domain.duties import DUTIES
 from services.consent.domain.notices import NOTICES
@@ -12,5 +13,5 @@ from services.consent.domain.words import Person
 
 __all__ = [
     "CONSENTS", "DUTIES", "LOOK_AGAIN", "NOTICES", "PERSONS", "READ_ITEMS", "RECEPTIONS", "RELEASES", "TRANSMISSIONS",
-    "Law", "Person", "Reason",
+    "Law", "Person", "Reason", "memory",
 ]

@@ -70,11 +70,21 @@ def _stored(transmission: Transmission, command: NoteStored, context: Context) -
     return replace(transmission, stored=transmission.stored | set(command.items))
 
 
+def _missing_flags(transmission: Transmission, command: TakeFlags, context: Context) -> Transmission:
+    """Decided in an earlier life of the database: what the items are is taken in, and nothing is decided anew."""
+    return transmission if transmission.items else _flags(transmission, command, context)
+
+
 def _read_items(transmission: Transmission, command: OpenTransmission, context: Context) -> Errand:
+    return read_items(transmission)
+
+
+def read_items(transmission: Transmission) -> Errand:
+    """Ask own intake what the proposed items are."""
     about = {
         "handover": str(transmission.handover),
-        "proposal": str(command.proposal),
-        "items": ",".join(str(item) for item in command.items),
+        "proposal": str(transmission.proposal),
+        "items": ",".join(str(item) for item in transmission.asked),
     }
     return Errand(READ_ITEMS, about, key=str(transmission.handover))
 
@@ -126,7 +136,8 @@ TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, by_people=frozenset(
     *(Row(state,     OpenTransmission,  state,       NOTHING,           because=LATE) for state in OVER),
 
     Row(S.UNDECIDED, TakeFlags,         S.UNDECIDED, NOTHING,           because="§ 67d SGB X", does=(_flags,)),
-    *(Row(state,     TakeFlags,         state,       NOTHING,           because=TWICE) for state in (*OPEN[1:], *OVER)),
+    *(Row(state,     TakeFlags,         state,       NOTHING,           because=TWICE, does=(_missing_flags,))
+      for state in (*OPEN[1:], *OVER)),
 
     Row(S.UNDECIDED, AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),
     Row(S.UNDECIDED, SomePermitted,     S.PARTLY,    (PARTLY_TOLD,),    **BASIS),

@@ -278,7 +278,7 @@ class Transmission:
     @property
     def decided(self) -> bool:
         """Whether it is open and its items are known: a grant's begin or end changes it."""
-        return self.state in DECIDED
+        return self.state in DECIDED and bool(self.items)
 
 
 DECIDED = frozenset(
@@ -353,11 +353,23 @@ class Disclosed:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A release that this database knows from its own fact alone: what left at the most, on bases nobody knows."""
+
+    release: ReleaseId
+    of: Transmission
+    completeness: Completeness
+    count: int
+    at: datetime
+    items: tuple[ItemId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A young person, and everything that decides where data about them may go. Changed under one lock.
 
-    `notices`, `releases`, `ledger` are loaded only where a command asks about them; `decisions` are new ones, not yet
-    written; `spoken_of` is the part the last command was about: its answer speaks of that part.
+    `notices`, `releases`, `ledger` are loaded only where a command asks about them; `decisions` and `found_again` are
+    new ones, not yet written; `spoken_of` is the part the last command was about: its answer speaks of that part.
     """
 
     id: PersonId
@@ -373,6 +385,7 @@ class Person:
     releases: tuple[Release, ...] = ()
     ledger: tuple[Disclosed, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    found_again: tuple[Found, ...] = ()
     spoken_of: "Consent | Transmission | Reception | Duty | Release | None" = field(default=None, compare=False)
 
 

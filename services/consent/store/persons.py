@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import JsonValue
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import insert, upsert
@@ -32,6 +33,7 @@ from services.consent.domain.words import (
     Decision,
     Disclosed,
     Duty,
+    Found,
     Notice,
     Person,
     PersonState,
@@ -46,6 +48,8 @@ from services.consent.store.rows import (
     disclosed_of,
     duty_of,
     duty_row,
+    found_lines,
+    found_row,
     grant_row,
     notice_of,
     or_none,
@@ -242,6 +246,22 @@ async def save_persons(tx: AsyncConnection, changed: Sequence[tuple[Person, Pers
     await upsert(tx, duty, [duty_row(of, each) for of, _, each in _changed(changed, "duties")])
     await _tell_releases(tx, [each.id for _, _, each in _changed(changed, "releases")])
     await add_decisions(tx, [(after.id, None, each) for after in afters for each in after.decisions])
+    await _find_again(tx, [(after.id, each) for after in afters for each in after.found_again])
+
+
+async def _find_again(tx: AsyncConnection, releases: Sequence[tuple[UUID, Found]]) -> None:
+    """Releases known from their facts; one that this database has opened is closed and told by its fact."""
+    if not releases:
+        return
+    rows = pg_insert(release)
+    known = {"told": True, "completeness": rows.excluded.completeness,
+             "closed_at": sa.func.coalesce(release.c.closed_at, rows.excluded.closed_at)}
+    await tx.execute(rows.on_conflict_do_update(index_elements=["id"], set_=known), [
+        found_row(of, each) for of, each in releases
+    ])
+    lines = [line for of, each in releases for line in found_lines(of, each)]
+    if lines:
+        await tx.execute(pg_insert(ledger).on_conflict_do_nothing(), lines)
 
 
 def _changed(changed: Sequence[tuple[Person, Person]], name: str) -> list[tuple[UUID, Any, Any]]:

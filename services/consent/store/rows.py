@@ -40,6 +40,7 @@ from services.consent.domain.words import (
     Disclosed,
     Duty,
     DutyState,
+    Found,
     Grant,
     InvalidReason,
     Item,
@@ -78,7 +79,8 @@ def consent_of(row: Any, grants: Sequence[Any]) -> Consent:
     """A consent with those of the person's grants that are its own."""
     return Consent(
         ConsentId(row.id), row.version, ConsentState(row.state), Giver(row.giver), row.insight, row.young_person_heard,
-        ConsentForm(row.form), NoticeId(row.notice), tuple(_grant(each) for each in grants if each.consent == row.id),
+        or_none(ConsentForm, row.form), None if row.notice is None else NoticeId(row.notice),
+        tuple(_grant(each) for each in grants if each.consent == row.id),
         row.given_at, row.ended_at, or_none(InvalidReason, row.invalid_because),
     )
 
@@ -243,3 +245,22 @@ def duty_row(of: UUID, each: Duty) -> Row:
     }
 
 
+def found_row(of: UUID, each: Found) -> Row:
+    """A release known from its fact alone: it is over, and was told."""
+    return {
+        "id": each.release, "person": of, "handover": each.of.handover, "transmission": each.of.id,
+        "alliance": each.of.alliance, "alliance_version": 0, "recipient": each.of.recipient, "purpose": each.of.purpose,
+        "items": each.count, "completeness": each.completeness, "opened_at": each.at, "closed_at": each.at,
+        "told": True, "version": 1,
+    }
+
+
+def found_lines(of: UUID, each: Found) -> list[Row]:
+    """Its lines of the ledger: no basis is known, so none stands."""
+    return [
+        {
+            "release": each.release, "item": item, "person": of, "category": None, "hash": None, "bases": [],
+            "received_by": None,
+        }
+        for item in each.items
+    ]

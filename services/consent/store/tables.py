@@ -34,7 +34,8 @@ person = _table(
 
 consent = _table(
     "consent", _key(), _column("person", ID), _column("version", INT), _column("state", TEXT), _column("giver", TEXT),
-    _column("insight", BOOL), _column("young_person_heard", BOOL), _column("form", TEXT), _column("notice", ID),
+    _column("insight", BOOL), _column("young_person_heard", BOOL), _column("form", TEXT, null=True),
+    _column("notice", ID, null=True),
     _column("given_at", MOMENT, null=True), _column("ended_at", MOMENT, null=True),
     _column("invalid_because", TEXT, null=True), sa.Index("consent_person", "person"),
 )
@@ -93,8 +94,10 @@ release = _table(
     sa.Index("release_untold", "id", postgresql_where=sa.text("NOT told")),
 )
 # The ledger: who was told what, when, on which bases. `received_by`: the release by which it once came to us.
+# Category and hash are null where a line is known from the release's fact alone.
 ledger = _table(
-    "ledger", _key("release"), _key("item"), _column("person", ID), _column("category", TEXT), _column("hash", TEXT),
+    "ledger", _key("release"), _key("item"), _column("person", ID), _column("category", TEXT, null=True),
+    _column("hash", TEXT, null=True),
     _column("bases", JSONB), _column("received_by", ID, null=True), sa.Index("ledger_person", "person"),
 )
 

@@ -5,6 +5,7 @@ Read `sender.py` and `receiver.py` first (the protocol with the other agency), t
 
 from contracts.codes import HandoverState as State
 
+from . import memory
 from .clocks import STRIKES
 from .known_case import learn
 from .law import TABLES, allowed, decide, reserves
@@ -29,5 +30,6 @@ __all__ = [
     "baton",
     "decide",
     "learn",
+    "memory",
     "reserves",
 ]

@@ -64,7 +64,7 @@ def begin_as_receiver(handover: Handover, command: Requested, context: Context) 
     )
 
 
-def take_preview(handover: Handover, _command: object, _context: Context) -> Handover:
+def take_preview(handover: Handover, _command: object, _context: object) -> Handover:
     """What is known of the case when it is proposed goes out, so that who proposes can see what will be said."""
     known = handover.around.case
     if known is None or known.phase is None or known.age_band is None:

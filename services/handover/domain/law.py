@@ -80,14 +80,14 @@ def _young(made: UUID, now: datetime) -> bool:
 
 
 def _settled(before: Handover, decided: Decided[Handover], now: datetime) -> Decided[Handover]:
-    after = wound(before, _stamped(before, decided.subject, now), now)
+    after = wound(before, stamped(before, decided.subject, now), now)
     if after.holds_baton and not after.needs_baton:
         free = replace(after, holds_baton=False)
         return replace(decided, subject=free, deadlines=changes(before, free), frees=(after.baton,))
     return replace(decided, subject=after, deadlines=changes(before, after))
 
 
-def _stamped(before: Handover, after: Handover, now: datetime) -> Handover:
+def stamped(before: Handover, after: Handover, now: datetime) -> Handover:
     """With the time of this change, and of the first time each milestone was reached."""
     if after.state is before.state:
         return after

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from contracts.codes import (
 )
 from contracts.codes import Kind as HandoverKind
 from contracts.consent import DecidedItem
-from contracts.handover import Preview
+from contracts.handover import HandoverChanged, HandoverProposed, Preview
 from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId
 from contracts.topics import channel, own
 from services.handover import domain
@@ -121,11 +122,15 @@ def _alliance(said: Sequence[object], row: sa.Row[Any] | None) -> AllianceId:
     if row is not None:
         return AllianceId(row.alliance)
     beginnings = (command for command in said if isinstance(command, commands.Draft | commands.Requested))
-    return next((command.matter.alliance for command in beginnings), AllianceId(""))
+    told = (fact.alliance for fact in said if isinstance(fact, HandoverProposed | HandoverChanged))
+    return next(chain((command.matter.alliance for command in beginnings), told), AllianceId(""))
 
 
 def _case_asked_about(said: Sequence[object], row: sa.Row[Any] | None) -> UUID | None:
-    """The case that conditions will ask about, where one of the commands has such a condition."""
+    """The case that conditions will ask about, where one of the commands has such a condition; or that was proposed."""
+    proposed = next((fact.case for fact in said if isinstance(fact, HandoverProposed)), None)
+    if proposed is not None:
+        return proposed
     if row is not None:
         case: UUID | None = row.case if any(isinstance(command, NEEDS_CASE) for command in said) else None
         return case

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
+from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
 from services.intake.domain.commands import EndDossier, EraseReleases, Register, StoreDossier
 from services.intake.domain.persons import name_key
@@ -40,11 +41,15 @@ _RECEIVED = (  # without what they say: no rule asks for it
 _ERASED = sa.select(releases.c.case, releases.c.id).where(releases.c.erased_at.is_not(None))
 
 
+# Commands, and own facts that are remembered, which ask what was received.
+ABOUT_WHAT_CAME = (EndDossier, EraseReleases, StoreDossier, CaseDiscarded, CaseDossierStored, CaseItemsErased)
+
+
 async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Case]:
     """The cases with what the waiting commands may ask about; one nobody has heard of comes blank."""
     rows = {row.id: row for row in await tx.execute(_CASE.where(cases.c.id.in_(wanted)))}
     open_needs = await _grouped(tx, _OPEN_NEEDS, rows) if rows else {}
-    asking = [case for case in rows if _any_of(wanted[case], EndDossier, EraseReleases, StoreDossier)]
+    asking = [case for case in rows if _any_of(wanted[case], *ABOUT_WHAT_CAME)]
     held = await _grouped(tx, _RECEIVED, asking) if asking else {}
     erased = await _grouped(tx, _ERASED, asking) if asking else {}
     doubled = await _duplicates(tx, wanted)

@@ -1,0 +1,132 @@
+"""A database restored from an older backup: noticed at start, shut, made to know again what was said, and going on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chassis.auth import read_key, sign_party
+from deploy.embedded.keys import SIGNING
+from tests.journeys.journey import Journey
+from tests.journeys.restoring import recover, restored, stays_shut
+from tests.journeys.town import Town
+
+CONSENT, HANDOVER = "jobcenter.consent", "jobcenter.handover"
+
+
+async def test_a_consent_withdrawn_after_the_backup_is_withdrawn_and_not_one_byte_goes(
+    town: Town, asked: Journey
+) -> None:
+    await asked.act(asked.receiver, "acceptance")
+    await asked.dossier_is("stored")
+    async with town.stock.resting():
+        async with restored(town, CONSENT):
+            await asked.withdraw_consent()
+            await asked.both_are("stopped")
+            await asked.receiver.until("consent", "/duties", lambda found: bool(_of(asked, found)))
+        await stays_shut(town, CONSENT)
+        assert await _door(town, asked) == (503, "restored")
+        assert await _asked_again(town, asked) == (503, "restored")
+
+        code, said = await recover(town, CONSENT)
+        assert (code, "nothing was changed" in said) == (1, True), said
+        assert await _door(town, asked) == (503, "restored")
+        code, said = await recover(town, CONSENT, "--apply")
+        assert code == 0, said
+        assert "found: unknown-record" in said
+        assert f"person {asked.person}: consent.withdrawn, consent.withdrawal_notified, transmission.ended" in said
+        await town.system.ready([CONSENT])
+
+    consent = await asked.sender.get("consent", f"/consents/{asked.consent}")
+    assert consent["state"] == "withdrawn"
+    assert (await _door(town, asked))[0] in {409, 410}
+    (owed,), (awaited,) = [_of(asked, await desk.get("consent", "/duties")) for desk in (asked.receiver, asked.sender)]
+    assert (owed["id"], owed["state"], awaited["id"], awaited["state"]) == (owed["id"], "owes", owed["id"], "awaits")
+    await asked.withdraw_consent()
+    await town.journey().until_stored()
+    assert await town.parked() == []
+
+
+async def test_a_handover_accepted_and_met_after_the_backup_leads_where_the_young_person_was_met(
+    town: Town, asked: Journey
+) -> None:
+    async with town.stock.resting():
+        async with restored(town, HANDOVER):
+            await asked.act(asked.receiver, "acceptance")
+            await asked.receiver_is("accepted")
+            await asked.first_contact()
+            await asked.sender_is("active")
+        await stays_shut(town, HANDOVER)
+        assert (await asked.copy_of(asked.sender))["state"] == "requested", "people see what there is"
+        code, said = await recover(town, HANDOVER, "--apply")
+        assert code == 0, said
+        await town.system.ready([HANDOVER])
+
+    assert await asked.leading() == ["jugendamt"]
+    await asked.both_are("active")
+    await asked.complete()
+    await asked.both_are("completed")
+    assert (await asked.copy_of(asked.sender))["outcome"] == "support_started"
+    assert await town.parked() == []
+
+
+@pytest.mark.prove
+async def test_a_receivers_handover_restored_from_before_the_first_contact_leads_all_the_same(
+    town: Town, asked: Journey
+) -> None:
+    await asked.act(asked.receiver, "acceptance")
+    await asked.both_are("accepted")
+    await _recovered(town, "jugendamt.handover", asked)
+    assert await asked.leading() == ["jugendamt"]
+    await asked.complete()
+    await asked.both_are("completed")
+    assert await town.parked() == []
+
+
+@pytest.mark.prove
+async def test_an_intake_restored_from_before_the_handover_has_given_its_case_away(town: Town, asked: Journey) -> None:
+    await asked.act(asked.receiver, "acceptance")
+    await asked.both_are("accepted")
+    await _recovered(town, "jobcenter.intake", asked)
+    await asked.sender.until("intake", f"/cases/{asked.case}", lambda found: found["state"] == "handed_over")
+    await asked.complete()
+    await asked.both_are("completed")
+    assert await town.parked() == []
+
+
+async def _recovered(town: Town, principal: str, journey: Journey) -> None:
+    """The first contact is not in that database when it comes back, and is known again."""
+    async with town.stock.resting():
+        async with restored(town, principal):
+            await journey.first_contact()
+            await journey.both_are("active")
+            await journey.sender.until(
+                "intake", f"/cases/{journey.case}", lambda found: found["state"] == "handed_over"
+            )
+        await stays_shut(town, principal)
+        code, said = await recover(town, principal, "--apply")
+        assert code == 0, said
+        await town.system.ready([principal])
+
+
+def _of(journey: Journey, found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [duty for duty in found["duties"] if duty["handover"] == journey.handover]
+
+
+async def _door(town: Town, journey: Journey) -> tuple[int, str]:
+    """What the receiver's intake is answered at the door: status, and the problem's name."""
+    key = read_key(town.installation.keys("jugendamt").file(SIGNING))
+    token = sign_party(key, party="jugendamt", role="intake", audience="jobcenter.consent")
+    url = f"{town.installation.url('jobcenter', 'consent')}/releases"
+    headers = {"authorization": f"Bearer {token}"}
+    answer = await town.client.post(url, json={"handover": journey.handover}, headers=headers)
+    return answer.status_code, answer.json()["type"].rpartition("/")[2]
+
+
+async def _asked_again(town: Town, journey: Journey) -> tuple[int, str]:
+    """What a command is answered."""
+    answer = await town.ask(
+        journey.sender, "consent", f"/consents/{journey.consent}/withdrawal", {"person": journey.person}
+    )
+    return answer.status_code, answer.json()["type"].rpartition("/")[2]

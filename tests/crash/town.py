@@ -124,7 +124,8 @@ async def prove(folder: Path, points: Sequence[Point], seed: int, say: Callable[
             _, unfinished = await asyncio.wait(stories, timeout=STORIES_END_SECONDS)
             for story in unfinished:  # waits for what will not come, for example a dossier without consent
                 story.cancel()
-            await asyncio.gather(*stories, return_exceptions=True)
+            await asyncio.gather(*unfinished, return_exceptions=True)
+            await asyncio.gather(*(story for story in stories if story not in unfinished))  # raises what went wrong
             async with asyncio.timeout(ROUND_ENDS_SECONDS):
                 await speaking
             history.drained_after, history.waiting = await eyes.drained(DRAIN_SECONDS_MAX)

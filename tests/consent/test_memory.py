@@ -1,0 +1,83 @@
+"""What a person's consents and transmissions must have been, by what was said of them after the backup."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from chassis.transitions import Arm, Decided, Remembered, Said
+from contracts import consent as told_by_us
+from contracts.codes import ConsentState
+from contracts.new_ids import new_id
+from services.consent.domain import LOOK_AGAIN, memory
+from services.consent.domain.commands import InvalidateConsent, WithdrawConsent
+from services.consent.domain.words import InvalidReason, Person
+from services.consent.events import REMEMBERS
+from tests.consent.builders import NOW, Story, a_duty_id, a_grant, an_item, done
+
+LATER = NOW + timedelta(hours=1)
+LINES = {line.event: line.do for line in REMEMBERS}
+
+
+def remembered(person: Person, *decided: Decided[Person]) -> Remembered[Person]:
+    """The person of the backup, by what these decisions told afterwards."""
+    last: Remembered[Person] = Remembered(person)
+    for each in decided:
+        for tell in each.tells:
+            fact: Any = tell.fact
+            topic = "jobcenter.consent.events" if tell.to is None else f"{tell.scope}.jobcenter.to.{tell.to}.consent"
+            last = LINES[type(fact)](last.subject, Said(new_id(), topic, LATER, tell.scope or "", fact))
+    return last
+
+
+def test_a_consent_withdrawn_after_the_backup_is_withdrawn_and_everything_is_decided_anew() -> None:
+    story = Story()
+    consent, handover = story.gives(), story.proposes(an_item())
+    backup = story.person
+    known = remembered(backup, story.do(WithdrawConsent(consent, a_duty_id())))
+    after = known.subject
+    assert next(each for each in after.consents if each.id == consent).state is ConsentState.WITHDRAWN
+    assert next(each for each in after.transmissions if each.handover == handover).state == story.state_of(handover)
+    assert all(not each.standing(LATER) for each in after.consents)
+
+
+def test_a_withdrawal_that_is_remembered_makes_the_clock_look_at_once() -> None:
+    story = Story()
+    consent = story.gives()
+    known = remembered(story.person, story.do(WithdrawConsent(consent, a_duty_id())))
+    assert known.deadlines == (Arm(LOOK_AGAIN, LATER),)
+
+
+def test_a_consent_given_after_the_backup_permits_nothing_and_can_be_withdrawn() -> None:
+    story = Story()
+    backup = story.person
+    consent = story.gives()
+    known = remembered(backup, story.last)
+    assert known.lost == (memory.WORDING,)
+    (given,) = known.subject.consents
+    assert (given.id, given.state, given.standing(LATER)) == (consent, ConsentState.GIVEN, ())
+    story.person, story.now = known.subject, LATER
+    done(story.try_(WithdrawConsent(consent, a_duty_id())))
+
+
+def test_an_older_consent_to_the_same_purpose_may_have_been_replaced_and_is_used_no_more() -> None:
+    story = Story()
+    older = story.gives(a_grant())
+    backup = story.person
+    story.gives(a_grant())
+    known = remembered(backup, story.last)
+    assert known.lost == (memory.WORDING, memory.GRANT_ENDED)
+    assert all(not each.standing(LATER) for each in known.subject.consents)
+    assert next(each for each in known.subject.consents if each.id == older).state is ConsentState.GIVEN
+
+
+def test_what_ended_without_a_word_of_its_own_ends_with_what_rested_on_it() -> None:
+    story = Story()
+    consent, handover = story.gives(), story.proposes(an_item())
+    backup = story.person
+    ended = story.do(InvalidateConsent(consent, InvalidReason.WRONG_FORM, a_duty_id()))
+    assert [type(tell.fact) for tell in ended.tells] == [told_by_us.TransmissionEnded]
+    known = remembered(backup, ended)
+    assert known.lost == (memory.GRANT_ENDED,)
+    assert all(not each.standing(LATER) for each in known.subject.consents)
+    assert next(each for each in known.subject.transmissions if each.handover == handover).state == "ended"

@@ -10,7 +10,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     file
-    for folder in ("", "chassis", "contracts", "deploy/alliances", "docs/**", "services/*", "tests/models")
+    for folder in (
+        "", "chassis", "contracts", "deploy/alliances", "docs/**", "services/*", "tests/models", "tests/simulation",
+    )
     for file in ROOT.glob(f"{folder}/*.md".lstrip("/"))
 )
 DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))

@@ -77,7 +77,7 @@ class Brake:
         self.pulled = found
 
     async def look(self) -> None:
-        """Ask the database."""
+        """See what the database says."""
         async with self._engine.connect() as tx:
             self.pull(await pulled(tx, self._consumer))
 

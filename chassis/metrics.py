@@ -91,7 +91,7 @@ INSTRUMENTS: Final = (
         "sequence.forks", "counter", "{event}", "Events under a number that another one had already.",
         ("messaging.consumer.group.name",), alarm="1",
     ),
-    Instrument("unreadable.records", "gauge", "{record}", "Records that are no events, kept sealed.", alarm="any more"),
+    Instrument("unreadable.records", "gauge", "{record}", "Records of the last day that are no events.", alarm="1"),
     Instrument("consumer.lag.records", "gauge", "{record}", "Records on our partitions that are not durable here yet."),
     Instrument(
         "consumer.lag.seconds", "gauge", "s", "Age of the oldest record that was fetched and is not durable yet.",

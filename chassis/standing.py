@@ -14,7 +14,10 @@ LATE_SECONDS = 5.0  # a deadline that fires within this is not overdue
 
 
 class Standing(BaseModel):
-    """What waits in one service's database, in one look; ages in seconds, 0 where nothing waits."""
+    """What waits in one service's database, in one look; ages in seconds, 0 where nothing waits.
+
+    `unreadable` counts those of the last day: they are kept for good, and nobody need be called for good.
+    """
 
     unsent: int
     oldest_unsent_seconds: float
@@ -75,7 +78,8 @@ _LOOK = sa.text(f"""
          (SELECT {_AGE.format("created_at")} AS oldest_unsent_seconds FROM event_log
           WHERE pos = (SELECT min(pos) FROM outbox)) AS b,
          (SELECT count(*) AS held_subjects FROM outbox_hold) AS c,
-         (SELECT count(*) AS unreadable FROM unreadable WHERE consumer = :consumer) AS d,
+         (SELECT count(*) AS unreadable FROM unreadable
+          WHERE consumer = :consumer AND found_at > clock_timestamp() - interval '1 day') AS d,
          (SELECT {_AGE.format("pulled_at")} AS brake_seconds FROM brake
           WHERE consumer = :consumer AND released_at IS NULL) AS e,
          (SELECT coalesce(max(late), 0) AS deadline_overdue_seconds, count(late) AS deadlines_overdue FROM (

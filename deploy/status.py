@@ -17,6 +17,7 @@ from deploy.operating import ROLE
 from deploy.tokens import access_token
 
 UNSENT_SECONDS_MAX = 60.0
+MISSING_SECONDS_MAX = 60.0  # it comes by itself, or it does not come
 LAG_SECONDS_MAX = 60.0
 OVERDUE_SECONDS_MAX = 300.0
 WATCH_SECONDS = 2.0
@@ -40,7 +41,8 @@ class Seen:
 def _needs(seen: Seen) -> Sequence[str]:
     if not seen.found:
         return ["does not answer"]
-    standing, brake, held = seen.found["standing"], seen.found["brake"] or {}, sum(seen.found["held"].values())
+    standing, brake = seen.found["standing"], seen.found["brake"] or {}
+    held = standing["lanes_human"] + standing["lanes_retrying"]  # one that fails on and on should be looked at, too
     asked = (
         (not seen.ready, "not ready"),
         (brake, f"consumer stopped by {brake.get('cause')}"),
@@ -48,6 +50,7 @@ def _needs(seen: Seen) -> Sequence[str]:
         (standing["held_subjects"], f"{standing['held_subjects']} subject(s) can never be sent"),
         ((seen.found["live"]["lag_seconds"] or 0) > LAG_SECONDS_MAX, "what is heard does not become durable"),
         (held, f"{held} lane(s) held"),
+        (standing["lanes_missing_seconds"] > MISSING_SECONDS_MAX, "an event is missing"),
         (standing["unreadable"], f"{standing['unreadable']} record(s) unreadable"),
         (standing["deadline_overdue_seconds"] > OVERDUE_SECONDS_MAX, "deadlines overdue"),
         (standing["errands_failing"], "errands fail"),

@@ -44,6 +44,7 @@ HOMONYMS = {
     "pull": "a brake is pulled",
     "purpose": "the ssl module's word for client or server",
     "refused": "commands are refused",
+    "release": "a brake is released",
     "Request": "an HTTP request",
     "sender": "of an HTTP request",
     "stopped": "a part of a service is stopped",

@@ -26,6 +26,7 @@ def seen(ready: bool = True, *, standing: dict[str, Any] | None = None, **more: 
 def test_a_service_that_is_well_needs_nobody() -> None:
     assert seen().needs == []
     assert seen(standing={"unsent": 5000, "oldest_unsent_seconds": 2}).needs == []
+    assert seen(standing={"lanes_missing": 3, "lanes_missing_seconds": 2}, held={"gap": 3}).needs == []
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,8 @@ def test_a_service_that_is_well_needs_nobody() -> None:
         (seen(standing={"unreadable": 2}), "2 record(s) unreadable"),
         (seen(standing={"deadlines_overdue": 1, "deadline_overdue_seconds": 301}), "deadlines overdue"),
         (seen(standing={"errands_failing": 1}), "errands fail"),
-        (seen(held={"refused": 2, "gap": 1}), "3 lane(s) held"),
+        (seen(standing={"lanes_retrying": 2, "lanes_human": 1}), "3 lane(s) held"),
+        (seen(standing={"lanes_missing": 1, "lanes_missing_seconds": 61}), "an event is missing"),
         (seen(live=Live(lag_records=500, lag_seconds=61)), "what is heard does not become durable"),
         (seen(brake={"cause": "KeyError", "lanes": 21, "since": SINCE}), "consumer stopped by KeyError"),
     ],

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner
 
+from chassis.recovery import Standing
 from chassis.service import Running as Whole
 from deploy.cli import app as command_line
 from tests.every_service.anatomy import SERVICES
@@ -20,6 +21,12 @@ from tests.every_service.running import Running
 
 every_service = pytest.mark.parametrize("name", SERVICES)
 NOBODY_LISTENS = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
+
+
+class Sound:
+    """A guard that has found nothing amiss."""
+
+    standing = Standing.SOUND
 
 
 class Assigned:
@@ -39,6 +46,8 @@ async def test_a_service_is_alive_and_ready(services: Mapping[str, Running], nam
 async def test_a_service_without_its_database_is_not_ready(services: Mapping[str, Running], name: str) -> None:
     whole = Whole(services[name].service)
     whole._consumer = Assigned()  # type: ignore[assignment]  # there is no broker here, and it is not asked
+    whole._guard = Sound()  # type: ignore[assignment]  # likewise
+    whole._executor = services[name].executor
     for dsn, ready in ((services[name].service.settings.database, True), (NOBODY_LISTENS, False)):
         whole._engine = create_async_engine(dsn)
         assert await whole.ready() is ready

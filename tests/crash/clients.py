@@ -246,6 +246,12 @@ class Clients:
         desks = [Desk(self.installation, agency, self.http) for agency in (sender, receiver)]
         await Tale(desks[0], desks[1]).publish_notice()
 
+    async def have_told(self, stories: int, seconds_max: float) -> None:
+        """Wait until so many stories are told, or so long."""
+        until = time.monotonic() + seconds_max
+        while self.ended < stories and time.monotonic() < until:  # noqa: ASYNC110  # any client may be the one
+            await asyncio.sleep(AGAIN_SECONDS)
+
     async def one(self, number: int, sender: str, receiver: str) -> None:
         """One client."""
         chance = random.Random(f"{self.seed} client {number}")  # noqa: S311  # chooses stories, guards nothing

@@ -29,7 +29,7 @@ from tests.journeys.records import Said, disorder
 
 DRAIN_SECONDS_MAX = 60.0  # I7
 GROWTH_MAX = 1.1  # I12
-GROWTH_LEAST = 8  # of files and connections: below that a tenth is less than one
+GROWTH_LEAST = 16  # of files and connections: pools and clients are opened when they are first needed
 ENDS = {str(state) for state in END_STATES}
 
 

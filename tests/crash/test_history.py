@@ -200,8 +200,8 @@ PLANTED: list[tuple[str, str, Plant]] = [
      _two(Copy(A_SIDE, "stopped", None, False), Copy(B_SIDE, "completed", "stopped", True))),
     ("I11", "two lead", _two(Copy(A_SIDE, "active", None, True), Copy(B_SIDE, "active", None, True))),
     ("I12", "memory", _set(after={"jobcenter.intake": Use(111, 20, 4)})),
-    ("I12", "files", _set(after={"jobcenter.intake": Use(100, 29, 4)})),
-    ("I12", "connections", _set(after={"jobcenter.intake": Use(100, 20, 13)})),
+    ("I12", "files", _set(after={"jobcenter.intake": Use(100, 37, 4)})),
+    ("I12", "connections", _set(after={"jobcenter.intake": Use(100, 20, 21)})),
 ]
 
 

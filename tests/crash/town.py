@@ -25,7 +25,7 @@ from tests.crash.points import A, B, Point
 OK = 200
 CLIENTS = 5
 LINE_BYTES_PER_SECOND = 80_000  # a dossier then takes most of a second: long enough to die or to be withdrawn in
-WARM_SECONDS = 4.0
+WARM_STORIES, WARM_SECONDS_MAX = 2, 20.0  # told before anybody dies: what a service needs is measured at work
 STORIES_END_SECONDS = 45.0
 ROUND_ENDS_SECONDS = 180.0  # the partner's: a round that is cut short would leave a word behind that came too early
 ERRANDS_SECONDS = 90.0  # longest back-off of an errand, and the time it takes: what was refused is tried again by then
@@ -109,7 +109,7 @@ async def prove(folder: Path, points: Sequence[Point], seed: int, say: Callable[
             load = [asyncio.create_task(clients.one(number, A, B)) for number in range(1, CLIENTS + 1)]
             load.append(asyncio.create_task(partner.speak()))
             tasks += load
-            await asyncio.sleep(WARM_SECONDS)
+            await clients.have_told(WARM_STORIES, WARM_SECONDS_MAX)
             history.before = await eyes.use()
             deaths = schedule(points, seed)
             tasks.append(asyncio.create_task(killer.carry_out(deaths)))

@@ -23,7 +23,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "no inbox: a repeat is taken for news",
         "chassis/inbox.py",
-        [("        known = heard.meta.id in self._known or heard.meta.id == lane.last_id\n", "        known = False\n")],
+        [("known = heard.meta.id in self._known or heard.meta.id == lane.last_id\n", "known = False\n")],
         f"{EXECUTOR}an_event_heard_twice_has_one_effect",
     ),
     Mutant(

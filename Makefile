@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests run in so many processes; each that needs them starts a Kafka and a PostgreSQL of its own.
+PROCESSES ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +25,7 @@ up: $(VENV)/run.stamp ## Run Kafka, PostgreSQL and the services of all agencies 
 	@$(BIN)/staffel up $(ARGS)
 
 test: $(VENV)/check.stamp ## Run every test; ARGS goes to pytest, for example ARGS="-k handover".
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 prove: $(VENV)/check.stamp ## Run the long proofs (up to 45 minutes); ARGS goes to pytest.
 	@$(BIN)/python -m pytest -m prove $(ARGS)

@@ -13,6 +13,9 @@ from deploy.embedded.files import PUBLIC, write
 RANGE = range(20_000, 32_000)
 HOST = "127.0.0.1"
 TRIES_MAX = 200
+CLAIMS_MAX = 64  # more than one start needs
+
+_claims: dict[int, socket.socket] = {}
 
 
 def remembered(file: Path, names: Sequence[str]) -> dict[str, int]:
@@ -21,7 +24,7 @@ def remembered(file: Path, names: Sequence[str]) -> dict[str, int]:
     ports: dict[str, int] = {}
     for name in names:
         last = before.get(name)
-        ports[name] = last if last is not None and is_free(last) else _choose(set(ports.values()))
+        ports[name] = last if last is not None and is_free(last) and _claim(last) else _choose()
     write(file, json.dumps(ports, indent=2), PUBLIC)
     return ports
 
@@ -37,9 +40,28 @@ def is_free(port: int) -> bool:
         return True
 
 
-def _choose(taken: set[int]) -> int:
+def _claim(port: int) -> bool:
+    """Tell everybody on this machine, until this process ends, that somebody will listen there soon.
+
+    Two who start at once would else both find it free. The sign is the UDP port of the same number, which nobody uses.
+    """
+    if port in _claims:
+        return True
+    sign = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        sign.bind((HOST, port))
+    except OSError:
+        sign.close()
+        return False
+    _claims[port] = sign
+    if len(_claims) > CLAIMS_MAX:
+        _claims.pop(next(iter(_claims))).close()
+    return True
+
+
+def _choose() -> int:
     for _ in range(TRIES_MAX):
         port = secrets.choice(RANGE)
-        if port not in taken and is_free(port):
+        if port not in _claims and is_free(port) and _claim(port):
             return port
     raise RuntimeError(f"no free port found between {RANGE.start} and {RANGE.stop}")

@@ -27,10 +27,11 @@ from contracts.new_ids import new_id
 from services.consent.domain.words import Person
 from services.consent.store import leases
 from services.consent.store.persons import save_persons
+from tests.conftest import Say
 from tests.consent.builders import Story, an_item
 from tests.consent.conftest import Consenting, Neighbours, party_token, token
 
-RACES = 500
+RACES, RACES_IN_A_PROOF = 120, 1_500  # built wrong, every tenth leaks
 WRONG_RACES = 40
 READERS = 2
 SIDE_BY_SIDE = 4
@@ -193,18 +194,20 @@ def told(races: list[Race]) -> str:
     )
 
 
+@pytest.mark.parametrize(
+    "number", [RACES, pytest.param(RACES_IN_A_PROOF, marks=[pytest.mark.prove, pytest.mark.timeout(900)])]
+)
 async def test_not_one_byte_leaves_after_the_answer(
-    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, say: Say, number: int
 ) -> None:
     monkeypatch.setattr(leases, "open_lease", slowly)
     seed = random.SystemRandom().randrange(2**32)
-    races = await run(consenting, RACES, seed)
-    with capsys.disabled():
-        print(f"\n  door race, seed {seed}: {told(races)}")  # noqa: T201  # the figures are the point of the run
+    races = await run(consenting, number, seed)
+    say(f"door race, seed {seed}: {told(races)}")
     assert [race for race in races if race.leaked] == []
     assert all(race.answered_at > 0 for race in races)
-    assert sum(race.released for race in races) > RACES // 10, "readers must have had a chance"
-    assert sum(len(race.refused) for race in races) > RACES // 10, "withdrawals must have had a chance"
+    assert sum(race.released for race in races) > number // 10, "readers must have had a chance"
+    assert sum(len(race.refused) for race in races) > number // 10, "withdrawals must have had a chance"
     ledger = await consenting.rows("SELECT count(*) AS n FROM release WHERE closed_at IS NULL")
     assert ledger[0].n == 0
 
@@ -228,12 +231,10 @@ async def never_open(tx: AsyncConnection, wanted: UUID) -> bool:
     ],
 )
 async def test_the_harness_notices_a_door_built_wrong(
-    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, wrong: Any,
-    capsys: pytest.CaptureFixture[str],
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, wrong: Any, say: Say
 ) -> None:
     monkeypatch.setattr(leases, "open_lease", slowly)
     monkeypatch.setattr(place, name, wrong)
     races = await run(consenting, WRONG_RACES, seed=1)
-    with capsys.disabled():
-        print(f"\n  planted {wrong.__name__}: {told(races)}")  # noqa: T201  # the figures are the point of the run
+    say(f"planted {wrong.__name__}: {told(races)}")
     assert any(race.leaked for race in races)

@@ -1,8 +1,11 @@
 """Ports are chosen once, and anew only where somebody else has taken them."""
 
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -37,3 +40,25 @@ def test_a_port_that_somebody_else_has_taken_is_replaced_and_the_others_stay(fil
     ports = remembered(file, NAMES)
     assert ports["postgres"] != taken
     assert remembered(file, NAMES) == ports
+
+
+CHOOSES = """
+import sys
+from pathlib import Path
+from deploy.embedded import ports
+ports.RANGE = range(20_000, 20_020)
+print(*ports.remembered(Path(sys.argv[1]), ["client-1", "controller-1", "postgres"]).values(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_who_start_at_once_never_choose_the_same(tmp_path: Path) -> None:
+    """Nobody listens on what either has chosen yet."""
+    with ExitStack() as running:
+        chosen: list[str] = []
+        for name in ("one", "other", "third"):
+            start = [sys.executable, "-c", CHOOSES, str(tmp_path / name)]
+            it = running.enter_context(Popen(start, stdin=PIPE, stdout=PIPE, text=True))  # noqa: S603  # our own program
+            assert it.stdout is not None
+            chosen += it.stdout.readline().split()
+    assert len(chosen) == len(set(chosen)) == 9

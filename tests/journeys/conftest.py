@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: last.get(item.path, -1))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     async with a_town(tmp_path_factory.mktemp("town")) as town:
         yield town

@@ -25,7 +25,7 @@ POSITIONS = {".index", ".timeindex"}  # numbers alone, and 10 MB each, which Kaf
 LAST_TRACE = "SELECT traceparent FROM inbox WHERE key = CAST(:key AS uuid) ORDER BY heard_at DESC LIMIT 1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def whole(town: Town) -> Journey:
     """One story from beginning to end, so that the search has something to find when it runs alone."""
     journey = town.journey()
@@ -121,7 +121,7 @@ async def test_no_answer_to_a_command_and_no_problem_names_anybody(town: Town, w
 # --- at the very end: what a service still holds back it writes when it stops -----------------------------------------
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def stopped(town: Town, whole: Journey) -> Journey:
     """No service runs any more; all that was to be logged and exported has been."""
     async with town.stock.resting():

@@ -32,13 +32,13 @@ UNLISTED = "unlisted.handover"  # has a certificate of the same authority, and s
 ANSWER_SECONDS_MAX = 8.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def agreed(town: Town) -> tuple[Topic, ...]:
     """The topics of the alliance."""
     return topics(*(read_alliance(file) for file in town.installation.alliances))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def unlisted(town: Town) -> str:
     town.addresses.kafka.pki.provide([UNLISTED], datetime.now(UTC))
     return UNLISTED

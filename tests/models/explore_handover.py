@@ -290,15 +290,20 @@ def check_step(before: World, after: World) -> None:
 # --- the runs ---------------------------------------------------------------------------------------------------------
 
 
-def explore(law: Law, *, redelivery: bool = False, room: int = 3, limit: int = 3_000_000) -> Found:
-    """One handover, from a draft with a legal basis and from one without, until nothing new happens."""
+def explore(
+    law: Law, *, redelivery: bool = False, room: int = 3, limit: int = 3_000_000, enough: int | None = None
+) -> Found:
+    """One handover, from a draft with a legal basis and from one without, until nothing new happens.
+
+    More than `limit` states are a law without an end; `enough` states are looked at and no more, the nearest first.
+    """
     explorer = Explorer(law, redelivery=redelivery, room=room)
     with_basis = World(law.begins, ReceiverCopy("none", False, "none", "-", "nothing"))
     starts = (with_basis, with_basis._replace(consent=False))
     came_from: dict[World, World | None] = dict.fromkeys(starts)
     todo, steps, crossed, at = deque(starts), 0, set(), with_basis
     try:
-        while todo:
+        while todo and (enough is None or len(came_from) < enough):
             at = todo.popleft()
             check(at)
             _check_end(len(came_from), limit)

@@ -476,7 +476,7 @@ class Running:
         while True:
             async with self._engine.connect() as connection:
                 for lane in await parking.ready_lanes(connection, self._service.principal):
-                    freed.put_nowait(lane)
+                    self._executor.say_freed(lane)
             try:
                 async with asyncio.timeout(LOOK_AT_LANES_SECONDS):
                     while True:
@@ -545,7 +545,6 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=5,
-                limit_concurrency=1000,
             )
         )
         serving = asyncio.create_task(server.serve([listener]))

@@ -31,6 +31,7 @@ CHANNEL_SERVICES: Final = (Service.HANDOVER, Service.CONSENT, Service.OFFERS)
 
 _BOUNDED: Final = {
     "max.message.bytes": str(64 * 1024),  # bodies are ids and codes; what is larger is a mistake
+    "compression.type": "lz4",  # as ours comes; what comes otherwise is compressed anew, and judged by its size again
     "segment.ms": str(DAY_MS),  # retention and compaction act on closed segments only
 }
 CONFIGS: Final[Mapping[TopicKind, Mapping[str, str]]] = MappingProxyType(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 BATCH_MAX = 500  # items of one transaction: half of batching's gain is had at 50, nearly all at 100; then latency grows
 BATCHES = 3  # transactions side by side: fewer than the pool keeps connections
 QUEUE_MAX = 2000  # commands that may wait; beyond that a caller is told to come back
+FREED_LANES_MAX = 10_000  # what does not fit is found again by looking
 TRIES_MAX = 5  # times an item is put back for a lock it could not get
 RETRIED_MAX = 5000  # parked events that one call tries again: some seconds of work; commands get their turn between
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
@@ -93,7 +94,7 @@ class Executor:
         self.shut = False
         """Whether everything is turned away, because this database is not to be decided on."""
         self.after_commit: list[Callable[[], None]] = []
-        self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue()
+        self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue(FREED_LANES_MAX)
         self.brake = Brake(engine, consumer)
 
     async def start(self) -> None:
@@ -209,8 +210,13 @@ class Executor:
         async with self._engine.begin() as tx:
             outcome = await skips.skip(tx, self._consumer, self._hearing.sources, wanted)
         if outcome is True:
-            self.freed_lanes.put_nowait(wanted.lane)
+            self.say_freed(wanted.lane)
         return outcome
+
+    def say_freed(self, lane: LaneKey) -> None:
+        """The lane may go on. Where too many wait to be told, it is found again by looking."""
+        with suppress(asyncio.QueueFull):
+            self.freed_lanes.put_nowait(lane)
 
     async def free_subject(self, topic: str, key: UUID) -> bool:
         """The relay may try this subject again; whether it was held."""
@@ -306,7 +312,7 @@ class Executor:
         if batch.pulled is not None:
             self.brake.pull(batch.pulled)
         for lane in batch.freed:
-            self.freed_lanes.put_nowait(lane)
+            self.say_freed(lane)
         for work in works:
             if work not in batch.deferred:
                 work.settle(batch.results[id(work)])

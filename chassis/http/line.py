@@ -1,15 +1,26 @@
-"""The server's connection: a limit on headers before they are parsed to their end, and a handle for deadlines."""
+"""The server's connection: limits on headers before they have come, on how many there are, a handle for deadlines."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chassis.http.limits import HEADERS_BYTES_MAX
-from chassis.http.send import LINE
+from chassis.http.problems import OF_THE_MECHANISM, Problems, Trouble
+from chassis.http.send import LINE, send_answer
 
 HEADER_SECONDS_MAX = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
+CONNECTIONS_MAX = 1000  # each may hold a body of 256 KB; whoever comes later is told to come back, and hung up on
+
+_FULL = Problems(OF_THE_MECHANISM, {}).answer(Trouble.OVERLOADED)
+
+
+async def _come_back(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands in for the application where there are too many; uvicorn's own answer does not say when to return."""
+    await send_answer(replace(_FULL, headers=(*_FULL.headers, ("connection", "close"))), send)
 
 
 class LineProtocol(HttpToolsProtocol):
@@ -52,6 +63,8 @@ class LineProtocol(HttpToolsProtocol):
         """The headers have come: the body has limits of its own."""
         self._in_headers = False
         self._unwatch()
+        full = max(len(self.connections), len(self.tasks)) > CONNECTIONS_MAX
+        self.app = _come_back if full else self.config.loaded_app
         super().on_headers_complete()
 
     def _watch(self) -> None:

@@ -44,8 +44,8 @@ def client(addresses: Addresses) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def a_producer(addresses: Addresses) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(**client(addresses))
+async def a_producer(addresses: Addresses, **how: Any) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**client(addresses), **how)
     await producer.start()
     try:
         yield producer

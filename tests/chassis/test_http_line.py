@@ -116,6 +116,23 @@ async def test_a_connection_that_does_not_come_to_the_point_is_closed(
     assert await all_of(reader) == b""
 
 
+async def test_who_comes_when_too_many_are_there_is_told_when_to_come_back_and_served_when_they_have_gone(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    others = [await served.say(b"") for _ in range(2)]
+    reader, _ = await served.say(head(PAINT, f"content-length: {len(RED)}") + RED)
+    refused = await all_of(reader)
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1\r\n" in refused
+    assert b"/problems/http/overloaded" in refused
+    for _, writer in others:
+        writer.close()
+        await writer.wait_closed()
+    reader, _ = await served.say(head(PAINT, f"content-length: {len(RED)}") + RED)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+
 async def test_a_body_of_60_mb_is_refused_by_its_length_and_its_sender_hears_it(served: Served) -> None:
     reader, writer = await served.say(head(PAINT, f"content-length: {60 * 1024 * 1024}"))
     assert (await reader.readline()).startswith(b"HTTP/1.1 413")

@@ -180,9 +180,10 @@ def _parameters(address: str) -> dict[str, Any]:
 def _topic(kind: TopicKind) -> dict[str, Any]:
     said = dict(CONFIGS[kind])
     cleanup = said.pop("cleanup.policy").split(",")
+    others = {name: int(value) if value.isdigit() else value for name, value in said.items()}
     return {
         "partitions": getattr(Partitions(), kind),
-        "topicConfiguration": {"cleanup.policy": cleanup, **{name: int(value) for name, value in said.items()}},
+        "topicConfiguration": {"cleanup.policy": cleanup, **others},
         "bindingVersion": BINDING,
         "x-partitions": f"Unless the alliance file says otherwise (`partitions.{kind}`).",
     }

@@ -36,7 +36,9 @@ from chassis.crashpoints import reached
 from chassis.envelope import Envelope, Reason, Record, Unreadable, from_record
 from chassis.relay import backoff_seconds, client_arguments
 
-BATCH_RECORDS_MAX = 500
+BATCH_RECORDS_MAX = 200  # as many as one transaction takes
+BUSY_RECORDS = 16  # a batch of so many says that more are coming …
+GATHER_SECONDS = 0.01  # … and for the next one they are let come, so that a transaction has many
 POLL_MS = 30  # how long one look waits for records
 FETCH_WAIT_MS = 100  # how long the broker may hold back a fetch that would be empty
 SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member

@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -51,6 +52,22 @@ class ErrandCall:
 
 
 ErrandFunction = Callable[[ErrandCall], Awaitable[Step | None]]
+Steps = Sequence[Step | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """An errand that asks for many at once: one call of `run` for all that wait, a step (or None) for each, in order.
+
+    What `run` raises counts for all of them; where only one of several fails for a reason that is not `Again`, each is
+    tried alone, so that it cannot hold up its neighbours.
+    """
+
+    run: Callable[[Sequence[ErrandCall]], Awaitable[Steps]]
+    at_most: int
+
+
+Functions = Mapping[str, ErrandFunction | Together]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +134,17 @@ class Errands:
         self,
         engine: AsyncEngine,
         executor: TakesIn,
-        functions: Mapping[str, ErrandFunction],
+        functions: Functions,
         resources: Any,
         instance: str = "0",
     ) -> None:
         self._engine, self._executor, self._instance = engine, executor, instance
-        self._functions, self._resources = functions, resources
+        self._resources = resources
+        self._singly = {name: each for name, each in functions.items() if not isinstance(each, Together)}
+        self._together = {name: each for name, each in functions.items() if isinstance(each, Together)}
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
         """There is something to do: called after a commit that wrote an errand."""
@@ -132,23 +152,20 @@ class Errands:
 
     async def stop(self) -> None:
         """Cancel what is under way; this instance takes it up again at its next start, another one after the lease."""
-        tasks = list(self._running)
+        tasks = [*self._running, *self._under_way.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def run(self) -> None:
         """Look for errands until cancelled; a service without any has nothing to look for."""
-        if not self._functions:
+        if not (self._singly or self._together):
             return
         async with self._engine.begin() as tx:  # what this instance had under way when it died
             await tx.execute(_TAKE_UP_AGAIN, {"instance": self._instance})
         while True:
             try:
-                for taken in await self._take(AT_ONCE - len(self._running)):
-                    task = asyncio.create_task(self._run(taken))
-                    self._running.add(task)
-                    task.add_done_callback(self._ended)
+                await self._begin()
             except Exception as error:
                 if not is_weather(error):
                     raise
@@ -160,18 +177,37 @@ class Errands:
             finally:
                 self._woken.clear()
 
+    async def _begin(self) -> None:
+        """Take what there is room for: single errands side by side, of those that go together one call at a time."""
+        for taken in await self._take(list(self._singly), AT_ONCE - len(self._running)):
+            task = asyncio.create_task(self._run(taken))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+        for name, errand in self._together.items():
+            if name in self._under_way:
+                continue
+            several = await self._take([name], errand.at_most)
+            if several:
+                together = asyncio.create_task(self._run_together(name, errand, several))
+                self._under_way[name] = together
+                together.add_done_callback(partial(self._ended_together, name))
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._woken.set()
 
-    async def _take(self, room: int) -> list[_Taken]:
-        if room <= 0:
+    def _ended_together(self, name: str, _: asyncio.Task[None]) -> None:
+        del self._under_way[name]
+        self._woken.set()
+
+    async def _take(self, names: Sequence[str], room: int) -> list[_Taken]:
+        if room <= 0 or not names:
             return []
         async with self._engine.begin() as tx:
             rows = (
                 await tx.execute(
                     _TAKE,
-                    {"room": room, "lease": LEASE_SECONDS, "instance": self._instance, "names": list(self._functions)},
+                    {"room": room, "lease": LEASE_SECONDS, "instance": self._instance, "names": names},
                 )
             ).all()
         return [
@@ -185,7 +221,7 @@ class Errands:
         try:
             with telemetry.errand(cause.name, taken.traceparent) as traced:
                 async with asyncio.timeout(LEASE_SECONDS - 5):
-                    step = await self._functions[cause.name](call)
+                    step = await self._alone(cause.name, call)
                 await self._executor.take_in(cause, step, traced.traceparent)
         except Again as again:
             await self._postpone(taken, again.reason, _backoff(taken.attempts))
@@ -195,6 +231,42 @@ class Errands:
                 log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
             seconds = _backoff(taken.attempts) if weather else BACKOFF_SECONDS_MAX
             await self._postpone(taken, type(error).__name__, seconds)
+
+    async def _alone(self, name: str, call: ErrandCall) -> Step | None:
+        if name in self._singly:
+            return await self._singly[name](call)
+        (step,) = await self._together[name].run([call])
+        return step
+
+    async def _run_together(self, name: str, errand: Together, several: Sequence[_Taken]) -> None:
+        calls = [ErrandCall(each.cause.subject, each.about, each.attempts, self._resources) for each in several]
+        try:
+            with telemetry.errand(name, several[0].traceparent):
+                async with asyncio.timeout(LEASE_SECONDS - 5):
+                    steps = await errand.run(calls)
+        except Again as again:
+            for taken in several:
+                await self._postpone(taken, again.reason, _backoff(taken.attempts))
+            return
+        except Exception as error:  # noqa: BLE001  # one of them is at fault, and alone we see which
+            told = {"errand": name, "count": len(several), "error_class": type(error).__name__}
+            log.warning("errands fail together, each is tried alone", extra=told)
+            for taken in several:
+                await self._run(taken)
+            return
+        pairs = zip(several, steps, strict=True)
+        await asyncio.gather(*(self._returned(taken, step) for taken, step in pairs))
+
+    async def _returned(self, taken: _Taken, step: Step | None) -> None:
+        """Give one command of several to the executor; its trace goes on from what led to the errand."""
+        cause = taken.cause
+        try:
+            with telemetry.errand(cause.name, taken.traceparent) as traced:
+                await self._executor.take_in(cause, step, traced.traceparent)
+        except Exception as error:  # as in `_run`
+            if not is_weather(error):
+                log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
+            await self._postpone(taken, type(error).__name__, _backoff(taken.attempts))
 
     async def _postpone(self, taken: _Taken, word: str, seconds: float) -> None:
         spread = seconds * random.uniform(0.8, 1.2)  # noqa: S311  # spreads retries, keeps no secret

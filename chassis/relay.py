@@ -40,6 +40,8 @@ from chassis.envelope import key_of
 
 ROUND_RECORDS_MAX = 500  # one round's rows; more gains nothing (speed), costs memory
 BATCH_BYTES = 60 * 1024  # per partition, before compression: a topic's max.message.bytes (64 KB) counts whole batches
+BUSY_RECORDS = 16  # a round of so many says that more are being written …
+GATHER_SECONDS = 0.01  # … and for the next one they are let come
 POLL_SECONDS_FIRST, POLL_SECONDS_MOST = 0.05, 1.0  # when nobody wakes us: another replica's writes
 FOLLOWER_SECONDS = 1.0  # how often a relay that does not lead asks whether it may
 DATABASE_SECONDS = 10.0  # longer than the role's statement_timeout: then the connection is dead, not slow
@@ -194,6 +196,8 @@ class Relay:
                 reached("relay.after_select")
                 idle = POLL_SECONDS_FIRST
                 await self._round(connection, rows)
+                if BUSY_RECORDS <= len(rows) < ROUND_RECORDS_MAX:
+                    await asyncio.sleep(GATHER_SECONDS)
             else:
                 idle = POLL_SECONDS_FIRST if await self._woken(idle) else min(idle * 2, POLL_SECONDS_MOST)
 

@@ -37,7 +37,7 @@ from chassis.consumer import Consumer
 from chassis.crashpoints import reached
 from chassis.database import engine, is_weather
 from chassis.deadlines import Deadline, Due, WaitsFor
-from chassis.errands import ErrandFunction, Errands
+from chassis.errands import Errands, Functions
 from chassis.executor import Bug, Executor, Kind, Overloaded, Unavailable, Work
 from chassis.horizon import Horizon
 from chassis.http import Problem, Routes, build
@@ -147,7 +147,7 @@ class Service:
     scope_attribute: str
     version_attribute: str
     deadlines: Mapping[str, Deadline] = field(default_factory=dict)
-    errands: Mapping[str, ErrandFunction] = field(default_factory=dict)
+    errands: Functions = field(default_factory=dict)
     party_keys: PartyKeys | None = None
     resources: Callable[[Tools], Any] = _the_tools_alone
     background: Sequence[Callable[[Any], Awaitable[None]]] = ()
@@ -282,7 +282,8 @@ class Running:
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
             resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
-            self._executor.after_commit += [self._relay.wake, self._errands.wake]
+            self._executor.after_saying.append(self._relay.wake)
+            self._executor.after_sending.append(self._errands.wake)
             app = app_of(
                 service,
                 self._engine,

@@ -3,7 +3,7 @@
     take what is waiting (never wait for more) · causes · load subjects · reserve · decide · write · answer
 
 A refusal, or a bug in a decision, is that item's answer and never fails its neighbours. A database error fails the
-batch: it is rolled back and its items run singly, so that one bad row fails alone.
+batch: it is rolled back and run again in halves, so that one bad row ends up failing alone.
 """
 
 from chassis.executor.run import Executor

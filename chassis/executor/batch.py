@@ -114,6 +114,16 @@ class Batch:
             seconds = (self._now - self._lanes.oldest_said).total_seconds()
             metrics.measured("event.e2e.duration", max(0.0, seconds), group)
 
+    @property
+    def says(self) -> bool:
+        """Whether there is something for the relay."""
+        return bool(self._sayings)
+
+    @property
+    def sends(self) -> bool:
+        """Whether there are errands to run."""
+        return bool(self._errands)
+
     async def run(self, works: Sequence[Work]) -> None:
         """Causes, load, reserve, decide, write. Whatever the database says is raised; nothing has happened then."""
         tx = self._tx

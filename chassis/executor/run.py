@@ -32,8 +32,10 @@ from chassis.transitions import Step
 
 log = logging.getLogger(__name__)
 
-BATCH_MAX = 500  # items of one transaction: half of batching's gain is had at 50, nearly all at 100; then latency grows
+BATCH_MAX = 200  # items of one transaction: half of batching's gain is had at 50, nearly all at 100; then latency grows
 BATCHES = 3  # transactions side by side: fewer than the pool keeps connections
+BESIDE_MIN = 100  # items for which a transaction beside another one is begun at once
+BESIDE_SECONDS = 0.1  # fewer wait so long for it: longer than a transaction takes unless it waits for a lock
 QUEUE_MAX = 2000  # commands that may wait; beyond that a caller is told to come back
 FREED_LANES_MAX = 10_000  # what does not fit is found again by looking
 TRIES_MAX = 5  # times an item is put back for a lock it could not get
@@ -88,12 +90,18 @@ class Executor:
         self._commands: deque[Work] = deque()
         self._events: deque[Work] = deque()
         self._busy: set[object] = set()
-        self._something = asyncio.Condition()
+        self._something = asyncio.Event()
+        self._under_way = 0
+        self._patience: asyncio.TimerHandle | None = None
+        self._impatient = False
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
         self.shut = False
         """Whether everything is turned away, because this database is not to be decided on."""
-        self.after_commit: list[Callable[[], None]] = []
+        self.after_saying: list[Callable[[], None]] = []
+        """Called after a commit that has said something."""
+        self.after_sending: list[Callable[[], None]] = []
+        """Called after a commit that has sent somebody on an errand."""
         self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue(FREED_LANES_MAX)
         self.brake = Brake(engine, consumer)
 
@@ -110,8 +118,7 @@ class Executor:
     async def stop(self) -> None:
         """Finish what is waiting, then stop; new work is told to come back."""
         self._stopping = True
-        async with self._something:
-            self._something.notify_all()
+        self._something.set()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def run(self, work: Work) -> Answer | None:
@@ -121,9 +128,8 @@ class Executor:
         heard = isinstance(work.cause, Heard)
         if self._stopping or (not heard and len(self._commands) >= QUEUE_MAX):
             raise Overloaded
-        async with self._something:
-            (self._events if heard else self._commands).append(work)
-            self._something.notify()
+        (self._events if heard else self._commands).append(work)
+        self._something.set()
         return await work.done
 
     @property
@@ -142,7 +148,11 @@ class Executor:
         delivery = Delivery.of(records, len(works))
         for work in works:
             work.delivery = delivery
-        results = await asyncio.gather(*(self.run(work) for work in works), return_exceptions=True)
+        if self._stopping:
+            raise Unavailable
+        self._events.extend(works)
+        self._something.set()
+        results = await asyncio.gather(*(work.done for work in works), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise Unavailable from result
@@ -222,7 +232,7 @@ class Executor:
         """The relay may try this subject again; whether it was held."""
         async with self._engine.begin() as tx:
             freed = await outbox.free(tx, topic, key)
-        for hook in self.after_commit:
+        for hook in self.after_saying:
             hook()
         return freed
 
@@ -260,29 +270,49 @@ class Executor:
 
     async def _work(self) -> None:
         while True:
-            async with self._something:
-                batch = self._take()
-                while not batch:
-                    if self._stopping and not self._commands and not self._events:
-                        return
-                    await self._something.wait()
-                    batch = self._take()
-            try:
-                await self._run_batch(batch)
-            finally:
-                async with self._something:
+            batch = self._take()
+            if batch:
+                self._under_way += 1
+                try:
+                    await self._run_batch(batch)
+                finally:
+                    self._under_way -= 1
                     for work in batch:
                         self._busy.difference_update(work.keys)
-                    self._something.notify_all()
+                    self._something.set()
+            elif self._stopping and not self._commands and not self._events:
+                return
+            else:
+                self._something.clear()
+                await self._something.wait()
 
     def _take(self) -> list[Work]:
         """Commands first; while both wait, each gets half of a batch. What is in flight stays apart."""
+        if self._holds_back():
+            return []
         blocked = set(self._busy)
         batch = _from(self._commands, BATCH_MAX // 2 if self._events else BATCH_MAX, blocked)
         batch += _from(self._events, BATCH_MAX - len(batch), blocked)
         for work in batch:
             self._busy.update(work.keys)
+        self._impatient = False
         return batch
+
+    def _holds_back(self) -> bool:
+        """Whether what waits is too little for a transaction beside the one under way, which is soon over.
+
+        Two small transactions cost twice what one costs. But one that waits for somebody's lock must hold up nobody.
+        """
+        few = 0 < len(self._commands) + len(self._events) < BESIDE_MIN
+        if self._impatient or not few or not self._under_way:
+            return False
+        if self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(BESIDE_SECONDS, self._lose_patience)
+        return True
+
+    def _lose_patience(self) -> None:
+        self._impatient, self._patience = True, None
+        self._something.set()
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -307,14 +337,15 @@ class Executor:
         reached("executor.after_commit")
         if batch.parked:
             reached("consumer.after_park")
-        for hook in self.after_commit:
+        for hook in (*(self.after_saying if batch.says else ()), *(self.after_sending if batch.sends else ())):
             hook()
         if batch.pulled is not None:
             self.brake.pull(batch.pulled)
         for lane in batch.freed:
             self.say_freed(lane)
+        put_off = set(map(id, batch.deferred))
         for work in works:
-            if work not in batch.deferred:
+            if id(work) not in put_off:
                 work.settle(batch.results[id(work)])
                 if work.delivery is not None:
                     work.delivery.left -= 1
@@ -333,9 +364,10 @@ class Executor:
         return others
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
-        if len(works) > 1:
-            for work in works:
-                await self._run_batch([work])
+        if len(works) > 1:  # halves, so that whatever is wrong ends up alone and its neighbours soon go through
+            middle = len(works) // 2
+            await self._run_batch(works[:middle])
+            await self._run_batch(works[middle:])
             return
         (work,) = works
         if is_weather(error):

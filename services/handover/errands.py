@@ -1,8 +1,7 @@
 """What needs the network in the course of a handover: nothing; it lives on what it hears."""
 
-from collections.abc import Mapping
 from typing import Final
 
-from chassis.errands import ErrandFunction
+from chassis.errands import Functions
 
-ERRANDS: Final[Mapping[str, ErrandFunction]] = {}
+ERRANDS: Final[Functions] = {}

@@ -15,7 +15,7 @@ from pydantic import JsonValue, ValidationError
 
 from chassis.auth import sign_party
 from chassis.crashpoints import reached
-from chassis.errands import Again, ErrandCall, ErrandFunction
+from chassis.errands import Again, ErrandCall, Functions
 from chassis.executor import Step
 from chassis.service import Tools
 from contracts.codes import END_STATES, Completeness, HandoverState, ItemFlag, Service
@@ -213,4 +213,4 @@ def _as_kept(content: JsonValue) -> str:
     return as_content(content)
 
 
-ERRANDS: Final[Mapping[str, ErrandFunction]] = {FETCH_DOSSIER: fetch_dossier}
+ERRANDS: Final[Functions] = {FETCH_DOSSIER: fetch_dossier}

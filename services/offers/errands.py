@@ -1,8 +1,7 @@
 """What the offers service does over the network between decisions: nothing so far."""
 
-from collections.abc import Mapping
 from typing import Final
 
-from chassis.errands import ErrandFunction
+from chassis.errands import Functions
 
-ERRANDS: Final[Mapping[str, ErrandFunction]] = {}
+ERRANDS: Final[Functions] = {}

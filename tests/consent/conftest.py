@@ -136,7 +136,7 @@ class Consenting:
     async def run_errands(self) -> None:
         """What was to be asked is asked, and its answer taken in."""
         for row in await self.rows("SELECT id, name, subject, key, about FROM errand"):
-            step = await read_items(ErrandCall(row.subject, row.about, 1, self.resources))
+            (step,) = await read_items([ErrandCall(row.subject, row.about, 1, self.resources)])
             await self.executor.take_in(_returned(row), step, None)
 
     async def fire_deadlines(self) -> None:

@@ -1,0 +1,122 @@
+"""Errands that go together: one call for all that wait, and one that is at fault holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis import errands
+from chassis.database import engine
+from chassis.errands import Again, ErrandCall, Errands, Returned, Together
+from chassis.transitions import Errand, Step
+from contracts.new_ids import new_id
+from tests.conftest import NewDatabase
+
+NAME = "count"
+
+
+@pytest.fixture
+async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
+    made = engine(await new_database(None))
+    yield made
+    await made.dispose()
+
+
+@dataclass
+class Executor:
+    """Takes in what errands come back with, as the executor's transaction would."""
+
+    database: AsyncEngine
+    wanted: int
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    taken: list[UUID] = field(default_factory=list)
+
+    async def take_in(self, cause: Returned, step: Step | None, traceparent: str | None) -> None:  # noqa: ARG002  # the executor's form
+        assert step is not None
+        assert step.subject == cause.subject
+        async with self.database.begin() as tx:
+            await errands.change(tx, {}, [cause], [])
+        self.taken.append(cause.subject)
+        if len(self.taken) == self.wanted:
+            self.done.set()
+
+
+async def sent(database: AsyncEngine, count: int) -> list[UUID]:
+    subjects = [new_id() for _ in range(count)]
+    wanted = {(NAME, subject, ""): (Errand(NAME, {"a": "b"}), None) for subject in subjects}
+    async with database.begin() as tx:
+        await errands.change(tx, wanted, [], [new_id() for _ in subjects])
+    return subjects
+
+
+@asynccontextmanager
+async def worker(database: AsyncEngine, executor: Executor, errand: Together) -> AsyncIterator[None]:
+    running = Errands(database, executor, {NAME: errand}, None)
+    task = asyncio.create_task(running.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await running.stop()
+
+
+def steps(calls: Sequence[ErrandCall]) -> list[Step | None]:
+    return [Step("thing", call.subject, "counted") for call in calls]
+
+
+async def test_what_waits_goes_together_in_as_few_calls_as_its_limit_allows(database: AsyncEngine) -> None:
+    asked: list[int] = []
+
+    async def count(calls: Sequence[ErrandCall]) -> Sequence[Step | None]:
+        asked.append(len(calls))
+        return steps(calls)
+
+    subjects = await sent(database, 25)
+    executor = Executor(database, 25)
+    async with worker(database, executor, Together(count, 10)):
+        await executor.done.wait()
+    assert asked == [10, 10, 5]
+    assert sorted(executor.taken) == sorted(subjects)
+
+
+async def test_one_that_is_at_fault_is_found_alone_and_holds_up_nobody(database: AsyncEngine) -> None:
+    subjects = await sent(database, 5)
+
+    async def count(calls: Sequence[ErrandCall]) -> Sequence[Step | None]:
+        if any(call.subject == subjects[2] for call in calls):
+            raise ZeroDivisionError
+        return steps(calls)
+
+    executor = Executor(database, 4)
+    async with worker(database, executor, Together(count, 10)):
+        await executor.done.wait()
+    assert sorted(executor.taken) == sorted(set(subjects) - {subjects[2]})
+    async with database.connect() as tx:
+        left = (await tx.execute(sa.text("SELECT subject, last_word FROM errand"))).one()
+    assert tuple(left) == (subjects[2], "ZeroDivisionError")
+
+
+async def test_all_that_cannot_go_now_are_tried_again(database: AsyncEngine) -> None:
+    tries: list[set[UUID]] = []
+
+    async def count(calls: Sequence[ErrandCall]) -> Sequence[Step | None]:
+        tries.append({call.subject for call in calls})
+        if len(tries) == 1:
+            raise Again("not_now")
+        return steps(calls)
+
+    subjects = await sent(database, 3)
+    executor = Executor(database, 3)
+    async with worker(database, executor, Together(count, 10)):
+        await executor.done.wait()
+    assert tries[0] == set(subjects)
+    assert set().union(*tries[1:]) == set(subjects)

@@ -45,6 +45,7 @@ SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead memb
 REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
 POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
 LOOK_AGAIN_SECONDS = 30.0  # how soon a topic that was missing at start is noticed
+COMMIT_EVERY_SECONDS = 1.0
 COMMIT_SECONDS = 10.0  # aiokafka retries a commit for ever
 CONNECT_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
@@ -127,6 +128,8 @@ class Consumer:
         self._there: list[str] = []
         self._missing: list[str] = []
         self._look_again = 0.0
+        self._heard_up_to: dict[TopicPartition, int] = {}
+        self._commit_due = 0.0
         self.assigned = False
         """Whether the group has given this member its partitions (which may be none)."""
 
@@ -179,7 +182,7 @@ class Consumer:
     async def _connect(self, consumer: AIOKafkaConsumer) -> None:
         """Join the group with those of our topics that can be seen; one that is missing must not stop the others."""
         self._rebalancing.clear()
-        self._placed = False
+        self._placed, self._heard_up_to = False, {}
         await consumer.start()
         visible = await consumer.topics()
         self._missing = [topic for topic in self._topics if topic not in visible]
@@ -220,6 +223,8 @@ class Consumer:
             if self.assigned and not self._placed:
                 await self._place(consumer)
             records = await self._next(consumer)
+            if not records:
+                await self._commit(consumer)
             if not records or not self._placed:  # unplaced: read from wherever the library stood; `_place` goes back
                 quiet = quiet + 1 if self._placed else 0
                 if quiet == QUIET_LOOKS:
@@ -233,15 +238,19 @@ class Consumer:
                     attempt, self._oldest = 0, None
                     self._next_offset.update(_ends_of(records))
                     reached("consumer.after_commit")
-                    await self._commit(consumer, records)
-                    reached("consumer.after_offset")
+                    self._heard_up_to |= _ends_of(records)
+                    if self._commit_due <= asyncio.get_running_loop().time():
+                        await self._commit(consumer)
                     await self._brake.got_through()
+                    if BUSY_RECORDS <= len(records) < BATCH_RECORDS_MAX:
+                        await self._pause(GATHER_SECONDS)
                     continue
                 attempt += 1
                 await self._pause(backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))
                 _rewind(consumer, records)
             finally:
                 self._idle.set()
+        await self._commit(consumer)
 
     async def _place(self, consumer: AIOKafkaConsumer) -> None:
         """Go to where the database says hearing stands, in every partition; a rebalance meanwhile has it done again."""
@@ -264,6 +273,8 @@ class Consumer:
                 offset = first
             consumer.seek(partition, offset)
             self._next_offset[partition] = offset
+            if (partition.topic, partition.partition) in standing:
+                self._heard_up_to[partition] = offset  # told to the broker, too: who was here before may have died
 
     async def _ask_standing(self) -> Mapping[tuple[str, int], int]:
         try:
@@ -350,9 +361,15 @@ class Consumer:
             return False
         return True
 
-    async def _commit(self, consumer: AIOKafkaConsumer, records: Sequence[Record]) -> None:
-        """Commit this batch's offsets and no others; where that fails the batch comes again, and is known."""
-        offsets = _ends_of(records)
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        """Tell the broker how far hearing has come, for whoever watches from outside; reading begins elsewhere.
+
+        In a flood once a second, else after each batch. Where that fails nothing is lost.
+        """
+        offsets, self._heard_up_to = self._heard_up_to, {}
+        if not offsets:
+            return
+        self._commit_due = asyncio.get_running_loop().time() + COMMIT_EVERY_SECONDS
         began = monotonic()
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
@@ -361,6 +378,7 @@ class Consumer:
         except (KafkaError, OSError, TimeoutError) as error:
             told = {"consumer": self._group, "error_class": type(error).__name__}
             log.warning("offsets were not committed", extra=told)
+        reached("consumer.after_offset")
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond `stop` or a rebalance, which has the batch read again by its next owner."""
@@ -374,6 +392,7 @@ class Consumer:
     async def drained(self) -> None:
         """Returns when no batch is in flight."""
         self.assigned = self._placed = False
+        self._heard_up_to = {}
         self._rebalancing.set()
         reached("consumer.in_revoke")
         await self._idle.wait()

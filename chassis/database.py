@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+from pydantic_core import to_json
+from sqlalchemy.dialects.postgresql import ARRAY, dialect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from chassis.crashpoints import reached
 
+_DIALECT = cast("Callable[[], Dialect]", dialect)()
+_QUOTED = _DIALECT.identifier_preparer
 POOL_TIMEOUT_SECONDS = 2.0  # a caller learns quickly that there is no room, instead of piling up behind the pool
 # Classes of SQLSTATE that say "not now" rather than "not like this": connection, rolled back by conflict, lock not had,
 # resources, operator's intervention (shutdown, terminated backend), system error.
@@ -59,19 +65,48 @@ async def upsert(tx: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[st
         return
     keys = [column.name for column in table.primary_key.columns]
     ordered = sorted(rows, key=lambda row: tuple(row[key] for key in keys))
-    statement = pg_insert(table)
-    others = {name: statement.excluded[name] for name in ordered[0] if name not in keys}
-    if others:
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    await tx.execute(statement, ordered)
+    await _write(tx, table, ordered, _UPSERT)
 
 
 async def insert(tx: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append all rows in one statement."""
     if rows:
-        await tx.execute(sa.insert(table), list(rows))
+        await _write(tx, table, rows, _INSERT)
+
+
+_INSERT, _UPSERT = False, True
+
+
+async def _write(tx: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]], how: bool) -> None:  # noqa: FBT001  # one of the two names above
+    binary = [column.name for column in table.columns if isinstance(column.type, sa.LargeBinary)]
+    if binary:
+        rows = [{name: _as_text(value) if name in binary else value for name, value in row.items()} for row in rows]
+    await tx.execute(_writing(table, tuple(rows[0]), how), {"rows": to_json(rows).decode()})
+
+
+@cache
+def _writing(table: sa.Table, names: tuple[str, ...], how: bool) -> sa.TextClause:  # noqa: FBT001  # as above
+    """One parameter, however many rows: it is prepared once, and the server takes it apart itself."""
+    into = _QUOTED.quote(table.name)
+    columns = ", ".join(map(_QUOTED.quote, names))
+    typed = ", ".join(f"{_QUOTED.quote(name)} {table.c[name].type.compile(_DIALECT)}" for name in names)
+    rows = f"json_to_recordset(CAST(:rows AS json)) AS new ({typed})"
+    statement = f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {rows}"  # noqa: S608  # names of our own tables
+    if how is _UPSERT:
+        keys = [column.name for column in table.primary_key.columns]
+        others = [_QUOTED.quote(name) for name in names if name not in keys]
+        then = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in others) if others else "NOTHING"
+        statement += f" ON CONFLICT ({', '.join(map(_QUOTED.quote, keys))}) DO {then}"
+    return sa.text(statement)
+
+
+def _as_text(value: bytes | None) -> str | None:
+    return None if value is None else f"\\x{value.hex()}"
+
+
+def among(column: sa.ColumnElement[Any], ids: Iterable[UUID]) -> sa.ColumnElement[bool]:
+    """Whether the column is one of these: one parameter and so one prepared statement, however many they are."""
+    return column == sa.any_(sa.bindparam(None, list(ids), type_=ARRAY(sa.Uuid)))
 
 
 def chassis_revisions() -> list[str]:

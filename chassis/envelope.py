@@ -122,7 +122,7 @@ def from_record(
     if isinstance(envelope, Unreadable):
         kept, value = tuple(headers[:HEADERS_MAX]), None if value is None else value[:BODY_BYTES_MAX]
     else:
-        kept = tuple((name, raw) for name, raw in headers if _attribute(name) is not None)
+        kept = tuple([pair for pair in headers if _attribute(pair[0]) is not None])
     return Record(envelope, topic, partition, offset, key, kept, value)
 
 
@@ -132,7 +132,7 @@ _PLAIN = {"content-type": ":content-type", "traceparent": ":traceparent"}  # hea
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")  # goes into spans and logs, so it must not be free text
 _SOURCE = re.compile(r"[\x21-\x7e]+")  # a URI-reference has no spaces
-_SUBJECT = re.compile(r"[a-z_]{1,40}/([0-9a-f-]{36})")
+_SUBJECT = re.compile(rf"[a-z_]{{1,40}}/({_UUID.pattern})")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")
@@ -200,26 +200,40 @@ def _text(raw: bytes | None) -> str | None:
     return text if text.isprintable() or not _CONTROL.search(text) else None
 
 
-def _wrong(texts: Mapping[str, str], key: bytes | None) -> Reason | None:
+def _wrong(texts: Mapping[str, str], key: bytes | None) -> Reason | None:  # noqa: PLR0911  # one line per attribute
     """The first attribute that is not as it must be."""
     if not texts.keys() >= _REQUIRED:
         return Reason.MISSING
-    subject = _SUBJECT.fullmatch(texts["subject"])
+    if texts["specversion"] != "1.0":
+        return Reason.SPECVERSION
     content_type = texts.get(":content-type", JSON)
-    checks = (
-        (Reason.SPECVERSION, texts["specversion"] == "1.0"),
-        (Reason.CONTENT_TYPE, content_type == JSON or content_type.startswith(f"{JSON};")),
-        (Reason.ID, _UUID.fullmatch(texts["id"])),
-        (Reason.TYPE, _TYPE.fullmatch(texts["type"])),
-        (Reason.SOURCE, _SOURCE.fullmatch(texts["source"])),
-        (Reason.SUBJECT, subject and _UUID.fullmatch(subject[1])),
-        (Reason.SEQUENCE, _NUMBER.fullmatch(texts["subjectseq"]) and int(texts["subjectseq"]) <= SEQUENCE_MAX),
-        (Reason.KEY, subject and key == subject[1].encode()),
-    )
-    for reason, right in checks:
-        if not right:
-            return reason
+    if content_type != JSON and not content_type.startswith(f"{JSON};"):
+        return Reason.CONTENT_TYPE
+    if not _UUID.fullmatch(texts["id"]):
+        return Reason.ID
+    if not _is_type(texts["type"]):
+        return Reason.TYPE
+    if not _is_source(texts["source"]):
+        return Reason.SOURCE
+    subject = _SUBJECT.fullmatch(texts["subject"])
+    if not subject:
+        return Reason.SUBJECT
+    number = texts["subjectseq"]
+    if not _NUMBER.fullmatch(number) or int(number) > SEQUENCE_MAX:
+        return Reason.SEQUENCE
+    if key != subject[1].encode():
+        return Reason.KEY
     return None
+
+
+@lru_cache(maxsize=256)  # there are few of them
+def _is_type(text: str) -> bool:
+    return _TYPE.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _is_source(text: str) -> bool:
+    return _SOURCE.fullmatch(text) is not None
 
 
 def _utc(text: str) -> datetime | None:

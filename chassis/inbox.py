@@ -212,7 +212,13 @@ class Lanes:
         if not keys:
             return
         parameters = {"consumer": self._consumer, "topics": [t for t, _ in keys], "keys": [k for _, k in keys]}
-        for row in await tx.execute(_LOCK, parameters):
+        rows = (await tx.execute(_LOCK, parameters)).all()
+        if len(rows) < len(keys):
+            known = {(row.topic, row.key) for row in rows}
+            new = [key for key in keys if key not in known]
+            names = {"consumer": self._consumer, "topics": [t for t, _ in new], "keys": [k for _, k in new]}
+            rows = [*rows, *(await tx.execute(_BEGIN, names)).all()]
+        for row in rows:
             self._lanes[row.topic, row.key] = _Lane(row.last_seq, row.last_id)
         ids = {"consumer": self._consumer, "ids": [item.meta.id for item in heard]}
         self._known = set((await tx.execute(_KNOWN, ids)).scalars())
@@ -381,6 +387,13 @@ _UUIDS, _TEXTS, _INTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT), ARRAY(sa.Inte
 _MOMENT = TIMESTAMP(timezone=True)
 
 _LOCK = sa.text("""
+    SELECT topic, key, last_seq, last_id FROM lane
+    WHERE consumer = :consumer AND (topic, key) IN (SELECT * FROM unnest(:topics, :keys))
+    ORDER BY topic, key FOR UPDATE
+""").bindparams(sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS))
+
+# A lane that another transaction begins at the same moment is waited for and locked as it is then.
+_BEGIN = sa.text("""
     INSERT INTO lane (consumer, topic, key, last_seq)
     SELECT :consumer, topic, key, 0 FROM unnest(:topics, :keys) AS new (topic, key) ORDER BY topic, key
     ON CONFLICT (consumer, topic, key) DO UPDATE SET last_seq = lane.last_seq

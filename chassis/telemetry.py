@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -284,12 +285,17 @@ def _unrecorded(parent: SpanContext | None) -> Span:
     return NonRecordingSpan(SpanContext(trace_id, _IDS.generate_span_id(), is_remote=False, trace_flags=flags))
 
 
+@lru_cache(maxsize=1024)  # topics, types, routes: the same few, thousands of times a second
+def _is_safe(value: str) -> bool:
+    return _SAFE.fullmatch(value) is not None
+
+
 def seen(attributes: Mapping[str, str | int]) -> Mapping[str, str | int]:
     """The one place that lets attributes pass."""
     for name, value in attributes.items():
         if name not in ATTRIBUTES:
             raise KeyError(f"{name} may not be an attribute of a span")
-        if isinstance(value, str) and not _SAFE.fullmatch(value):
+        if isinstance(value, str) and not _is_safe(value):
             raise ValueError(f"{name} looks like free text")
     return attributes
 

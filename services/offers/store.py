@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import upsert
+from chassis.database import among, upsert
 from chassis.executor import Kind
 from contracts import offers as told
 from contracts.codes import OfferStatus
@@ -52,7 +52,7 @@ def offer_kind(alliances: frozenset[AllianceId]) -> Kind[Offer]:
 
 def _loader(alliances: frozenset[AllianceId]) -> Load:
     async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Offer]:
-        statement = sa.select(*_columns).where(offers.c.id.in_(wanted)).order_by(offers.c.id).with_for_update()
+        statement = sa.select(*_columns).where(among(offers.c.id, wanted)).order_by(offers.c.id).with_for_update()
         known = {row.id: _offer(row, alliances) for row in await tx.execute(statement)}
         return {id: known.get(id) or Offer(id, alliances) for id in wanted}
 

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import JsonValue
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import insert, upsert
+from chassis.database import among, insert, upsert
 from chassis.executor import Kind
 from chassis.transitions import Table
 from contracts.codes import AgeBand
@@ -87,7 +88,7 @@ Rows = Mapping[UUID, Sequence[Any]]
 
 async def load_notices(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Notice]:
     """The notices of these ids, locked; one that does not exist yet is blank."""
-    query = sa.select(notice).where(notice.c.id.in_(list(wanted))).order_by(notice.c.id).with_for_update()
+    query = sa.select(notice).where(among(notice.c.id, wanted)).order_by(notice.c.id).with_for_update()
     found = {row.id: notice_of(row) for row in await tx.execute(query)}
     return {each: found.get(each) or Notice(NoticeId(each)) for each in wanted}
 
@@ -117,7 +118,7 @@ async def load_persons(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[objec
 
 async def _locked(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[Any]:
     """Lock in key order; an id without a row yet is locked by name, so that two cannot create it side by side."""
-    query = sa.select(person).where(person.c.id.in_(ids)).order_by(person.c.id).with_for_update()
+    query = sa.select(person).where(among(person.c.id, ids)).order_by(person.c.id).with_for_update()
     rows = (await tx.execute(query)).all()
     missing = sorted(set(ids) - {row.id for row in rows})
     if not missing:
@@ -131,6 +132,12 @@ _LOCK_BY_NAME = sa.text(
 ).bindparams(sa.bindparam("ids", type_=TEXTS))
 
 PARTS = (consent, consent_grant, transmission, statutory_basis, restriction, reception, duty)
+_OF_PERSONS = {
+    table.name: sa.select(table)
+    .where(table.c.person == sa.any_(sa.bindparam("persons", type_=ARRAY(sa.Uuid))))
+    .order_by(*table.primary_key)
+    for table in PARTS
+}
 
 
 async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
@@ -146,7 +153,7 @@ async def _parts(tx: AsyncConnection, ids: Sequence[UUID], tables: Iterable[sa.T
     found: dict[str, Rows] = {}
     for table in tables:
         by_person: dict[UUID, list[Any]] = defaultdict(list)
-        for row in await tx.execute(sa.select(table).where(table.c.person.in_(ids)).order_by(*table.primary_key)):
+        for row in await tx.execute(_OF_PERSONS[table.name], {"persons": ids}):
             by_person[row.person].append(row)
         found[table.name] = by_person
     return found
@@ -198,7 +205,7 @@ async def _notices_named(tx: AsyncConnection, ids: Collection[UUID]) -> Mapping[
         later.c.language == notice.c.language, later.c.plain_language == notice.c.plain_language,
         later.c.valid_from > notice.c.valid_from, later.c.valid_from <= sa.func.clock_timestamp(),
     )
-    query = sa.select(notice, superseded.label("superseded")).where(notice.c.id.in_(sorted(ids)))
+    query = sa.select(notice, superseded.label("superseded")).where(among(notice.c.id, ids))
     return {row.id: notice_of(row) for row in await tx.execute(query)}
 
 
@@ -206,7 +213,7 @@ async def _releases_named(tx: AsyncConnection, ids: Collection[UUID]) -> Mapping
     """By person: a release under another person's name is nobody's."""
     found: dict[UUID, list[Release]] = defaultdict(list)
     if ids:
-        query = sa.select(release).where(release.c.id.in_(sorted(ids))).order_by(release.c.id)
+        query = sa.select(release).where(among(release.c.id, ids)).order_by(release.c.id)
         for row in await tx.execute(query):
             found[row.person].append(release_of(row))
     return found
@@ -218,7 +225,7 @@ async def _ledgers(tx: AsyncConnection, of: Collection[UUID]) -> Mapping[UUID, S
         query = (
             sa.select(ledger.c.item, ledger.c.bases, release)
             .join(release, release.c.id == ledger.c.release)
-            .where(ledger.c.person.in_(sorted(of)))
+            .where(among(ledger.c.person, of))
             .order_by(ledger.c.release, ledger.c.item)
         )
         for row in await tx.execute(query):
@@ -304,7 +311,7 @@ async def forget_intents(tx: AsyncConnection, consents: Sequence[UUID]) -> None:
 async def _tell_releases(tx: AsyncConnection, ids: Sequence[UUID]) -> None:
     if ids:
         closed = sa.func.coalesce(release.c.closed_at, sa.func.clock_timestamp())
-        told = sa.update(release).where(release.c.id.in_(sorted(ids)))
+        told = sa.update(release).where(among(release.c.id, ids))
         await tx.execute(told.values(told=True, closed_at=closed, version=release.c.version + 1))
 
 
@@ -330,7 +337,7 @@ async def add_decisions(tx: AsyncConnection, made: Sequence[tuple[UUID, UUID | N
 
 async def persons_of_handovers(tx: AsyncConnection, handovers: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
     """Whose data these handovers are to carry, where this agency is the sender."""
-    query = sa.select(transmission.c.handover, transmission.c.person).where(transmission.c.handover.in_(handovers))
+    query = sa.select(transmission.c.handover, transmission.c.person).where(among(transmission.c.handover, handovers))
     return {row.handover: (row.person,) for row in await tx.execute(query)}
 
 

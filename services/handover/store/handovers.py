@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import upsert
+from chassis.database import among, upsert
 from chassis.deadlines import WaitsFor
 from chassis.executor import Kind
 from contracts.alliance import Alliance
@@ -34,7 +34,7 @@ from contracts.topics import channel, own
 from services.handover import domain
 from services.handover.domain import Around, Clock, Handover, Matter, commands
 from services.handover.store.known_cases import known
-from services.handover.store.tables import among, handovers
+from services.handover.store.tables import handovers
 
 HANDOVER: Final = "handover"
 NEEDS_CASE: Final = (commands.Propose, commands.CutPackage)  # what asks about the case of a handover that exists

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import upsert
+from chassis.database import among, upsert
 from chassis.executor import Kind
 from contracts.codes import AgeBand, Need, Phase
 from contracts.ids import CaseId, PersonId
 from services.handover import domain
 from services.handover.domain import CaseState, KnownCase
-from services.handover.store.tables import among, known_cases
+from services.handover.store.tables import known_cases
 
 KNOWN_CASE: Final = "known_case"
 

@@ -1,8 +1,5 @@
 """The tables of the handover service."""
 
-from collections.abc import Iterable
-from uuid import UUID
-
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -60,8 +57,3 @@ known_cases = sa.Table(
     sa.Column("age_band", sa.Text),
     sa.Column("needs", ARRAY(sa.Text), nullable=False),
 )
-
-
-def among(column: sa.Column[UUID], ids: Iterable[UUID]) -> sa.ColumnElement[bool]:
-    """Whether the column is one of these: one parameter and so one prepared statement, however many they are."""
-    return column == sa.any_(sa.bindparam(None, list(ids), type_=ARRAY(sa.Uuid)))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import among
 from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
 from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
@@ -47,7 +48,7 @@ ABOUT_WHAT_CAME = (EndDossier, EraseReleases, StoreDossier, CaseDiscarded, CaseD
 
 async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Case]:
     """The cases with what the waiting commands may ask about; one nobody has heard of comes blank."""
-    rows = {row.id: row for row in await tx.execute(_CASE.where(cases.c.id.in_(wanted)))}
+    rows = {row.id: row for row in await tx.execute(_CASE.where(among(cases.c.id, wanted)))}
     open_needs = await _grouped(tx, _OPEN_NEEDS, rows) if rows else {}
     asking = [case for case in rows if _any_of(wanted[case], *ABOUT_WHAT_CAME)]
     held = await _grouped(tx, _RECEIVED, asking) if asking else {}
@@ -73,7 +74,7 @@ async def _grouped(tx: AsyncConnection, rows: sa.Select[Any], of: Iterable[UUID]
     """Rows of a table by the case they belong to."""
     of_case = rows.selected_columns["case"]
     found: dict[UUID, tuple[Any, ...]] = {}
-    for row in await tx.execute(rows.where(of_case.in_(list(of)))):
+    for row in await tx.execute(rows.where(among(of_case, of))):
         found[row.case] = (*found.get(row.case, ()), row)
     return found
 
@@ -150,7 +151,7 @@ async def load_words(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]
     await tx.execute(pg_insert(words_written).on_conflict_do_nothing(), blank)
     statement = (
         sa.select(words_written)
-        .where(words_written.c.id.in_(wanted))
+        .where(among(words_written.c.id, wanted))
         .order_by(words_written.c.id)
         .with_for_update()
     )

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import among
 from services.intake.domain import law
 from services.intake.domain.case import State
 from services.intake.domain.items import Part, may_leave
@@ -134,7 +135,7 @@ async def _leaving(tx: AsyncConnection, wanted: Sequence[UUID]) -> list[Any]:
     statement = (
         sa.select(items, persons.c.street, persons.c.postcode, persons.c.place, persons.c.address_protected)
         .select_from(items.outerjoin(cases, of_case).outerjoin(persons, persons.c.id == cases.c.person))
-        .where(items.c.id.in_(wanted))
+        .where(among(items.c.id, wanted))
         .order_by(items.c.id)
     )
     return [row for row in await tx.execute(statement) if may_leave(Part(row.part), row.content, _address(row))]

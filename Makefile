@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-head
 SYNC := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip sync --require-hashes
 INSTALL := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo up test prove check generate release lock clean
+.PHONY: help demo up test prove bench check generate release lock clean
 .DEFAULT_GOAL := help
 
 help: ## List these verbs.
@@ -29,6 +29,9 @@ test: $(VENV)/check.stamp ## Run every test; ARGS goes to pytest, for example AR
 
 prove: $(VENV)/check.stamp ## Run the long proofs (up to 45 minutes); ARGS goes to pytest.
 	@$(BIN)/python -m pytest -m prove $(ARGS)
+
+bench: $(VENV)/check.stamp ## Measure beside the hand-written limit; ARGS=--short for a look, the report is benchmarks/report.json.
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 check: $(VENV)/check.stamp ## Run what judges the code without running it: lint, types, floor plan, generated files.
 	@$(BIN)/ruff check .

@@ -28,7 +28,7 @@ NewDatabase = Callable[[str | None], Awaitable[str]]
 
 
 # One town, and one set of services, for all tests of these folders: what is shared is started by one process only.
-SHARING = ("journeys", "every_service")
+SHARING = ("journeys", "every_service", "hostile")
 ALONE = ("models",)  # these tests share nothing, and some are long
 LONGEST_FIRST = (*SHARING, *ALONE)
 

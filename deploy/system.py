@@ -43,6 +43,7 @@ class System:
         alliances: Sequence[Path] = (ALLIANCES / "musterland.yaml",),
         agencies: Sequence[str] = (),
         doors: Mapping[str, str] = NO_DOORS,
+        brokers: int = 1,
         say: Say = lambda _: None,
     ) -> None:
         self.data = data.resolve()
@@ -51,7 +52,8 @@ class System:
         self._members = tuple(dict.fromkeys(found))
         self.agencies = tuple(agencies) or self._members
         self._say, self._doors = say, doors
-        self.embedded = Embedded(self.data, self._members, SERVICES)
+        self._brokers = brokers
+        self.embedded = Embedded(self.data, self._members, SERVICES, nodes=brokers)
         self.servers: dict[str, Server] = {}
         self._ends: dict[str, list[float]] = {}
         self._running = AsyncExitStack()
@@ -85,26 +87,19 @@ class System:
     def start(self, agency: str, name: str, *, environment: Mapping[str, str] = NOTHING_MORE) -> None:
         """Start one service; `ready` waits for it. `environment`: what it is told besides its settings."""
         principal = f"{agency}.{name}"
-        program = Program(
-            principal,
-            [
-                sys.executable,
-                "-m",
-                "deploy.cli",
-                "run",
-                name,
-                "--agency",
-                agency,
-                "--data",
-                str(self.data),
-                "--no-migrate",
-            ],
-            signal.SIGTERM,
-            self.data / "logs" / f"{principal}.log",
-            self.data / "logs" / f"{principal}.log",
-            environment,
-        )
-        self.servers[principal] = Server(program, self._guard)
+        self.servers[principal] = self._server(principal, principal, environment)
+
+    def start_replica(self, agency: str, name: str, instance: str, port: int) -> Server:
+        """Start one more process of a service, which listens there; whoever starts it waits for it and ends it."""
+        principal = f"{agency}.{name}"
+        environment = {"STAFFEL_INSTANCE": instance, "STAFFEL_PORT": str(port)}
+        return self._server(principal, f"{principal}.{instance}", environment)
+
+    def _server(self, principal: str, name: str, environment: Mapping[str, str]) -> Server:
+        agency, _, service = principal.partition(".")
+        run = ("-m", "deploy.cli", "run", service, "--agency", agency, "--data", str(self.data), "--no-migrate")
+        log = self.data / "logs" / f"{name}.log"
+        return Server(Program(name, [sys.executable, *run], signal.SIGTERM, log, log, environment), self._guard)
 
     async def ready(self, principals: Iterable[str]) -> None:
         """Wait until these services answer that they are ready. Raises ServerDiedError, TimeoutError."""
@@ -142,7 +137,7 @@ class System:
     def _provide_topics(self) -> None:
         files = [read_alliance(file) for file in self.installation.alliances]
         with admin.connected(self.addresses.bootstrap, self.addresses.admin) as kafka:
-            topics.apply(kafka, topics.plan(kafka, files, replication=1))
+            topics.apply(kafka, topics.plan(kafka, files, replication=self._brokers))
             acls.apply(kafka, acls.plan(kafka, files))
 
     async def _migrate(self) -> None:

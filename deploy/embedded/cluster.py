@@ -117,14 +117,37 @@ class Embedded:
 
     async def crash_kafka(self) -> None:
         """Kill every node and start it on what its disk has; returns when they answer. Only while it runs."""
-        for server in self.kafka:
-            await asyncio.to_thread(server.kill)
-        await self._start_kafka(self._addresses.kafka, self._guard, self._running)
+        await self.kill_kafka()
+        await self.start_kafka()
+
+    async def kill_kafka(self, *nodes: int) -> None:
+        """Kill these nodes, or all of them where none is named. Only while it runs."""
+        for node in nodes or range(1, self._nodes + 1):
+            await asyncio.to_thread(self.kafka[node - 1].kill)
+
+    async def start_kafka(self, *nodes: int) -> None:
+        """Start these nodes, or all, on what their disks have; returns when all answer. Only after `kill_kafka`."""
+        found = await asyncio.to_thread(jars.provide, self._console)
+        servers = list(self.kafka)
+        for node in nodes or range(1, self._nodes + 1):
+            servers[node - 1] = self._addresses.kafka.start_node(node, found, self._guard)
+            self.kafka = tuple(servers)
+        await self._addresses.kafka.ready(self.kafka)
 
     async def crash_postgres(self) -> None:
         """Kill the server and start it on what its disk has; returns when it answers. Only while it runs."""
         for server in self.postgres:
             await asyncio.to_thread(postgres.crash, server)
+        await self.start_postgres()
+
+    async def stop_postgres_at_once(self) -> None:
+        """As `pg_ctl stop -m immediate`: everybody is cut off, nothing is written down. Only while it runs."""
+        for server in self.postgres:
+            server.tell(postgres.IMMEDIATE)
+            await server.stopped(postgres.STOP_SECONDS_MAX)
+
+    async def start_postgres(self) -> None:
+        """Start it on what its disk has; returns when it answers. Only after it was stopped."""
         await self._start_postgres(self._addresses.postgres, self._guard, self._running)
 
     async def stop(self) -> None:
@@ -171,10 +194,13 @@ class Embedded:
 
         def start() -> None:
             self.kafka = what.start(found, guard)
-            running.push_async_callback(kafka.stop, self.kafka)
+            running.push_async_callback(self._stop_kafka)
 
         await _to_its_end(start)
         await what.ready(self.kafka)
+
+    async def _stop_kafka(self) -> None:
+        await kafka.stop(self.kafka)  # whoever runs then: a node may have been started again
 
     async def _start_postgres(self, what: Postgres, guard: Guard, running: AsyncExitStack) -> None:
         def start() -> None:

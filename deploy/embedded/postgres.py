@@ -58,6 +58,7 @@ LIMITS_OF = {"consent": {"idle_in_transaction_session_timeout": "1s"}}
 
 
 STOP = signal.SIGINT  # "fast": open transactions are rolled back
+IMMEDIATE = signal.SIGQUIT  # everybody is cut off and nothing is written down; the next start recovers
 
 
 class PostgresNotReadyError(MistakeError):

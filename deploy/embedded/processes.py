@@ -87,10 +87,19 @@ class Server:
                 f"see {self._program.log}\n{_last_lines(self._program)}"
             )
 
+    @property
+    def code(self) -> int | None:
+        """With which code it has ended, a signal as a negative number; None while it runs."""
+        return self._process.poll()
+
     def tell_to_stop(self) -> None:
         """Ask it to end; does not wait."""
+        self.tell(self._program.stop)
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it this signal, if it is still there."""
         if self.runs:
-            self._process.send_signal(self._program.stop)
+            self._process.send_signal(number)
 
     async def stopped(self, seconds_max: float) -> None:
         """Wait until it has ended; kill it when it takes longer."""

@@ -263,7 +263,7 @@ class Clients:
         plots, weights = zip(*PLOTS, strict=True)
         while not self.stopping:
             (plot,) = chance.choices(plots, weights)
-            tale = self._tale(desks)
+            tale = self.tale(desks)
             try:
                 await plot(tale, chance)
                 self.ended += 1
@@ -274,7 +274,8 @@ class Clients:
                     raise
                 self.given_up += 1  # something in the story was too late, for example a short consent
 
-    def _tale(self, desks: Sequence[Desk]) -> Tale:
+    def tale(self, desks: Sequence[Desk]) -> Tale:
+        """The story of somebody new, in which nothing has happened yet."""
         number = self.begun
         self.begun += 1
         word = canary.mark(number)

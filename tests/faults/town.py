@@ -1,0 +1,164 @@
+"""A town on three brokers whose machine room fails under load, fault after fault, and the judge of what is left.
+
+The load, the clients' record and the laws are those of `tests/crash`; here not services die but what they stand on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from deploy.embedded.ports import remembered
+from deploy.installation import Installation
+from deploy.system import System
+from tests.crash.clients import Clients
+from tests.crash.door import Door
+from tests.crash.gather import Eyes
+from tests.crash.history import DRAIN_SECONDS_MAX, Broken, History, Outcome, judge
+from tests.crash.points import A, B
+from tests.crash.town import ERRANDS_SECONDS, LINE_BYTES_PER_SECOND, STORIES_END_SECONDS
+from tests.faults.callers import Callers, Seen
+from tests.faults.line import Line
+
+CLIENTS = 4
+BROKERS = 3
+WARM_COMMANDS = 30
+GOES_ON_SECONDS = 120.0  # for so many commands as a test asks for; on an idle machine a few seconds
+LOOK_SECONDS = 0.05
+
+
+@dataclass
+class Load:
+    """Clients at work."""
+
+    town: Town
+    tasks: list[asyncio.Task[None]]
+    errors_before: int
+
+    @property
+    def seen(self) -> Seen:
+        """The errors that callers have seen since this load began."""
+        return self.town.callers.since(self.errors_before)
+
+    async def goes_on(self, commands: int) -> float:
+        """Until that many more commands are acknowledged; how long that took."""
+        began = time.monotonic()
+        wanted = self.town.acknowledged + commands
+        async with asyncio.timeout(GOES_ON_SECONDS):
+            while self.town.acknowledged < wanted:
+                for task in self.tasks:
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(LOOK_SECONDS)
+        return time.monotonic() - began
+
+
+@dataclass
+class Town:
+    """Two agencies; `lines` and `door` lie between them, in this order: receiver, line, door, sender."""
+
+    system: System
+    http: httpx.AsyncClient
+    callers: Callers
+    door: Door
+    line: Line
+    clients: Clients
+    seed: int
+    say: Callable[[str], None]
+    history: History = field(default_factory=History)
+    drained_after: float | None = None
+    _numbers: int = 0
+
+    @property
+    def installation(self) -> Installation:
+        """Where everything is."""
+        return self.system.installation
+
+    @property
+    def acknowledged(self) -> int:
+        """Commands that got a yes so far."""
+        return sum(asked.outcome is Outcome.ACKNOWLEDGED for asked in self.history.asked)
+
+    @asynccontextmanager
+    async def under_load(self) -> AsyncIterator[Load]:
+        """Clients work meanwhile and have begun; afterwards their stories come to an end."""
+        self.clients.stopping, self.door.bytes_per_second = False, LINE_BYTES_PER_SECOND
+        first, self._numbers = self._numbers + 1, self._numbers + CLIENTS
+        tasks = [asyncio.create_task(self.clients.one(number, A, B)) for number in range(first, first + CLIENTS)]
+        load = Load(self, tasks, len(self.callers.errors))
+        try:
+            await load.goes_on(WARM_COMMANDS)
+            await self._look(before=True)
+            yield load
+            self.clients.stopping, self.door.bytes_per_second = True, None
+            _, unfinished = await asyncio.wait(tasks, timeout=STORIES_END_SECONDS)
+            for story in unfinished:  # waits for what will not come, for example a dossier without consent
+                story.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def judged(self) -> list[Broken]:
+        """Everything comes to rest; then what is wrong, since the town began."""
+        eyes = Eyes(self.system)
+        try:
+            self.history.drained_after, self.history.waiting = await eyes.drained(DRAIN_SECONDS_MAX)
+            self.drained_after = self.history.drained_after
+            self.history.left = await eyes.errands_left(ERRANDS_SECONDS)
+            await eyes.drained(DRAIN_SECONDS_MAX)  # what the last of them has led to
+            self.history.after = await eyes.use()
+            await eyes.into(self.history, A, B)
+        finally:
+            await eyes.close()
+        return judge(self.history)
+
+    async def _look(self, *, before: bool) -> None:
+        eyes = Eyes(self.system)
+        try:
+            use = await eyes.use()
+        finally:
+            await eyes.close()
+        if before:
+            self.history.before = use
+
+    def tell(self, fault: str, load: Load, *figures: str) -> None:
+        """One line for one fault."""
+        kinds = ", ".join(f"{count} × {what}" for what, count in sorted(load.seen.kinds.items())) or "none"
+        drained = "never" if self.drained_after is None else f"{self.drained_after:.1f} s"
+        said = " · ".join((*figures, f"callers' errors: {kinds}", f"drained after {drained}"))
+        self.say(f"  {fault}: {said} · {self.acknowledged} commands acknowledged so far · seed {self.seed}")
+
+
+@asynccontextmanager
+async def a_town(folder: Path, seed: int, say: Callable[[str], None], brokers: int = BROKERS) -> AsyncIterator[Town]:
+    """Start everything; at the end it stops, and its data are gone."""
+    async with AsyncExitStack() as running:
+        ports = remembered(folder / "ports.json", ["door", "line"])
+        system = System(
+            folder / "data", agencies=(A, B), doors={A: f"http://127.0.0.1:{ports['line']}"}, brokers=brokers
+        )
+        running.callback(system.embedded.erase)
+        installation = await running.enter_async_context(system)
+        at = urlsplit(installation.url(A, "consent"))
+        door = Door((at.hostname or "", at.port or 0), LINE_BYTES_PER_SECOND)
+        await running.enter_async_context(door.running(ports["door"]))
+        line = Line(("127.0.0.1", ports["door"]))
+        await running.enter_async_context(line.running(ports["line"]))
+        callers = Callers({port: principal for principal, port in installation.ports.items()})
+        http = await running.enter_async_context(httpx.AsyncClient(timeout=10.0, transport=callers))
+        history = History(passages=door.passages)
+        clients = Clients(installation, http, door, history, seed)
+        town = Town(system, http, callers, door, line, clients, seed, say, history)
+        await clients.publish_notice(A, B)
+        yield town

@@ -68,6 +68,7 @@ FORGET = (
     """DELETE FROM inbox WHERE ctid = ANY(ARRAY(
            SELECT ctid FROM inbox WHERE heard_at < clock_timestamp() - interval '45 days' LIMIT 5000))""",
 )
+REST_SECONDS = 75  # a resting connection; pools of callers give theirs up before, or they would ask into a closing one
 LISTEN_BACKLOG = 512  # connections the kernel keeps while the process is busy
 CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
 KEEPS_ITS_WORD = {
@@ -546,6 +547,7 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=5,
+                timeout_keep_alive=REST_SECONDS,
             )
         )
         serving = asyncio.create_task(server.serve([listener]))

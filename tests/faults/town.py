@@ -95,7 +95,7 @@ class Town:
         load = Load(self, tasks, len(self.callers.errors))
         try:
             await load.goes_on(WARM_COMMANDS)
-            await self._look(before=True)
+            await self.baseline()
             yield load
             self.clients.stopping, self.door.bytes_per_second = True, None
             _, unfinished = await asyncio.wait(tasks, timeout=STORIES_END_SECONDS)
@@ -110,7 +110,7 @@ class Town:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def judged(self) -> list[Broken]:
-        """Everything comes to rest; then what is wrong, since the town began."""
+        """Everything comes to rest; then what is wrong, since the town began; what processes need, since this load."""
         eyes = Eyes(self.system)
         try:
             self.history.drained_after, self.history.waiting = await eyes.drained(DRAIN_SECONDS_MAX)
@@ -121,16 +121,19 @@ class Town:
             await eyes.into(self.history, A, B)
         finally:
             await eyes.close()
-        return judge(self.history)
+        broken = judge(self.history)
+        self.history.before = {}
+        for each in broken:
+            self.say(f"  {each.invariant} {each.where}")
+        return broken
 
-    async def _look(self, *, before: bool) -> None:
+    async def baseline(self) -> None:
+        """What the processes need now: more than that they may not need when all is over."""
         eyes = Eyes(self.system)
         try:
-            use = await eyes.use()
+            self.history.before = await eyes.use()
         finally:
             await eyes.close()
-        if before:
-            self.history.before = use
 
     def tell(self, fault: str, load: Load, *figures: str) -> None:
         """One line for one fault."""

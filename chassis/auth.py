@@ -41,6 +41,9 @@ Kind = Literal["person", "service", "party", "anyone"]
 PartyKeys = Callable[[str, str, datetime], OKPKey | None]
 """(party, kid, now) -> its key, if it has one of that name that is valid now."""
 
+JwkOf = Callable[[str, str, datetime], Mapping[str, Any] | None]
+"""The same as plain data: a public JWK."""
+
 _PRINTABLE = re.compile(r"[!-~]{1,128}", re.ASCII)  # names go into keys and answers: nothing that needs quoting
 # All that a token's header may say; jwk, jku, x5u, crit, b64 and zip could only be attacks here.
 _HEADER = frozenset({"alg", "kid", "typ"})
@@ -84,6 +87,16 @@ def key_from(jwk: Mapping[str, Any]) -> OKPKey:
     if (jwk.get("kty"), jwk.get("crv")) != ("OKP", ALGORITHM):
         raise ValueError("only Ed25519 keys sign here")
     return OKPKey.import_key(dict(jwk))
+
+
+def keys_by(jwk_of: JwkOf) -> PartyKeys:
+    """The keys of other parties from where they are written down as plain data."""
+
+    def found(party: str, kid: str, now: datetime) -> OKPKey | None:
+        jwk = jwk_of(party, kid, now)
+        return None if jwk is None else key_from(jwk)
+
+    return found
 
 
 def key_set(keys: Iterable[OKPKey], *, private: bool = False) -> str:

@@ -6,6 +6,7 @@ loop gives no hold on that (see the decision on reading without FastStream). A b
 Where reading begins says the database that keeps what was heard, never the broker: committed offsets outlive a restore.
 They are written all the same, for those who measure lag.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -13,6 +14,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, Protocol
 
@@ -53,6 +55,7 @@ STOP_SECONDS = 5.0  # part of the time the platform gives a whole process to sto
 BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 15.0
 BRAKE_SECONDS = 0.5  # how soon it goes on when the brake is released
 QUIET_LOOKS = 20  # so many empty ones, each longer than the broker holds back a fetch: there was nothing to die of
+MISSED_SECONDS_FIRST, MISSED_SECONDS_MOST = 1.0, 60.0
 STEADY_SECONDS = 60.0  # a connection that lasted so long was a good one: its end is a first failure
 CAREFUL_SECONDS = 30.0  # after bytes that the library cannot take apart, partitions are read one by one that long
 
@@ -62,6 +65,11 @@ log = logging.getLogger(__name__)
 
 Take = Callable[[Sequence[Record]], Awaitable[None]]
 """Deals with records in order of each partition; returns when everything is durable, raises to get the same again."""
+
+Missed = Callable[[str, int, int, int], Awaitable[tuple[Sequence[Record], int, bool]]]
+"""(topic, partition, offset, after) -> what was on a partition from that offset on, in order, a page behind `after`;
+what to give as `after` for the next page; whether there is one. Raises where it is not to be had now.
+"""
 
 Standing = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
 """(topic, partition) -> the next offset, of all that was ever heard; raises where that cannot be said now."""
@@ -84,14 +92,26 @@ class Holds(Protocol):
         ...
 
 
+@dataclass
+class _Behind:
+    """A partition of which the broker no longer has what comes next: `offset` is wanted, `first` is what it has."""
+
+    offset: int
+    first: int
+    after: int = 0
+    attempt: int = 0
+    again_at: float = 0.0
+
+
 class Consumer:
     """The one subscription of a service: `start`, `stop`; `assigned` says whether it has its place in the group."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it reads, from where on, and who takes it, by name
         self,
         *,
         take: Take,
         standing: Standing,
+        missed: Missed,
         topics: Sequence[str],
         group: str,
         instance: str,
@@ -100,7 +120,8 @@ class Consumer:
         brake: Holds,
     ) -> None:
         self._brake, self._instance = brake, instance
-        self._take, self._standing, self._topics, self._group = take, standing, list(topics), group
+        self._take, self._standing, self._missed = take, standing, missed
+        self._topics, self._group = list(topics), group
         self._arguments = {
             **client_arguments(bootstrap, ssl_context, f"{group}.{instance}"),
             "group_id": group,
@@ -121,6 +142,7 @@ class Consumer:
         self._idle.set()
         self._rebalancing = asyncio.Event()
         self._placed = False
+        self._behind: dict[TopicPartition, _Behind] = {}
         self._careful_until = 0.0
         self._reading: AIOKafkaConsumer | None = None
         self._next_offset: dict[TopicPartition, int] = {}
@@ -222,7 +244,10 @@ class Consumer:
             self._ask_for_new_topics(consumer)
             if self.assigned and not self._placed:
                 await self._place(consumer)
+            await self._catch_up(consumer)
             records = await self._next(consumer)
+            if self._behind:
+                records = [r for r in records if TopicPartition(r.topic, r.partition) not in self._behind]
             if not records:
                 await self._commit(consumer)
             if not records or not self._placed:  # unplaced: read from wherever the library stood; `_place` goes back
@@ -254,7 +279,7 @@ class Consumer:
 
     async def _place(self, consumer: AIOKafkaConsumer) -> None:
         """Go to where the database says hearing stands, in every partition; a rebalance meanwhile has it done again."""
-        self._placed = True
+        self._placed, self._behind = True, {}
         partitions = sorted(consumer.assignment())
         if not partitions:
             return
@@ -267,14 +292,57 @@ class Consumer:
         for partition in partitions:
             first, end = firsts[partition], ends[partition]
             offset = standing.get((partition.topic, partition.partition), 0)
-            if not first <= offset <= end:
-                told = {"topic": partition.topic, "partition": partition.partition, "offset": offset, "first": first}
-                log.error("the broker has not got what comes next", extra=told)
-                offset = first
-            consumer.seek(partition, offset)
+            if offset > end:
+                log.error("topic is shorter than what was heard of it, it is read anew", extra=_told(partition, offset))
+                offset = 0
+            consumer.resume(partition)
+            consumer.seek(partition, max(offset, first))
             self._next_offset[partition] = offset
             if (partition.topic, partition.partition) in standing:
                 self._heard_up_to[partition] = offset  # told to the broker, too: who was here before may have died
+            if offset < first:
+                log.warning("the broker no longer has what comes next", extra=_told(partition, offset))
+                consumer.pause(partition)
+                self._behind[partition] = _Behind(offset, first)
+
+    async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
+        """A page of what the broker no longer has, for each partition that misses something; the others go on between.
+
+        A partition is read on when all that was before has been heard. Where it cannot be had, it waits.
+        """
+        for partition, behind in list(self._behind.items()):
+            if asyncio.get_running_loop().time() < behind.again_at or not self._placed:
+                continue
+            self._idle.clear()  # as for a batch: a rebalance waits until the page is durable
+            try:
+                if await self._hear_missed(partition, behind) and self._behind.pop(partition, None) is not None:
+                    consumer.seek(partition, behind.first)
+                    consumer.resume(partition)
+                    self._next_offset[partition] = self._heard_up_to[partition] = behind.first
+            finally:
+                self._idle.set()
+
+    async def _hear_missed(self, partition: TopicPartition, behind: _Behind) -> bool:
+        """Hear the next page; whether that was the last one."""
+        try:
+            records, last, more = await self._missed(partition.topic, partition.partition, behind.offset, behind.after)
+        except Exception as error:  # noqa: BLE001  # weather, a no, or a bug: in each case nothing may be passed over
+            told = {**_told(partition, behind.offset), "reason": str(error), "error_class": type(error).__name__}
+            log.error("what the broker no longer has is not to be had, the partition waits", extra=told)  # noqa: TRY400  # a reason, no stack
+            self._later(behind)
+            return False
+        before = [record for record in records if record.offset < behind.first]
+        if before and not await self._durable(before):
+            self._later(behind)
+            return False
+        behind.after, behind.attempt = last, 0
+        return not more or len(before) < len(records)
+
+    @staticmethod
+    def _later(behind: _Behind) -> None:
+        behind.attempt += 1
+        seconds = backoff_seconds(behind.attempt, MISSED_SECONDS_FIRST, MISSED_SECONDS_MOST)
+        behind.again_at = asyncio.get_running_loop().time() + seconds
 
     async def _ask_standing(self) -> Mapping[tuple[str, int], int]:
         try:
@@ -414,6 +482,10 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
         self._consumer.joined()
+
+
+def _told(partition: TopicPartition, offset: int) -> dict[str, Any]:
+    return {"topic": partition.topic, "partition": partition.partition, "offset": offset}
 
 
 def _is_weather(error: Exception) -> bool:

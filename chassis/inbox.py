@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from chassis.parking import WAITING, LaneKey, Parked, Trouble, Waits, forget, pa
 from chassis.transitions import Step
 
 Origin = Literal["own", "channel", "common"]
+REMEMBERED = timedelta(days=45)  # of ids: longer than a topic's retention (30 d) and the longest a lane may be held
 SubjectQuery = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[UUID]]]]
 
 
@@ -225,7 +226,7 @@ class Lanes:
         for waits in await waiting_in(tx, self._consumer, keys):
             self._lanes[waits.topic, waits.key].waiting.append(waits)
 
-    def judge(self, heard: Heard) -> tuple[Fate, str]:  # noqa: PLR0911  # one line per fate, in the order they are asked
+    def judge(self, heard: Heard, now: datetime) -> tuple[Fate, str]:  # noqa: PLR0911  # one line per fate, in the order they are asked
         """The fate of the next event of its lane, and the class of trouble where it is parked.
 
         An event is known by its id, or as the last one of its lane, which is remembered longer than ids are. One whose
@@ -243,6 +244,8 @@ class Lanes:
             return self._judge_unheard(heard, lane)
         if self._held(heard, lane):
             return Fate.PARK, "behind"
+        if seq <= lane.last_seq and heard.meta.time < now - REMEMBERED:  # read again from a feed, not said anew
+            return Fate.KNOWN, ""
         if seq <= lane.last_seq:
             return Fate.PARK, "fork"
         if seq > lane.last_seq + 1:

@@ -37,14 +37,16 @@ from chassis.consumer import Consumer
 from chassis.crashpoints import reached
 from chassis.database import engine, is_weather
 from chassis.deadlines import Deadline, Due, WaitsFor
+from chassis.envelope import Record
 from chassis.errands import Errands, Functions
 from chassis.executor import Bug, Executor, Kind, Overloaded, Unavailable, Work
+from chassis.feed import FeedPlan, Feeds, ReadModel, Rebuild, Rebuilt, Refill, feed_routes
 from chassis.horizon import Horizon
 from chassis.http import Problem, Routes, build
 from chassis.http.line import LineProtocol
 from chassis.http.operations import Live, operations
 from chassis.http.pages import NotReady, Ready
-from chassis.inbox import Hear, Hearing, Source
+from chassis.inbox import REMEMBERED, Hear, Hearing, Source
 from chassis.outbox import Addressing
 from chassis.recovery import Guard, Standing
 from chassis.recovery.noticing import Topics
@@ -64,9 +66,9 @@ FORGET_SECONDS = 60  # 5 000 rows a minute keep up with 80 commands a second
 FORGET = (
     """DELETE FROM answer WHERE ctid = ANY(ARRAY(
            SELECT ctid FROM answer WHERE answered_at < clock_timestamp() - interval '7 days' LIMIT 5000))""",
-    # longer than a topic's retention (30 d) and the longest a lane may be held before somebody is called
-    """DELETE FROM inbox WHERE ctid = ANY(ARRAY(
-           SELECT ctid FROM inbox WHERE heard_at < clock_timestamp() - interval '45 days' LIMIT 5000))""",
+    f"""DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM inbox WHERE heard_at < clock_timestamp() - interval '{REMEMBERED.days} days' LIMIT 5000))
+     """,  # noqa: S608  # a number of ours
 )
 REST_SECONDS = 75  # a resting connection; pools of callers give theirs up before, or they would ask into a closing one
 LISTEN_BACKLOG = 512  # connections the kernel keeps while the process is busy
@@ -99,6 +101,10 @@ class ServiceSettings(BaseSettings):
         description="JWK Set file with the public keys of the services that may call internal routes"
     )
     service_key: Path = Field(description="JWK Set file with this service's own private key")
+    sisters: dict[str, str] = Field(
+        default_factory=dict,
+        description="Base URLs of the node's own services by name, as a JSON object: whose feeds fill gaps at home",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(description="Port to listen on", ge=1, le=65535)
     instance: str = Field(
@@ -150,6 +156,8 @@ class Service:
     deadlines: Mapping[str, Deadline] = field(default_factory=dict)
     errands: Functions = field(default_factory=dict)
     party_keys: PartyKeys | None = None
+    feeds: FeedPlan = field(default_factory=FeedPlan)
+    read_models: Sequence[ReadModel] = ()
     resources: Callable[[Tools], Any] = _the_tools_alone
     background: Sequence[Callable[[Any], Awaitable[None]]] = ()
 
@@ -185,20 +193,44 @@ def topics_of(service: Service) -> Topics:
 
 def resources_of(service: Service, database: AsyncEngine, executor: Executor, client: httpx.AsyncClient) -> Any:
     """What the errands, streams and background tasks of a service work with."""
-    own_key = read_key(service.settings.service_key)
-    tools = Tools(
-        service.settings,
-        database,
-        executor,
-        client,
-        lambda audience: sign_internal(own_key, issuer=service.principal, audience=audience),
-    )
+    tools = Tools(service.settings, database, executor, client, signature_of(service))
     return service.resources(tools)
 
 
+def signature_of(service: Service) -> Callable[[str], str]:
+    """(audience) -> the token with which this service asks another one of its node."""
+    own_key = read_key(service.settings.service_key)
+    return lambda audience: sign_internal(own_key, issuer=service.principal, audience=audience)
+
+
+def feeds_of(service: Service, client: httpx.AsyncClient) -> Feeds:
+    """The feeds of what a service hears."""
+    return Feeds(
+        client,
+        party=service.principal.rpartition(".")[0],
+        writers={topic: source.writer for topic, source in service.sources.items()},
+        plan=service.feeds,
+        sisters=service.settings.sisters,
+        signed_for=signature_of(service),
+    )
+
+
+async def rebuild(service: Service, table: str, *, swap: bool) -> Rebuilt:
+    """Make a read model anew, beside the service that may run meanwhile. Raises KeyError, NotHad, NotComparable."""
+    model = {model.table: model for model in service.read_models}[table]
+    database = engine(service.settings.database, size=1)
+    try:
+        async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
+            feeds = feeds_of(service, client)
+            return await Rebuild(database, service.principal, hearing_of(service), feeds, model).run(swap=swap)
+    finally:
+        await database.dispose()
+
+
 def routes_of(service: Service, executor: Executor, live: Callable[[], Live] = Live) -> Routes:
-    """All addresses of a service: its own and the operators'."""
-    return Routes([*service.routes.listed, *operations(executor, service.principal, live).listed])
+    """All addresses of a service: its own, the operators', and the feed of what it says."""
+    feed = feed_routes(service.feeds.readers, service.feeds.sisters).listed if service.feeds.readers else []
+    return Routes([*service.routes.listed, *operations(executor, service.principal, live).listed, *feed])
 
 
 def _sound() -> Standing:
@@ -273,6 +305,7 @@ class Running:
         self._consumer = Consumer(
             take=self._executor.hear,
             standing=self._executor.standing,
+            missed=self._missed,
             topics=sorted(service.sources),
             group=service.principal,
             bootstrap=settings.kafka,
@@ -281,6 +314,9 @@ class Running:
             brake=self._executor.brake,
         )
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
+            self._feeds = feeds_of(service, client)
+            self._refill = Refill(self._engine, service.principal, self._feeds, self._executor.hear_aside)
+            self._executor.after_gap.append(self._refill.wake)
             resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
             self._executor.after_saying.append(self._relay.wake)
@@ -327,6 +363,7 @@ class Running:
             self._fire_deadlines,
             self._retry_freed_lanes,
             self._retry_due_lanes,
+            self._refill.run,
             self._forget_what_is_over,
             self._measure,
             *(partial(background, resources) for background in self._service.background),
@@ -460,6 +497,10 @@ class Running:
                 metrics.measured("consumer.lag.records", lag[0])
                 metrics.measured("consumer.lag.seconds", lag[1])
             await asyncio.sleep(metrics.MEASURE_SECONDS)
+
+    async def _missed(self, topic: str, partition: int, offset: int, after: int) -> tuple[Sequence[Record], int, bool]:
+        """A page of what the broker no longer has of a partition, from the writer's feed."""
+        return await self._feeds.page(topic, after=after, partition=partition, offset=offset)
 
     async def _forget_what_is_over(self) -> None:
         """Answers and inbox rows that nobody can ask for any more go, a bounded number at a time."""

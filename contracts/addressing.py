@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from contracts.alliance import Alliance
 from contracts.codes import Service
 from contracts.events import Event, TopicKind
 from contracts.ids import AgencyId, AllianceId
-from contracts.topics import address_of, heard_by, parse
+from contracts.topics import Principal, address_of, heard_by, parse, topics
 
 
 class Postmark(NamedTuple):
@@ -69,4 +70,34 @@ def heard_topics(agency: AgencyId, service: Service, alliances: Iterable[Allianc
         address = parse(name)
         persons = _PERSONS_TO_SKIP.get(address.writer.service, 1)
         found[name] = Heard(str(address.writer), _ORIGINS[address.kind], address.alliance or "", persons)
+    return found
+
+
+def told_topics(agency: AgencyId, service: Service, alliances: Iterable[Alliance]) -> Mapping[str, tuple[str, ...]]:
+    """Every topic this service writes, with the principals that may read it: whose feeds it has, and for whom."""
+    me = Principal(agency, service)
+    return {
+        topic.name: tuple(map(str, topic.readers)) for topic in topics(*alliances) if topic.writer == me
+    }
+
+
+def feed_urls(alliances: Iterable[Alliance]) -> Mapping[str, str]:
+    """Principal of another agency's service -> base URL under which its feeds are read, as far as the files say."""
+    return {
+        str(Principal(agency.id, service)): url
+        for alliance in alliances
+        for agency in alliance.agencies
+        for service, url in agency.feed_urls.items()
+    }
+
+
+def signing_jwks(alliances: Iterable[Alliance]) -> Callable[[str, str, datetime], Mapping[str, str] | None]:
+    """A function (agency, kid, now) -> the public JWK with which that agency signs, if it is valid now."""
+    known = tuple(alliances)
+
+    def found(agency: str, kid: str, now: datetime) -> Mapping[str, str] | None:
+        keys = (alliance.signing_key(AgencyId(agency), kid, now) for alliance in known)
+        key = next((each for each in keys if each is not None), None)
+        return None if key is None else {**key.jwk, "kid": key.kid}
+
     return found

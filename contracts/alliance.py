@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.codes import AgencyKind, DataCategory, JobcenterKind, Kind, LegalBasis, Purpose, Sphere
+from contracts.codes import AgencyKind, DataCategory, JobcenterKind, Kind, LegalBasis, Purpose, Service, Sphere
 from contracts.ids import AgencyId, AllianceId
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -74,6 +74,8 @@ class Agency(FilePart):
     jobcenter_kind: JobcenterKind | None = None
     issuer: Line  # `iss` of every token this agency signs
     door_url: Address | None = None  # base address of its consent service; an installation may fill it in
+    # Base addresses of its services whose feeds others read what they missed from; an installation may fill them in.
+    feed_urls: dict[Service, Address] = Field(default_factory=dict)
     data_protection_agreement_until: date | None = None  # § 61(3) SGB VIII: a free provider needs one
     signing_keys: Keys = ()
     sealing_keys: Keys = ()
@@ -86,6 +88,8 @@ class Agency(FilePart):
             raise ValueError("jobcenter_kind: ge or zkt for a jobcenter, for nobody else")
         if self.kind is AgencyKind.PROVIDER and self.data_protection_agreement_until is None:
             raise ValueError("data_protection_agreement_until: a free provider needs one (§ 61(3) SGB VIII)")
+        if Service.INTAKE in self.feed_urls:
+            raise ValueError("feed_urls: nobody but the agency itself reads what its intake says")
         for field, keys in (("signing_keys", self.signing_keys), ("sealing_keys", self.sealing_keys)):
             if len({key.kid for key in keys}) != len(keys):
                 raise ValueError(f"{field}: two keys with one kid")

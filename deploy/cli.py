@@ -419,6 +419,39 @@ def brake_release(
 
 
 @app.command()
+def rebuild(
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    model: Annotated[str, typer.Argument(help="The read model: known_case of handover, offer of offers.")],
+    agency: AgencyOption,
+    swap: Annotated[bool, typer.Option("--swap", help="Put right what differs; without it nothing changes.")] = False,
+    data: DataOption = DATA,
+) -> None:
+    """Make a read model anew from the feeds while the service runs, and compare it with the live one."""
+    from chassis import service as running
+    from chassis.feed import NotComparable, NotHad
+
+    if service not in SERVICES:
+        _fail(f"{service} is no service; there are {', '.join(SERVICES)}")
+    _settings_of_the_installation(data, agency, service)
+    built = importlib.import_module(f"services.{service}.app").service(_settings(agency, service))
+    if model not in {known.table for known in built.read_models}:
+        _fail(f"{service} has no read model {model}")
+    try:
+        found = asyncio.run(running.rebuild(built, model, swap=swap))
+    except NotHad as error:
+        _fail(f"a feed is not to be had: {error}")
+    except NotComparable:
+        _fail(f"{model}: the service has heard what no feed has (yet); try again when less is on its way")
+    console.print(f"live     {found.live_rows} rows, {found.live_hash}")
+    console.print(f"rebuilt  {found.rows} rows, {found.hash}")
+    for subject in found.differing:
+        console.print(f"differs  {subject}")
+    console.print("equal" if found.equal else "put right" if found.swapped else "different: --swap puts it right")
+    if not found.equal and not found.swapped:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     data: DataOption = DATA,
     once: Annotated[bool, typer.Option("--once", help="End when the stories are told, even on a terminal.")] = False,

@@ -15,6 +15,7 @@ import yaml
 
 from contracts.alliance import Alliance
 from contracts.codes import Service
+from contracts.topics import CHANNEL_SERVICES
 from deploy.embedded.files import PUBLIC, private_folder, write
 from deploy.embedded.keys import SEALING, SIGNING, TOKEN, AgencyKeys, service
 from deploy.embedded.ports import HOST, remembered
@@ -155,6 +156,7 @@ def _completed(template: Path, installation: Installation, doors: Mapping[str, s
         agency["sealing_keys"] = [_listed(key) for key in keys.public(SEALING)]
         if agency["id"] in installation.agencies:
             agency["door_url"] = doors.get(agency["id"]) or installation.url(agency["id"], Service.CONSENT)
+            agency["feed_urls"] = {str(name): installation.url(agency["id"], name) for name in CHANNEL_SERVICES}
     return alliance
 
 
@@ -186,6 +188,7 @@ def _settings(installation: Installation, addresses: Addresses, agency: str, nam
         "issuer_keys": _public_set(installation, agency, TOKEN),
         "service_keys": _public_set(installation, agency, *(service(other) for other in SERVICES)),
         "service_key": keys.file(service(name)),
+        "sisters": json.dumps({other: installation.url(agency, other) for other in SERVICES}),
         "host": HOST,
         "port": installation.ports[f"{agency}.{name}"],
     }

@@ -82,6 +82,7 @@ class Batch:
         self._answers: dict[CauseKey, tuple[bytes, Answer]] = {}
         self.results: dict[int, Result] = {}
         self.delivered: list[Delivery] = []
+        self.found_gap = False
         self.deferred: list[Work] = []
         """Items for the next transaction: this one makes, before their turn, what they could not find yet."""
 
@@ -260,7 +261,7 @@ class Batch:
         return self._desk.kinds[last.kind].answer(self._current[last.kind, last.subject])
 
     def _heard(self, work: Work, heard: Heard) -> None:
-        fate, error_class = self._lanes.judge(heard)
+        fate, error_class = self._lanes.judge(heard, self._now)
         match fate:
             case Fate.PARK:
                 with self._processed(heard) as traced:
@@ -296,6 +297,7 @@ class Batch:
                 "reason": reason,
             },
         )
+        self.found_gap = self.found_gap or error_class == "gap"
         self._lanes.park(heard, Parking(error_class, reason, traced.traceparent))
 
     def _apply(self, work: Work, cause: str | None) -> Outcome:

@@ -102,6 +102,8 @@ class Executor:
         """Called after a commit that has said something."""
         self.after_sending: list[Callable[[], None]] = []
         """Called after a commit that has sent somebody on an errand."""
+        self.after_gap: list[Callable[[], None]] = []
+        """Called after a commit that holds a lane for a gap."""
         self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue(FREED_LANES_MAX)
         self.brake = Brake(engine, consumer)
 
@@ -140,12 +142,19 @@ class Executor:
     async def hear(self, records: Sequence[Record]) -> None:
         """Take a batch of records; returns when what they mean, or that they mean nothing, is durable.
 
-        Raises Unavailable when the database is away: the same records must be given again.
+        Hearing then stands behind them. Raises Unavailable when the database is away: the same must be given again.
         """
+        await self._hear(records, moves=True)
+
+    async def hear_aside(self, records: Sequence[Record]) -> None:
+        """The same with records from anywhere: where hearing stands does not move."""
+        await self._hear(records, moves=False)
+
+    async def _hear(self, records: Sequence[Record], *, moves: bool) -> None:
         read = [(record, self._read(record)) for record in records]
         await self._keep_unreadable([record for record, heard in read if heard is None])
         works = [_waiting(heard) for _, heard in read if heard is not None]
-        delivery = Delivery.of(records, len(works))
+        delivery = Delivery.of(records if moves else (), len(works))
         for work in works:
             work.delivery = delivery
         if self._stopping:
@@ -341,6 +350,8 @@ class Executor:
             hook()
         if batch.pulled is not None:
             self.brake.pull(batch.pulled)
+        for hook in self.after_gap if batch.found_gap else ():
+            hook()
         for lane in batch.freed:
             self.say_freed(lane)
         put_off = set(map(id, batch.deferred))

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Header, Query
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.problems import MEDIA_TYPE, Problems
@@ -113,6 +114,7 @@ def described(route: Route, app: ASGIApp, other: ASGIApp, problems: Problems) ->
         methods=[route.method],
         status_code=route.status,
         response_model=route.answer,
+        response_class=_response_class(route.media_type),
         response_description="As asked.",
         summary=_summary(route.handler),
         description=route.description,
@@ -121,6 +123,11 @@ def described(route: Route, app: ASGIApp, other: ASGIApp, problems: Problems) ->
         dependencies=_security(route.allow),
         responses=_responses(route, problems),
     )
+
+
+def _response_class(media_type: str) -> type[Response]:
+    """Only its media type is read."""
+    return type("Described", (JSONResponse,), {"media_type": media_type})
 
 
 def _endpoint(route: Route) -> Callable[..., None]:
@@ -192,6 +199,10 @@ def _problem(status: int, types: Sequence[str]) -> dict[str, Any]:
 
 def _good(route: Route) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "As asked."}
+    if route.headers:
+        good["headers"] = {
+            name: {"description": said, "schema": {"type": "string"}} for name, said in route.headers.items()
+        }
     if isinstance(route, Stream) and route.answer is None:
         good["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         return good

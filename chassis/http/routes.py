@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -153,6 +153,8 @@ class Route:
     before: Before | None = None
     after: After | None = None
     unconditional: bool = False
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def places(self) -> frozenset[str]:
@@ -218,17 +220,29 @@ class Routes:
 
         return add
 
-    def view(self, path: str, *, allow: Allow) -> Callable[[F], F]:
-        """`async def handler(call, tx, <path, query parameters>) -> Model | Refused`; a `version` becomes an ETag."""
+    def view(
+        self,
+        path: str,
+        *,
+        allow: Allow,
+        answer: type[BaseModel] | None = None,
+        media_type: str = "application/json",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Callable[[F], F]:
+        """`async def handler(call, tx, <path, query parameters>) -> Model | Refused`; a `version` becomes an ETag.
+
+        A handler that makes the Answer itself says with `answer`, `media_type` and `headers` what it is.
+        """
 
         def add(handler: F) -> F:
             types, body, adapters, query = _read_signature(path, handler)
             if body is not None or "tx" not in types:
                 raise ValueError(f"GET {path}: a view takes call, tx and parameters, and no body")
-            answer = _model_of(types.get("return"))
-            if answer is None:
+            model = answer or _model_of(types.get("return"))
+            if model is None:
                 raise ValueError(f"GET {path}: say in the annotation which model is returned")
-            self.listed.append(View("GET", path, handler, allow, 200, answer, None, adapters, query, types))
+            said = ("GET", path, handler, allow, 200, model, None, adapters, query, types)
+            self.listed.append(View(*said, media_type=media_type, headers=headers))
             return handler
 
         return add

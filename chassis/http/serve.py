@@ -246,6 +246,8 @@ class _Viewing:
             found = await route.handler(call, tx=tx, **given)
         if isinstance(found, Refused):
             return refusal(desk.problems, found, None)
+        if isinstance(found, Answer):
+            return found
         headers = [("content-type", "application/json")]
         if isinstance(version := getattr(found, "version", None), int):
             headers.append(("etag", etag(version)))

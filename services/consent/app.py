@@ -1,20 +1,16 @@
 """Puts the rooms of the consent service together."""
 
-from datetime import datetime
 from importlib.metadata import version
 from types import MappingProxyType
 
-from joserfc.jwk import OKPKey
-
-from chassis.auth import PartyKeys, key_from
+from chassis.auth import keys_by
 from chassis.deadlines import Deadline
 from chassis.executor import Step
+from chassis.feed import FeedPlan
 from chassis.inbox import Source
 from chassis.service import Service, Tools
-from contracts.addressing import heard_topics, postmarks
-from contracts.alliance import Alliance
+from contracts.addressing import feed_urls, heard_topics, postmarks, signing_jwks, told_topics
 from contracts.codes import Service as Name
-from contracts.ids import AgencyId
 from contracts.new_ids import new_id
 from contracts.topics import Principal, written_by
 from services.consent.api import routes
@@ -47,6 +43,9 @@ def service(settings: Settings) -> Service:
         remembers=REMEMBERS,
         sources={topic: Source(*known) for topic, known in heard.items()},
         writes=written_by(settings.agency, Name.CONSENT, *alliances),
+        feeds=FeedPlan(
+            told_topics(settings.agency, Name.CONSENT, alliances), tuple(Name), feed_urls(alliances), Name.INTAKE
+        ),
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,
@@ -55,18 +54,7 @@ def service(settings: Settings) -> Service:
         version_attribute="allianceversion",
         deadlines={LOOK_AGAIN: Deadline(lambda person: Step(PERSON, person, LookAgain()))},
         errands=ERRANDS,
-        party_keys=party_keys(alliances),
+        party_keys=keys_by(signing_jwks(alliances)),
         resources=resources,
         background=(sweep,),
     )
-
-
-def party_keys(alliances: tuple[Alliance, ...]) -> PartyKeys:
-    """Who may come to the door: agencies of our alliances, by the signing keys those name."""
-
-    def found(party: str, kid: str, now: datetime) -> OKPKey | None:
-        keys = (alliance.signing_key(AgencyId(party), kid, now) for alliance in alliances)
-        key = next((each for each in keys if each is not None), None)
-        return None if key is None else key_from({**key.jwk, "kid": key.kid})
-
-    return found

@@ -4,15 +4,17 @@ from collections.abc import Callable
 from importlib.metadata import version
 from uuid import UUID
 
+from chassis.auth import keys_by
 from chassis.deadlines import Deadline, WaitsFor
 from chassis.executor import Step
+from chassis.feed import FeedPlan, ReadModel
 from chassis.inbox import Source
 from chassis.service import Service
-from contracts.addressing import heard_topics, postmarks
+from contracts.addressing import feed_urls, heard_topics, postmarks, signing_jwks, told_topics
 from contracts.codes import Service as Name
 from contracts.ids import AgencyId
 from contracts.new_ids import new_id
-from contracts.topics import Principal, written_by
+from contracts.topics import Principal, own, written_by
 from services.handover.api import routes
 from services.handover.domain import STRIKES, Clock
 from services.handover.domain.commands import Command
@@ -25,8 +27,6 @@ from services.handover.store import HANDOVER, KNOWN_CASES, channels_to, decision
 
 def _strikes(command: type[Command]) -> Callable[[UUID], Step]:
     return lambda handover: Step(HANDOVER, handover, command())
-
-
 
 
 def _whose_silence(home: AgencyId, clock: Clock) -> WaitsFor | None:
@@ -48,6 +48,10 @@ def service(settings: Settings) -> Service:
         remembers=REMEMBERS,
         sources={topic: Source(*known) for topic, known in heard.items()},
         writes=written_by(settings.agency, Name.HANDOVER, *alliances),
+        feeds=FeedPlan(
+            told_topics(settings.agency, Name.HANDOVER, alliances), tuple(Name), feed_urls(alliances), Name.INTAKE
+        ),
+        read_models=(ReadModel(KNOWN_CASES, "known_case", (str(own(settings.agency, Name.INTAKE)),)),),
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,
@@ -59,4 +63,5 @@ def service(settings: Settings) -> Service:
             for clock, command in STRIKES.items()
         },
         errands=ERRANDS,
+        party_keys=keys_by(signing_jwks(alliances)),
     )

@@ -2,11 +2,13 @@
 
 from importlib.metadata import version
 
+from chassis.auth import keys_by
 from chassis.deadlines import Deadline
 from chassis.executor import Step
+from chassis.feed import FeedPlan
 from chassis.inbox import Source
 from chassis.service import Service
-from contracts.addressing import heard_topics, postmarks
+from contracts.addressing import feed_urls, heard_topics, postmarks, signing_jwks, told_topics
 from contracts.codes import Service as Name
 from contracts.new_ids import new_id
 from contracts.topics import Principal, written_by
@@ -34,6 +36,9 @@ def service(settings: Settings) -> Service:
         remembers=REMEMBERS,
         sources={topic: Source(*known) for topic, known in heard.items()},
         writes=written_by(settings.agency, Name.INTAKE, *alliances),
+        feeds=FeedPlan(
+            told_topics(settings.agency, Name.INTAKE, alliances), tuple(Name), feed_urls(alliances), Name.INTAKE
+        ),
         address=postmarks(settings.agency, alliances),
         new_id=new_id,
         routes=routes,
@@ -42,4 +47,5 @@ def service(settings: Settings) -> Service:
         version_attribute="allianceversion",
         deadlines={AGE_BAND: Deadline(lambda case: Step(CASE, case, ReachAgeBand()))},
         errands=ERRANDS,
+        party_keys=keys_by(signing_jwks(alliances)),
     )

@@ -45,6 +45,12 @@ class Settings(ServiceSettings):
         """How long a closed case can be reopened."""
         return timedelta(days=self.reopen_days)
 
+    @cached_property
+    def counterparts(self) -> frozenset[AgencyId]:
+        """The other agencies of our alliances."""
+        known = {agency.id for alliance in self.read_alliances for agency in alliance.agencies}
+        return frozenset(known - {self.agency})
+
     def signing_key(self) -> OKPKey:
         """The agency's newest signing key; read anew, so that a rotation needs no restart."""
         return read_key(self.party_signing_keys)

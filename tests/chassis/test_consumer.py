@@ -9,17 +9,19 @@ from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
+from aiokafka import TopicPartition  # type: ignore[import-untyped]  # ships no types
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete  # type: ignore[import-untyped]  # ships no types
 from aiokafka.record.default_records import (  # type: ignore[import-untyped]  # ships no types
     _DefaultRecordBatchBuilderPy,
 )
 
 from chassis import consumer as consumer_module
 from chassis.consumer import Consumer, Take
-from chassis.envelope import Envelope, Reason, Record, Unreadable, key_of, to_headers
+from chassis.envelope import Envelope, Reason, Record, Unreadable, from_record, key_of, to_headers
 from contracts.new_ids import new_id
 from deploy.embedded import admin
 from deploy.embedded.cluster import Addresses
-from tests.chassis.broker import a_producer, committed, connection, make_topic, until
+from tests.chassis.broker import a_producer, client, committed, connection, make_topic, until
 
 Making = Callable[..., Consumer]
 Stands = dict[tuple[str, int], int]
@@ -63,13 +65,18 @@ async def a_consumer(embedded: Addresses, topic: str, stands: Stands) -> AsyncIt
         async def standing() -> dict[tuple[str, int], int]:
             return stands
 
-        arguments = connection(embedded) | {"group": f"group.{topic}", "brake": Brake()} | other
+        arguments = connection(embedded) | {"group": f"group.{topic}", "missed": nowhere, "brake": Brake()} | other
         made.append(Consumer(take=remembered, standing=standing, topics=topics, instance=instance, **arguments))
         return made[-1]
 
     yield make
     for one in made:
         await one.stop()
+
+
+async def nowhere(*_: object) -> Any:
+    """There is no feed."""
+    raise ConnectionRefusedError
 
 
 class Taker:
@@ -403,3 +410,93 @@ async def test_whoever_finds_nothing_to_read_has_got_through_too(
     brake = Brake()
     await a_consumer(Taker(), brake=brake).start()
     await until(lambda: "got through" in brake.told)
+
+
+class AFeed:
+    """What a writer says it has published on one topic, page by page; shut while it is not open."""
+
+    def __init__(self, topic: str, key: UUID, numbers: Sequence[int], partition: int, *, size: int = 2) -> None:
+        self.size = size
+        self.records = [
+            from_record(topic, partition, number - 1, key_of(key), headers_of(key, number), b"{}") for number in numbers
+        ]
+        self.open = True
+        self.pages: list[tuple[int, int]] = []
+
+    async def __call__(self, topic: str, partition: int, offset: int, after: int) -> tuple[list[Record], int, bool]:
+        if not self.open:
+            raise ConnectionRefusedError
+        found = [
+            (number, record)
+            for number, record in enumerate(self.records, 1)
+            if number > after and record.topic == topic and (record.partition, record.offset) >= (partition, offset)
+        ]
+        self.pages.append((offset, after))
+        page = found[: self.size]
+        return [record for _, record in page], max([after, *(n for n, _ in page)]), len(found) > self.size
+
+
+async def trim(embedded: Addresses, topic: str, partition: int, first: int) -> None:
+    """The broker forgets everything before that offset."""
+    administrator = AIOKafkaAdminClient(**client(embedded))
+    await administrator.start()
+    try:
+        await administrator.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset=first)})
+    finally:
+        await administrator.close()
+
+
+async def test_a_newcomer_on_a_trimmed_topic_begins_at_one(
+    embedded: Addresses, topic: str, a_consumer: Making, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "MISSED_SECONDS_FIRST", 0.05)
+    key, other, taker = new_id(), new_id(), Taker()
+    await tell(embedded, topic, key, range(1, 11), 0)
+    await tell(embedded, topic, other, [1], 1)
+    await trim(embedded, topic, 0, 7)
+    feed = AFeed(topic, key, range(1, 11), 0)
+    feed.open = False
+    await a_consumer(taker, missed=feed).start()
+    await until(taker.heard(1))
+    await asyncio.sleep(0.3)
+    assert taker.numbers == {other: [1]}, "a partition that misses something waits, the others go on"
+    feed.open = True
+    await until(taker.heard(11))
+    assert taker.numbers == {key: list(range(1, 11)), other: [1]}
+    assert feed.pages == [(0, 0), (0, 2), (0, 4), (0, 6)]
+
+
+async def test_whoever_was_away_longer_than_the_topic_remembers_reads_what_it_missed_first(
+    embedded: Addresses, topic: str, a_consumer: Making, stands: Stands
+) -> None:
+    key, taker = new_id(), Taker()
+    await tell(embedded, topic, key, range(1, 9), 0)
+    await trim(embedded, topic, 0, 8)  # nothing is left, and nothing new has come
+    stands[topic, 0] = 3
+    feed = AFeed(topic, key, range(1, 9), 0)
+    one = a_consumer(taker, missed=feed)
+    await one.start()
+    await until(taker.heard(5))
+    assert taker.numbers == {key: [4, 5, 6, 7, 8]}
+    await tell(embedded, topic, key, [9], 0)
+    await until(taker.heard(6))
+    await one.stop()
+    assert stands[topic, 0] == 9
+
+
+async def test_a_topic_trimmed_while_it_is_read_loses_nothing(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    key, taker = new_id(), Taker()
+    await tell(embedded, topic, key, range(1, 3), 0)
+    feed = AFeed(topic, key, range(1, 2001), 0, size=500)
+    await a_consumer(taker, missed=feed).start()
+    await until(taker.heard(2))
+    taker.go_on.clear()
+    await tell(embedded, topic, key, range(3, 1501), 0)  # more than the client has fetched by the time it waits
+    await until(taker.given(3))
+    await tell(embedded, topic, key, range(1501, 2001), 0)
+    await trim(embedded, topic, 0, 1995)
+    taker.go_on.set()
+    await until(taker.heard(2000))
+    assert taker.numbers == {key: list(range(1, 2001))}

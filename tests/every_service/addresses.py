@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chassis.feed import feed_routes
 from chassis.http.operations import operations
 from chassis.http.routes import Command, Route
 from tests.every_service.anatomy import SERVICES
@@ -13,9 +14,9 @@ _NOBODY: Any = None  # the operators' routes are listed, not asked
 
 
 def addresses(name: str) -> list[Route]:
-    """All routes of a service: its own and the operators'."""
+    """All routes of a service: its own, the operators', and the feed."""
     own: list[Route] = import_module(f"services.{name}.api").routes.listed
-    return [*own, *operations(_NOBODY, name).listed]
+    return [*own, *operations(_NOBODY, name).listed, *feed_routes({}, SERVICES).listed]
 
 
 ROUTES = [(name, route.handler.__name__) for name in SERVICES for route in addresses(name)]

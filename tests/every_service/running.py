@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -164,9 +165,11 @@ def service_of(installation: Installation, name: str, dsn: str) -> Service:
     lines = installation.environment_file(HOME, name).read_text("utf-8").splitlines()
     said = {key.removeprefix("STAFFEL_").lower(): value for key, _, value in (line.partition("=") for line in lines)}
     settings = import_module(f"services.{name}.settings").Settings
-    # `alliances` is a JSON list in the environment; whatever else is said there is text.
+    # `alliances` and `sisters` are JSON in the environment; whatever else is said there is text.
     built: Service = import_module(f"services.{name}.app").service(
-        settings.model_validate(said | {"database": dsn, "alliances": installation.alliances})
+        settings.model_validate(
+            said | {"database": dsn, "alliances": installation.alliances, "sisters": json.loads(said["sisters"])}
+        )
     )
     return built
 

@@ -106,7 +106,7 @@ class Desk:
         if heard is None:
             raise Broken(HEARD, f"{record.topic} at {self.name}")
         lanes = self.memory.opened(heard)
-        fate, error_class = lanes.judge(heard)
+        fate, error_class = lanes.judge(heard, self.world.clock.now)
         outcome: Transaction | Refused | None = None
         if fate is Fate.PARK:
             lanes.park(heard, Trouble(error_class, error_class, None))

@@ -223,16 +223,18 @@ def records_get_lost(patch: Patch) -> None:
 
 def no_inbox(patch: Patch) -> None:
     right = Lanes.judge
-    patch.setattr(
-        Lanes, "judge", lambda lanes, heard: (Fate.APPLIED, "") if heard.hear is not None else right(lanes, heard)
-    )
+
+    def forgetful(lanes: Lanes, heard: Heard, now: datetime) -> tuple[Fate, str]:
+        return (Fate.APPLIED, "") if heard.hear is not None else right(lanes, heard, now)
+
+    patch.setattr(Lanes, "judge", forgetful)
 
 
 def no_sequence_check(patch: Patch) -> None:
     right = Lanes.judge
 
-    def careless(lanes: Lanes, heard: Heard) -> tuple[Fate, str]:
-        fate, error_class = right(lanes, heard)
+    def careless(lanes: Lanes, heard: Heard, now: datetime) -> tuple[Fate, str]:
+        fate, error_class = right(lanes, heard, now)
         return (Fate.APPLIED, "") if error_class == "gap" and heard.hear is not None else (fate, error_class)
 
     patch.setattr(Lanes, "judge", careless)

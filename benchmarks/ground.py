@@ -33,7 +33,8 @@ from deploy.tokens import access_token
 
 TIME_BITS: Final = 80  # of a UUID below its 48 bits of time
 KEPT: Final = ("alembic_version", "service_secret", "notice")  # belongs to everybody
-OF_THE_BROKER = ("publication", "heard_up_to", "outbox")  # says where things lie in topics, which are emptied
+# Says where things lie in topics, which are emptied.
+OF_THE_BROKER = ("publication", "heard_up_to", "judged_up_to", "outbox")
 TOKEN_SECONDS: Final = 3600
 GONE_SECONDS_MAX: Final = 30.0
 CALLERS: Final = 64

@@ -51,6 +51,7 @@ async def delivery(request: pytest.FixtureRequest, services: Mapping[str, Runnin
     once = await heard([record])
     again = await heard([record], [*story.heard, record], [record, record])
     other = await heard([story.record(hear.event, seq=number)])
+    await running.executor.brake.release(by="tests")  # so many forks within a minute: an operator would be called
     return Delivery(hear, number, before, once, again, other)
 
 
@@ -89,3 +90,4 @@ async def test_a_body_that_breaks_its_contract_waits_and_the_next_lane_goes_on(
         assert await running.state() != before
         assert await running.parked(broken.key(hear.event)) == [(1, "invalid-body")]
         assert await running.parked(whole.key(wholly_new)) == []
+        await running.executor.brake.release(by="tests")  # as above

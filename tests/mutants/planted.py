@@ -36,8 +36,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "where hearing stands is written before the effect",
         "chassis/executor/run.py",
-        [("        results = await asyncio.gather(*(self.run(work)",
-          "        await self._write_position(delivery)\n        results = await asyncio.gather(*(self.run(work)")],
+        [("        self._events.extend(works)\n",
+          "        await self._write_position(delivery)\n        self._events.extend(works)\n")],
         f"{EXECUTOR}hearing_moves_on_when_the_last_item_of_what_was_divided_is_durable_and_not_before",
     ),
     Mutant(

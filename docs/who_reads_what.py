@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, cast
 
+from chassis.feed import feed_routes
 from chassis.http.operations import OPERATOR, operations
 from chassis.http.routes import Route, Stream
 from contracts.alliance import Alliance
@@ -166,7 +167,7 @@ def routes(service: Service) -> list[Route]:
 
 def operators() -> list[Route]:
     """The addresses that every service has."""
-    return operations(cast(Any, None), "").listed  # nobody asks them here
+    return [*operations(cast(Any, None), "").listed, *feed_routes({}, tuple(Service)).listed]  # nobody asks them here
 
 
 def _http() -> str:

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import outbox, parking, skips, telemetry
-from chassis.brake import Brake
+from chassis.brake import Brake, TooManyLanes
 from chassis.crashpoints import reached
 from chassis.database import is_weather
 from chassis.envelope import Record
@@ -375,6 +375,10 @@ class Executor:
         return others
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
+        if len(works) > 1 and isinstance(error, TooManyLanes):  # singly, so that the brake holds at the first too many
+            for work in works:
+                await self._run_batch([work])
+            return
         if len(works) > 1:  # halves, so that whatever is wrong ends up alone and its neighbours soon go through
             middle = len(works) // 2
             await self._run_batch(works[:middle])

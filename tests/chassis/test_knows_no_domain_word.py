@@ -51,6 +51,7 @@ HOMONYMS = {
     "told": "facts are told",
     "too-large": "a record that is too large",
     "transfer": "the header Transfer-Encoding",
+    "unreachable": "an address does not answer",
     "withdrawn": "a key is withdrawn",
     "Write": "English",
     "written": "rows are written",

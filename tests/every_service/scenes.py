@@ -247,6 +247,7 @@ def nobody_yet() -> dict[str, Any]:
     case = str(new_id())
     return {
         **{name: str(new_id()) for name in ids},
+        "party": "nobody",
         "case": case,
         "items": items,
         "keep": items[:1],

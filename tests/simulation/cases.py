@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 BORN: Final = (date(2007, 1, 9), date(2010, 2, 3), date(2012, 6, 1))  # of age, 16, 13
+BEFORE_WORK: Final = (State.REGISTERED, State.CLARIFYING)
 RETENTION: Final = timedelta(days=730)
 TENTH_GRADE: Final = SchoolFacts(grade=10)
 CONFIRM: Final = say.ConfirmResponsibility(no_needs=True)
@@ -66,7 +67,10 @@ class Reception:
         world = self._world
         rooms = [(agency, room) for agency, room in self.rooms.items() if room.rows]
         agency, room = world.chance.choice(rooms)
-        case = world.chance.choice(list(room.rows.values()))
+        cases = list(room.rows.values())
+        if world.chance.random() < 0.5:  # whoever has just come in is mostly looked after first
+            cases = [case for case in cases if case.state in BEFORE_WORK] or cases
+        case = world.chance.choice(cases)
         command = self._chosen(agency, case)
         if command is not None:
             refused = self._desk(agency).ask(Step(CASE, case.id, command))

@@ -137,7 +137,8 @@ class History:
 
     def _quiet(self) -> bool:
         """Whether nothing is left that has to happen."""
-        return all(copy.state in AT_REST for _, copy in self.caseworkers.open_copies())
+        at_rest = all(copy.state in AT_REST for _, copy in self.caseworkers.open_copies())
+        return at_rest and not self.young_people.owed()
 
     def _drain(self) -> None:
         """Everything that is on its way arrives, everything under way ends."""

@@ -96,11 +96,15 @@ class Notebook:
             each for each in self.allowed
             if each.person == person and each.covers(item, of.recipient, of.purpose) and each.since <= now
         ]
-        unanswered = [each for each in covering if each.answered is None or now < each.answered]
-        if not unanswered:
-            raise Broken(AFTER_WITHDRAWN, f"{item.category} to {of.recipient}")
-        if not any(now < each.until and (each.ended is None or now < each.ended + LEASE) for each in unanswered):
-            raise Broken(BASIS, f"{item.category} to {of.recipient}: over")
+        standing = [
+            each for each in covering
+            if (each.answered is None or now < each.answered)
+            and now < each.until
+            and (each.ended is None or now < each.ended + LEASE)
+        ]
+        if not standing:
+            told = any(each.answered is not None and each.answered <= now for each in covering)
+            raise Broken(AFTER_WITHDRAWN if told else BASIS, f"{item.category} to {of.recipient}")
 
     @staticmethod
     def door_is_shut(shut: datetime | None, now: datetime) -> None:

@@ -76,7 +76,7 @@ WORDS: Final[Mapping[str, Word]] = {
     "Reject": Word(0.7, lambda at: say.Reject(RejectReason.NO_CAPACITY)),
     "Ask": Word(1, lambda at: say.Ask((DataCategory.SCHOOL,))),
     "Waitlist": Word(1, lambda at: say.Waitlist(_in_days(at, 30).date())),
-    "ProposeRedirect": Word(0.7, _redirect),
+    "ProposeRedirect": Word(1.5, _redirect),
     "RecordFirstContact": Word(5, _contact),
     "RecordNotReached": Word(0.7, _not_reached),
     "GiveBack": Word(0.7, lambda at: say.GiveBack(RejectReason.NOT_COMPETENT)),

@@ -16,7 +16,6 @@ from contracts.codes import (
     Purpose,
     RetentionNorm,
     Service,
-    Side,
 )
 from contracts.ids import AgencyId, ConsentId, DutyId, GrantId
 from services.consent.domain import commands as say
@@ -77,23 +76,23 @@ class YoungPeople:
 
     def answer_duties(self) -> None:
         """The receivers say what becomes of the data: erased, or kept on a norm."""
-        for desk in self._desks:
-            for person in list(persons(desk).rows.values()):
-                for duty in person.duties:
-                    if duty.state is DutyState.OWES and duty.side is Side.RECEIVER:
-                        self._answer(desk, person, duty)
+        for owed in self.owed():
+            self._answer(*owed)
 
     def answer_one(self) -> None:
         """One of them."""
-        owed = [
+        if owed := self.owed():
+            self._answer(*self._world.chance.choice(owed))
+
+    def owed(self) -> list[tuple[Desk, Person, Duty]]:
+        """Every answer that some receiver owes."""
+        return [
             (desk, person, duty)
             for desk in self._desks
             for person in persons(desk).rows.values()
             for duty in person.duties
             if duty.state is DutyState.OWES
         ]
-        if owed:
-            self._answer(*self._world.chance.choice(owed))
 
     # --- how ----------------------------------------------------------------------------------------------------------
 

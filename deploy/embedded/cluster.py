@@ -19,7 +19,7 @@ from deploy.embedded.guard import Guard
 from deploy.embedded.kafka import Kafka, port_names
 from deploy.embedded.keys import AgencyKeys
 from deploy.embedded.pki import ADMIN, Pki, Tls
-from deploy.embedded.ports import remembered
+from deploy.embedded.ports import listened_on, remembered
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.processes import Server, end_leftovers
 from deploy.mistakes import MistakeError
@@ -112,6 +112,7 @@ class Embedded:
                 self._start_kafka(addresses.kafka, guard, running),
                 self._start_postgres(addresses.postgres, guard, running),
             )
+            listened_on(addresses.kafka.ports.values())
             self._addresses, self._running = addresses, running.pop_all()
         return addresses
 

@@ -3,7 +3,7 @@
 import json
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deploy.embedded.files import PUBLIC, write
@@ -27,6 +27,13 @@ def remembered(file: Path, names: Sequence[str]) -> dict[str, int]:
         ports[name] = last if last is not None and is_free(last) and _claim(last) else _choose()
     write(file, json.dumps(ports, indent=2), PUBLIC)
     return ports
+
+
+def listened_on(ports: Iterable[int]) -> None:
+    """Somebody listens there now, which says it better than a sign; who starts on them again must find none of ours."""
+    for port in ports:
+        if (sign := _claims.pop(port, None)) is not None:
+            sign.close()
 
 
 def is_free(port: int) -> bool:

@@ -166,7 +166,7 @@ def routes(service: Service) -> list[Route]:
 
 
 def operators() -> list[Route]:
-    """The addresses that every service has."""
+    """The addresses that every service has: the operators', and the feed."""
     return [*operations(cast(Any, None), "").listed, *feed_routes({}, tuple(Service)).listed]  # nobody asks them here
 
 

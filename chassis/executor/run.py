@@ -375,14 +375,12 @@ class Executor:
         return others
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
-        if len(works) > 1 and isinstance(error, TooManyLanes):  # singly, so that the brake holds at the first too many
-            for work in works:
-                await self._run_batch([work])
-            return
-        if len(works) > 1:  # halves, so that whatever is wrong ends up alone and its neighbours soon go through
-            middle = len(works) // 2
-            await self._run_batch(works[:middle])
-            await self._run_batch(works[middle:])
+        if len(works) > 1:
+            # Halves, so that whatever is wrong ends up alone and its neighbours soon go through; singly where it was
+            # too many lanes at once, so that the brake holds at the first one too many.
+            size = 1 if isinstance(error, TooManyLanes) else (len(works) + 1) // 2
+            for first in range(0, len(works), size):
+                await self._run_batch(works[first : first + size])
             return
         (work,) = works
         if is_weather(error):

@@ -8,25 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import errands
-from chassis.database import engine
 from chassis.errands import Again, ErrandCall, Errands, Returned, Together
 from chassis.transitions import Errand, Step
 from contracts.new_ids import new_id
-from tests.conftest import NewDatabase
 
 NAME = "count"
-
-
-@pytest.fixture
-async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
-    made = engine(await new_database(None))
-    yield made
-    await made.dispose()
 
 
 @dataclass

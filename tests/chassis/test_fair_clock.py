@@ -10,23 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import deadlines
-from chassis.database import engine
 from chassis.deadlines import Deadline, Due
 from chassis.executor import Step
 from chassis.horizon import Horizon
 from contracts.new_ids import new_id
 from deploy.embedded.cluster import Addresses
 from tests.chassis.broker import a_producer, connection, make_topic
-from tests.conftest import NewDatabase
 
 GROUP = "fair.clock"
-
-
-@pytest.fixture
-async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
-    made = engine(await new_database(None))
-    yield made
-    await made.dispose()
 
 
 @pytest.fixture

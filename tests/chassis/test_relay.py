@@ -19,13 +19,11 @@ from aiokafka import TopicPartition  # type: ignore[import-untyped]  # ships no 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import outbox, relay
-from chassis.database import engine as make_engine
 from chassis.relay import Outcome, Place, Relay, Row, acknowledged
 from contracts.new_ids import new_id
 from deploy.embedded import admin
 from deploy.embedded.cluster import Addresses
 from tests.chassis.broker import connection, everything_on, make_topic, until
-from tests.conftest import NewDatabase
 
 Said = tuple[str, UUID, int, bytes]  # topic, key, number, body
 
@@ -33,13 +31,6 @@ Said = tuple[str, UUID, int, bytes]  # topic, key, number, body
 async def oldest_unsent(database: AsyncEngine) -> float:
     async with database.connect() as connection:
         return await outbox.oldest_age(connection)
-
-
-@pytest.fixture
-async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(await new_database(None))
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.database import engine
 from chassis.envelope import Envelope, to_headers
 from chassis.horizon import Horizon
 from chassis.recovery import Guard, Standing
@@ -23,16 +22,8 @@ from contracts.new_ids import new_id
 from deploy.embedded import admin
 from deploy.embedded.cluster import Addresses
 from tests.chassis.broker import client, connection, everything_on, make_topic, until
-from tests.conftest import NewDatabase
 
 GROUP = "noticing.restores"
-
-
-@pytest.fixture
-async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
-    made = engine(await new_database(None))
-    yield made
-    await made.dispose()
 
 
 @pytest.fixture

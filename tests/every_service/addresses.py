@@ -1,22 +1,18 @@
 """Every address of every service, as the tables of routes say; none is named here."""
 
 from importlib import import_module
-from typing import Any
 
 import pytest
 
-from chassis.feed import feed_routes
-from chassis.http.operations import operations
 from chassis.http.routes import Command, Route
+from docs.who_reads_what import operators
 from tests.every_service.anatomy import SERVICES
-
-_NOBODY: Any = None  # the operators' routes are listed, not asked
 
 
 def addresses(name: str) -> list[Route]:
     """All routes of a service: its own, the operators', and the feed."""
     own: list[Route] = import_module(f"services.{name}.api").routes.listed
-    return [*own, *operations(_NOBODY, name).listed, *feed_routes({}, SERVICES).listed]
+    return [*own, *operators()]
 
 
 ROUTES = [(name, route.handler.__name__) for name in SERVICES for route in addresses(name)]

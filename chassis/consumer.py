@@ -40,7 +40,7 @@ from chassis.relay import backoff_seconds, client_arguments
 
 BATCH_RECORDS_MAX = 200  # as many as one transaction takes
 BUSY_RECORDS = 16  # a batch of so many says that more are coming …
-GATHER_SECONDS = 0.01  # … and for the next one they are let come, so that a transaction has many
+GATHER_SECONDS_MOST = 0.1  # … and they are let come for as long as the last ones took: the busier, the more at once
 POLL_MS = 500  # how long one look waits for records; what comes ends it at once
 FETCH_WAIT_MS = 250  # how long the broker may hold back a fetch that would be empty; what comes ends it at once
 CARE_SECONDS = 0.03  # between two looks at partitions one by one, which do not wait
@@ -259,8 +259,10 @@ class Consumer:
             quiet = 0
             self._idle.clear()  # no await since the records came: a rebalance either was before or waits for this batch
             reached("consumer.after_fetch")
+            began = monotonic()
             try:
                 if await self._durable(records):
+                    took = monotonic() - began
                     attempt, self._oldest = 0, None
                     self._next_offset.update(_ends_of(records))
                     reached("consumer.after_commit")
@@ -269,7 +271,7 @@ class Consumer:
                         await self._commit(consumer)
                     await self._brake.got_through()
                     if BUSY_RECORDS <= len(records) < BATCH_RECORDS_MAX:
-                        await self._pause(GATHER_SECONDS)
+                        await self._pause(min(took, GATHER_SECONDS_MOST))
                     continue
                 attempt += 1
                 await self._pause(backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))

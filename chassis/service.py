@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -620,6 +621,8 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
                 timeout_keep_alive=REST_SECONDS,
             )
         )
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
         serving = asyncio.create_task(server.serve([listener]))
         waiting = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]

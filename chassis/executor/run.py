@@ -376,6 +376,8 @@ class Executor:
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
         if len(works) > 1:
+            told = {"count": len(works), "error_class": type(getattr(error, "orig", error)).__name__}
+            log.info("a transaction failed, its items run again apart", extra=told)
             # Halves, so that whatever is wrong ends up alone and its neighbours soon go through; singly where it was
             # too many lanes at once, so that the brake holds at the first one too many.
             size = 1 if isinstance(error, TooManyLanes) else (len(works) + 1) // 2

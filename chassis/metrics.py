@@ -113,6 +113,9 @@ INSTRUMENTS: Final = (
         "errand.failing", "gauge", "{errand}", "Errands that were tried five times or more.",
         alarm="1 for 15 min",
     ),
+    Instrument(
+        "errand.failing.age", "gauge", "s", "How long the oldest of these has been under way.", alarm="1 h"
+    ),
     Instrument("executor.queue", "gauge", "{item}", "Commands and heard events that wait for a transaction."),
 )  # fmt: skip
 BY_NAME: Final = MappingProxyType({each.name: each for each in INSTRUMENTS})

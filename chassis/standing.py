@@ -39,6 +39,7 @@ class Standing(BaseModel):
     deadline_overdue_seconds: float
     deadlines_overdue: int
     errands_failing: int
+    errand_failing_seconds: float
 
 
 class Glance(NamedTuple):
@@ -75,6 +76,7 @@ def set_gauges(standing: Standing) -> None:
         ("consumer.brake.age", standing.brake_seconds),
         ("deadline.overdue", standing.deadline_overdue_seconds),
         ("errand.failing", standing.errands_failing),
+        ("errand.failing.age", standing.errand_failing_seconds),
     ):
         metrics.measured(name, value)
     for state in ("retrying", "missing", "human"):
@@ -107,7 +109,7 @@ _STATES = {
 }
 _LOOK = sa.text(f"""
     SELECT unsent, oldest_unsent_seconds, held_subjects, unreadable, brake_seconds, deadline_overdue_seconds,
-           deadlines_overdue, errands_failing, lanes.*
+           deadlines_overdue, errands_failing, errand_failing_seconds, lanes.*
     FROM (SELECT count(*) AS unsent FROM outbox) AS a,
          (SELECT {_AGE.format("created_at")} AS oldest_unsent_seconds FROM event_log
           WHERE pos = (SELECT min(pos) FROM outbox)) AS b,
@@ -120,7 +122,8 @@ _LOOK = sa.text(f"""
               SELECT extract(epoch FROM clock_timestamp() - due_at) + attempts * {RETRY_SECONDS} AS late FROM deadline
               WHERE attempts > 0 OR due_at < clock_timestamp() - make_interval(secs => :late)
           ) AS overdue) AS f,
-         (SELECT count(*) AS errands_failing FROM errand WHERE attempts >= :failing) AS g,
+         (SELECT count(*) AS errands_failing, {_AGE.format("sent_at")} AS errand_failing_seconds FROM errand
+          WHERE attempts >= :failing) AS g,
          (SELECT {", ".join(_LANES.format(state=state, where=where) for state, where in _STATES.items())} FROM (
               SELECT DISTINCT ON (topic, key) parked_at, next_attempt_at, error_class FROM parked
               WHERE consumer = :consumer ORDER BY topic, key, seq, parked_at

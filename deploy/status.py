@@ -97,7 +97,7 @@ def _row(seen: Seen) -> Iterator[str]:
     yield "" if live["lag_records"] is None else _waiting(live["lag_records"], live["lag_seconds"])
     yield ", ".join(f"{lanes} {class_}" for class_, lanes in seen.found["held"].items())
     yield _waiting(standing["deadlines_overdue"], standing["deadline_overdue_seconds"])
-    yield f"{standing['errands_failing']} failing" if standing["errands_failing"] else ""
+    yield _waiting(standing["errands_failing"], standing["errand_failing_seconds"])
     yield "; ".join(seen.needs)
 
 

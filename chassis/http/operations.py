@@ -155,6 +155,7 @@ class WaitingErrand(BaseModel):
     subject: UUID
     attempts: int
     last_word: str | None
+    since: datetime
     next_at: datetime
 
 
@@ -363,7 +364,9 @@ def _said(body: BaseModel) -> Answer:
 
 
 _HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY since LIMIT 100")
-_ERRANDS = sa.text("SELECT name, subject, attempts, last_word, next_at FROM errand ORDER BY next_at LIMIT 100")
+_ERRANDS = sa.text("""
+    SELECT name, subject, attempts, last_word, sent_at AS since, next_at FROM errand ORDER BY sent_at LIMIT 100
+""")
 _OVERDUE = sa.text("""
     SELECT kind, subject, due_at, attempts, reason FROM deadline WHERE attempts > 0 ORDER BY due_at LIMIT 100
 """)

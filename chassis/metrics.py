@@ -102,6 +102,11 @@ INSTRUMENTS: Final = (
         alarm="1 s",
     ),
     Instrument(
+        "consumer.unheard.age", "gauge", "s",
+        "How long what another party says has not been heard, because it alone was too much trouble; 0: all are.",
+        alarm="1 s",
+    ),
+    Instrument(
         "event.e2e.duration", "histogram", "s",
         "From the moment the fact was said to the commit that applied it; of the oldest event of each transaction.",
         ("messaging.consumer.group.name",),

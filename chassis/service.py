@@ -317,7 +317,8 @@ class Running:
         )
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
             self._feeds = feeds_of(service, client)
-            self._refill = Refill(self._engine, service.principal, self._feeds, self._executor.hear_aside)
+            hear, unheard = self._executor.hear_aside, self._executor.brake.topics_unheard
+            self._refill = Refill(self._engine, service.principal, self._feeds, hear, unheard)
             self._executor.after_gap.append(self._refill.wake)
             resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
@@ -439,7 +440,7 @@ class Running:
             ):
                 if there:
                     tell()
-            if seen.braked is not self._executor.brake.on:
+            if seen.brakes != self._executor.brake.known:
                 await self._executor.brake.look()
             until = LOOK_SECONDS if seen.next_deadline is None else seen.next_deadline
             await asyncio.sleep(min(LOOK_SECONDS, max(LOOK_SECONDS_LEAST, until)))
@@ -463,7 +464,8 @@ class Running:
     async def ready(self) -> bool | str:
         """Whether a caller should come here: the database answers and is whole, and the consumer has its topics.
 
-        Where the brake has stopped the consumer on purpose, commands go on: yes, and what has pulled it.
+        Where the brake has stopped the consumer on purpose, commands go on: yes, and what has pulled it. Where it has
+        stopped what some parties say, the rest is heard: yes, and who they are.
         """
         try:
             async with asyncio.timeout(2.0), self._engine.connect() as connection:
@@ -474,8 +476,11 @@ class Running:
             return False
         if self._guard.standing is not Standing.SOUND:
             return NotReady(self._guard.standing)
-        pulled = self._executor.brake.pulled
-        return self._consumer.assigned if pulled is None else pulled.cause
+        brake = self._executor.brake
+        if brake.pulled is not None:
+            return brake.pulled.cause
+        unheard = ", ".join(f"{party}: {each.cause}" for party, each in sorted(brake.unheard.items()))
+        return (unheard or True) if self._consumer.assigned else False
 
     def live(self) -> Live:
         """What an operator is told that no table knows."""

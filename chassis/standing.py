@@ -36,6 +36,8 @@ class Standing(BaseModel):
     lanes_human_seconds: float
     unreadable: int
     brake_seconds: float
+    parties_unheard: int
+    party_unheard_seconds: float
     deadline_overdue_seconds: float
     deadlines_overdue: int
     errands_failing: int
@@ -46,7 +48,7 @@ class Glance(NamedTuple):
     """What there is to do, or to stop doing; `next_deadline` in seconds, None where none is armed."""
 
     restored: bool
-    braked: bool
+    brakes: int
     unsent: bool
     errands_due: bool
     lanes_due: bool
@@ -74,6 +76,7 @@ def set_gauges(standing: Standing) -> None:
         ("outbox.hold.keys", standing.held_subjects),
         ("unreadable.records", standing.unreadable),
         ("consumer.brake.age", standing.brake_seconds),
+        ("consumer.unheard.age", standing.party_unheard_seconds),
         ("deadline.overdue", standing.deadline_overdue_seconds),
         ("errand.failing", standing.errands_failing),
         ("errand.failing.age", standing.errand_failing_seconds),
@@ -88,7 +91,7 @@ def set_gauges(standing: Standing) -> None:
 
 _GLANCE = sa.text("""
     SELECT EXISTS (SELECT FROM restoration WHERE recovered_at IS NULL),
-           EXISTS (SELECT FROM brake WHERE consumer = :consumer AND released_at IS NULL),
+           (SELECT count(*) FROM brake WHERE consumer = :consumer AND released_at IS NULL),
            EXISTS (SELECT FROM outbox),
            EXISTS (SELECT FROM errand WHERE next_at <= clock_timestamp()),
            EXISTS (SELECT FROM parked WHERE consumer = :consumer AND next_attempt_at <= clock_timestamp()),
@@ -108,8 +111,9 @@ _STATES = {
     "human": "next_attempt_at IS NULL AND error_class NOT IN ('gap', 'behind')",
 }
 _LOOK = sa.text(f"""
-    SELECT unsent, oldest_unsent_seconds, held_subjects, unreadable, brake_seconds, deadline_overdue_seconds,
-           deadlines_overdue, errands_failing, errand_failing_seconds, lanes.*
+    SELECT unsent, oldest_unsent_seconds, held_subjects, unreadable, brake_seconds, parties_unheard,
+           party_unheard_seconds, deadline_overdue_seconds, deadlines_overdue, errands_failing, errand_failing_seconds,
+           lanes.*
     FROM (SELECT count(*) AS unsent FROM outbox) AS a,
          (SELECT {_AGE.format("created_at")} AS oldest_unsent_seconds FROM event_log
           WHERE pos = (SELECT min(pos) FROM outbox)) AS b,
@@ -117,7 +121,9 @@ _LOOK = sa.text(f"""
          (SELECT count(*) AS unreadable FROM unreadable
           WHERE consumer = :consumer AND found_at > clock_timestamp() - interval '1 day') AS d,
          (SELECT {_AGE.format("pulled_at")} AS brake_seconds FROM brake
-          WHERE consumer = :consumer AND released_at IS NULL) AS e,
+          WHERE consumer = :consumer AND released_at IS NULL AND party IS NULL) AS e,
+         (SELECT count(*) AS parties_unheard, {_AGE.format("pulled_at")} AS party_unheard_seconds FROM brake
+          WHERE consumer = :consumer AND released_at IS NULL AND party IS NOT NULL) AS e1,
          (SELECT coalesce(max(late), 0) AS deadline_overdue_seconds, count(late) AS deadlines_overdue FROM (
               SELECT extract(epoch FROM clock_timestamp() - due_at) + attempts * {RETRY_SECONDS} AS late FROM deadline
               WHERE attempts > 0 OR due_at < clock_timestamp() - make_interval(secs => :late)

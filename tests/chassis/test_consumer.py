@@ -32,7 +32,11 @@ class Brake:
 
     def __init__(self) -> None:
         self.on = False
+        self.unheard: set[str] = set()
         self.told: list[str] = []
+
+    def holds(self, topic: str) -> bool:
+        return topic in self.unheard
 
     async def begin(self, instance: str) -> None:
         self.told.append(f"begin {instance}")
@@ -389,6 +393,49 @@ async def test_while_the_brake_is_on_nothing_is_fetched_and_afterwards_nothing_i
     brake.on = False
     await until(taker.heard(3))
     assert taker.numbers == {key: [1, 2, 3]}
+
+
+async def test_of_a_topic_that_is_held_nothing_is_fetched_and_of_the_others_everything(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    loud, other, brake, taker = new_id(), new_id(), Brake(), Taker()
+    second = await make_topic(embedded, f"second.{topic}")
+    await tell(embedded, topic, loud, [1])
+    await tell(embedded, second, other, [1])
+    await a_consumer(taker, topics=(topic, second), brake=brake).start()
+    await until(taker.heard(2))
+    brake.unheard.add(topic)
+    await asyncio.sleep(0.3)  # the look that is under way when it is pulled
+    await tell(embedded, topic, loud, [2, 3])
+    await tell(embedded, second, other, [2, 3])
+    await until(taker.heard(4))
+    await asyncio.sleep(0.5)
+    assert taker.numbers == {loud: [1], other: [1, 2, 3]}
+    brake.unheard.clear()
+    await until(taker.heard(6))
+    await tell(embedded, topic, loud, [4])
+    await tell(embedded, second, other, [4])
+    await until(taker.heard(8))
+    assert taker.numbers == {loud: [1, 2, 3, 4], other: [1, 2, 3, 4]}
+
+
+async def test_a_batch_that_fails_because_one_topic_is_held_from_now_on_is_read_again_without_it(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    loud, other, brake, taker = new_id(), new_id(), Brake(), Taker()
+    second = await make_topic(embedded, f"second.{topic}")
+
+    async def take(records: Sequence[Record]) -> None:
+        if any(record.topic == topic for record in records):
+            brake.unheard.add(topic)
+            raise ConnectionError
+        await taker(records)
+
+    await tell(embedded, topic, loud, [1, 2])
+    await tell(embedded, second, other, [1, 2])
+    await a_consumer(take, topics=(topic, second), brake=brake).start()
+    await until(taker.heard(2))
+    assert taker.numbers == {other: [1, 2]}
 
 
 async def test_a_start_is_counted_before_the_first_fetch_and_forgotten_with_the_first_batch(

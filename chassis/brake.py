@@ -4,15 +4,20 @@ Two things pull the brake: more than twenty lanes parked with one class within a
 consumer has died three times. Nothing further is fetched then; commands go on. Where it is one other party that has
 filled these lanes, only what that party says is no longer fetched: nobody else can stop what we hear from the others.
 Only an operator lets go of it, and a restart does not: the row in the database is the truth, for every replica.
+
+And two processes under one instance's name must not hear by turns: the broker's static membership would let each put
+out the other for ever. Whoever came last has the seat; the other one steps aside, and says so.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from types import MappingProxyType
 
 import sqlalchemy as sa
@@ -28,6 +33,8 @@ LANES_MAX = 20
 WITHIN_SECONDS = 60
 DEATHS_MAX = 3
 DEATHS = "deaths"  # stands for the class of trouble where the consumer did not live to say it
+SEAT_SECONDS = 30.0  # a seat whose holder was not seen so long is free …
+SEEN_SECONDS = 10.0  # … and a holder is seen so often
 
 
 class TooManyLanes(Exception):
@@ -94,6 +101,11 @@ class Brake:
     ) -> None:
         self._engine, self._consumer, self._others = engine, consumer, others
         self._begun: str | None = None
+        self._seat: dict[str, str | float] | None = None
+        self._process = secrets.token_hex(8)
+        self._seen_until = 0.0
+        self.ousted = False
+        """Whether another process has come under this one's instance: then that one hears, and this one does not."""
         self.pulled: Pulled | None = None
         self.unheard: dict[str, Pulled] = {}
         """Parties whose words are not heard now."""
@@ -101,12 +113,13 @@ class Brake:
     @property
     def on(self) -> bool:
         """Whether nothing may be fetched or applied."""
-        return self.pulled is not None
+        return self.pulled is not None or self.ousted
 
-    @property
-    def known(self) -> int:
-        """How many brakes are on, of the whole consumer and of parties."""
-        return (self.pulled is not None) + len(self.unheard)
+    def outdated(self, brakes: int, seat: str | None) -> bool:
+        """Whether to look again: so many brakes are on, and that process has the seat; or it is time to be seen."""
+        known = (self.pulled is not None) + len(self.unheard)
+        moved = self._seat is not None and (seat != self._process) is not self.ousted
+        return brakes != known or moved or monotonic() >= self._seen_until
 
     def holds(self, topic: str) -> bool:
         """Whether nothing of this topic may be fetched or applied."""
@@ -129,9 +142,26 @@ class Brake:
             self.unheard[found.party] = found
 
     async def look(self) -> None:
-        """See what the database says."""
-        async with self._engine.connect() as tx:
-            self._see(await pulled(tx, self._consumer))
+        """See what the database says, and be seen."""
+        async with self._engine.begin() as tx:
+            found = await pulled(tx, self._consumer)
+            seated = self._seat is None or (await tx.execute(_KEEP_SEAT, self._seat)).first() is not None
+        self._seen_until = monotonic() + SEEN_SECONDS
+        self._see(found)
+        self._sit(seated=seated)
+
+    def _sit(self, *, seated: bool) -> None:
+        """Take over whether the seat is ours; a change is said aloud, with what to do."""
+        told = {"consumer": self._consumer, "instance": (self._seat or {}).get("instance")}
+        if self.ousted and seated:
+            log.warning("the other process under this instance has gone: this one hears again", extra=told)
+        elif not self.ousted and not seated:
+            log.error(
+                "another process runs under the same STAFFEL_INSTANCE and came later: it hears, this one does not; "
+                "give every replica an instance of its own, or end one of the two",
+                extra=told,
+            )
+        self.ousted = not seated
 
     def _see(self, found: Sequence[Pulled]) -> None:
         """Take over all that is on, and that the rest is not; a change is said aloud."""
@@ -162,6 +192,8 @@ class Brake:
             return
         try:
             async with self._engine.begin() as tx:
+                seat = {"consumer": self._consumer, "instance": instance, "process": self._process}
+                await tx.execute(_TAKE_SEAT, seat)
                 times: int = (await tx.execute(_BEGIN, {"consumer": self._consumer, "instance": instance})).scalar_one()
                 if times > DEATHS_MAX:
                     values = {"consumer": self._consumer, "cause": DEATHS, "lanes": 0, "party": None}
@@ -171,8 +203,20 @@ class Brake:
             if not is_weather(error):
                 raise
             raise ConnectionError from error
-        self._begun = instance
+        self._begun, self._seat = instance, seat | {"seconds": SEAT_SECONDS}
         self._see(found)
+
+    async def leave(self) -> None:
+        """The process stops in good order: its seat is free."""
+        if self._seat is None:
+            return
+        try:
+            async with self._engine.begin() as tx:
+                await tx.execute(_LEAVE_SEAT, {name: self._seat[name] for name in ("consumer", "instance", "process")})
+        except Exception as error:
+            if not is_weather(error):
+                raise
+        self._seat = None
 
     async def got_through(self) -> None:
         """The first batch is durable, nothing was there, or the consumer stops in good order: no death to count."""
@@ -219,4 +263,19 @@ _BEGIN = sa.text("""
 """)
 
 _LIVES = sa.text("DELETE FROM consumer_start WHERE consumer = :consumer AND instance = :instance")
+_TAKE_SEAT = sa.text("""
+    INSERT INTO seat (consumer, instance, process) VALUES (:consumer, :instance, :process)
+    ON CONFLICT (consumer, instance) DO UPDATE SET process = excluded.process, seen_at = clock_timestamp()
+""")
+
+# Ours, or free: nobody's, or of one who was not seen for long.
+_KEEP_SEAT = sa.text("""
+    INSERT INTO seat (consumer, instance, process) VALUES (:consumer, :instance, :process)
+    ON CONFLICT (consumer, instance) DO UPDATE SET process = excluded.process, seen_at = clock_timestamp()
+    WHERE seat.process = excluded.process OR seat.seen_at < clock_timestamp() - make_interval(secs => :seconds)
+    RETURNING process
+""")
+
+_LEAVE_SEAT = sa.text("DELETE FROM seat WHERE consumer = :consumer AND instance = :instance AND process = :process")
+
 _ALL_LIVE = sa.text("DELETE FROM consumer_start WHERE consumer = :consumer")

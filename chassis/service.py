@@ -57,6 +57,7 @@ from chassis.relay import Relay
 
 log = logging.getLogger(__name__)
 
+OUSTED = "instance-taken"  # why a process is not ready that another one has come after, under the same instance
 GUARD_SECONDS = 1.0  # between two looks at a database that is not known to be whole
 LOOK_SECONDS = 1.0  # how late a replica learns what another one has done, and how late a deadline may fire
 LOOK_SECONDS_LEAST = 0.05  # a deadline that is due sooner waits so long
@@ -109,7 +110,9 @@ class ServiceSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(description="Port to listen on", ge=1, le=65535)
     instance: str = Field(
-        default="0", description="Which replica this is: the broker's static membership, the telemetry's instance"
+        default="0",
+        description="Which replica this is, a name of its own for each: the broker's static membership, the "
+        "telemetry's instance. Of two under one name the later one hears",
     )
     otlp_endpoint: HttpUrl | None = Field(
         default=None, description="OTLP/HTTP endpoint; without one no span is exported"
@@ -428,9 +431,10 @@ class Running:
 
     async def _look_around(self) -> None:
         """One look a second at all that nobody tells this process: what replicas have done, what time makes due."""
+        service = self._service
         while True:
             async with self._engine.connect() as connection:
-                seen = await standing.glance(connection, self._service.principal)
+                seen = await standing.glance(connection, service.principal, service.settings.instance)
             for there, tell in (
                 (seen.restored, self._restored.set),
                 (seen.unsent, self._relay.wake),
@@ -440,7 +444,7 @@ class Running:
             ):
                 if there:
                     tell()
-            if seen.brakes != self._executor.brake.known:
+            if self._executor.brake.outdated(seen.brakes, seen.seat):
                 await self._executor.brake.look()
             until = LOOK_SECONDS if seen.next_deadline is None else seen.next_deadline
             await asyncio.sleep(min(LOOK_SECONDS, max(LOOK_SECONDS_LEAST, until)))
@@ -452,6 +456,7 @@ class Running:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._executor.brake.leave()
                 await self._errands.stop()
                 await self._executor.stop()
                 await self._relay.stop()
@@ -465,7 +470,8 @@ class Running:
         """Whether a caller should come here: the database answers and is whole, and the consumer has its topics.
 
         Where the brake has stopped the consumer on purpose, commands go on: yes, and what has pulled it. Where it has
-        stopped what some parties say, the rest is heard: yes, and who they are.
+        stopped what some parties say, the rest is heard: yes, and who they are. Where another process has come under
+        the same instance: no, it is that one's part now.
         """
         try:
             async with asyncio.timeout(2.0), self._engine.connect() as connection:
@@ -477,6 +483,8 @@ class Running:
         if self._guard.standing is not Standing.SOUND:
             return NotReady(self._guard.standing)
         brake = self._executor.brake
+        if brake.ousted:
+            return NotReady(OUSTED)
         if brake.pulled is not None:
             return brake.pulled.cause
         unheard = ", ".join(f"{party}: {each.cause}" for party, each in sorted(brake.unheard.items()))

@@ -45,10 +45,14 @@ class Standing(BaseModel):
 
 
 class Glance(NamedTuple):
-    """What there is to do, or to stop doing; `next_deadline` in seconds, None where none is armed."""
+    """What there is to do, or to stop doing.
+
+    `seat`: the process that hears as this instance; `next_deadline`: in seconds, None where none is armed.
+    """
 
     restored: bool
     brakes: int
+    seat: str | None
     unsent: bool
     errands_due: bool
     lanes_due: bool
@@ -56,9 +60,9 @@ class Glance(NamedTuple):
     next_deadline: float | None
 
 
-async def glance(tx: AsyncConnection, consumer: str) -> Glance:
-    """One query for everything; each part reads the first row of an index."""
-    return Glance(*(await tx.execute(_GLANCE, {"consumer": consumer})).one())
+async def glance(tx: AsyncConnection, consumer: str, instance: str) -> Glance:
+    """One query for everything; each part reads the first row of an index. `instance`: as which this process hears."""
+    return Glance(*(await tx.execute(_GLANCE, {"consumer": consumer, "instance": instance})).one())
 
 
 async def look(tx: AsyncConnection, consumer: str) -> Standing:
@@ -92,6 +96,7 @@ def set_gauges(standing: Standing) -> None:
 _GLANCE = sa.text("""
     SELECT EXISTS (SELECT FROM restoration WHERE recovered_at IS NULL),
            (SELECT count(*) FROM brake WHERE consumer = :consumer AND released_at IS NULL),
+           (SELECT process FROM seat WHERE consumer = :consumer AND instance = :instance),
            EXISTS (SELECT FROM outbox),
            EXISTS (SELECT FROM errand WHERE next_at <= clock_timestamp()),
            EXISTS (SELECT FROM parked WHERE consumer = :consumer AND next_attempt_at <= clock_timestamp()),

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis import brake, standing
 from chassis.brake import DEATHS, DEATHS_MAX, LANES_MAX, Brake, one_too_many
 from chassis.envelope import Record
 from chassis.executor import Executor, Step, Unavailable
@@ -217,3 +218,64 @@ async def test_a_start_that_got_through_is_no_death(database: AsyncEngine) -> No
         await process.begin("0")
         assert not process.on
     assert await rows(database, "SELECT count(*) FROM consumer_start") == [(0,)]
+
+
+async def test_of_two_processes_under_one_instance_the_later_one_hears_and_the_other_says_what_to_do(
+    database: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    elder, younger, other = seen_anew(database), seen_anew(database), seen_anew(database)
+    for process, instance in ((elder, "0"), (other, "1"), (younger, "0")):
+        await process.begin(instance)
+    for _ in range(3):
+        for process in (elder, younger, other):
+            await process.look()
+    assert [process.on for process in (elder, younger, other)] == [True, False, False]
+    assert elder.holds(OF_B)
+    assert sum("STAFFEL_INSTANCE" in message for message in caplog.messages) == 1
+
+
+async def test_a_look_is_due_when_a_brake_or_a_seat_has_changed_and_now_and_then_anyway(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, other = seen_anew(database), seen_anew(database)
+    await process.begin("0")
+
+    async def outdated() -> bool:
+        async with database.connect() as tx:
+            seen = await standing.glance(tx, "a.boxes", "0")
+        return process.outdated(seen.brakes, seen.seat)
+
+    await process.look()
+    assert not await outdated()
+    await other.begin("0")
+    assert await outdated()
+    await process.look()
+    assert not await outdated()
+    async with database.begin() as tx:
+        pulled = "INSERT INTO brake (consumer, cause, lanes, party) VALUES ('a.boxes', 'bug', 21, 'b')"
+        await tx.execute(sa.text(pulled))
+    assert await outdated()
+    await process.look()
+    assert not await outdated()
+    monkeypatch.setattr(brake, "SEEN_SECONDS", 0.0)
+    await process.look()
+    assert await outdated()
+
+
+async def test_a_process_that_stepped_aside_hears_again_when_the_other_one_has_gone(database: AsyncEngine) -> None:
+    elder, younger = seen_anew(database), seen_anew(database)
+    await elder.begin("0")
+    await younger.begin("0")
+    await elder.look()
+    assert elder.ousted
+    await younger.leave()
+    await elder.look()
+    assert not elder.ousted
+    last = seen_anew(database)
+    await last.begin("0")
+    await elder.look()
+    assert elder.ousted
+    async with database.begin() as tx:  # it dies, and is not seen any more
+        await tx.execute(sa.text("UPDATE seat SET seen_at = seen_at - interval '31 seconds'"))
+    await elder.look()
+    assert not elder.ousted

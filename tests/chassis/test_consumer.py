@@ -14,7 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete  # type: ignore[
 from aiokafka.record.default_records import (  # type: ignore[import-untyped]  # ships no types
     _DefaultRecordBatchBuilderPy,
 )
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis import brake as brake_module
 from chassis import consumer as consumer_module
 from chassis.consumer import Consumer, Take
 from chassis.envelope import Envelope, Reason, Record, Unreadable, from_record, key_of, to_headers
@@ -457,6 +459,41 @@ async def test_whoever_finds_nothing_to_read_has_got_through_too(
     brake = Brake()
     await a_consumer(Taker(), brake=brake).start()
     await until(lambda: "got through" in brake.told)
+
+
+async def test_two_processes_under_one_instance_do_not_put_each_other_out_for_ever(
+    embedded: Addresses, database: AsyncEngine, topic: str, a_consumer: Making, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, takers = new_id(), (Taker(), Taker())
+    brakes = [brake_module.Brake(database, f"group.{topic}") for _ in takers]
+
+    async def watch(brake: brake_module.Brake) -> None:
+        while True:
+            await brake.look()
+            await asyncio.sleep(1.0)
+
+    watching = [asyncio.create_task(watch(brake)) for brake in brakes]
+    try:
+        elder, younger = (a_consumer(taker, brake=brake) for taker, brake in zip(takers, brakes, strict=True))
+        await tell(embedded, topic, key, [1])
+        await elder.start()
+        await until(takers[0].heard(1))
+        await younger.start()
+        await until(lambda: brakes[0].ousted and not elder.assigned and younger.assigned)
+        caplog.clear()
+        await asyncio.sleep(8.0)  # more than two heartbeats: that is how soon the library would notice, and answer
+        assert [message for message in caplog.messages if "oining" in message or "Heartbeat failed" in message] == []
+        await tell(embedded, topic, key, [2, 3])
+        await until(takers[1].heard(2))
+        assert takers[0].numbers == {key: [1]}
+        await younger.stop()
+        await brakes[1].leave()
+        await until(lambda: elder.assigned)
+        await tell(embedded, topic, key, [4])
+        await until(takers[0].heard(2))
+    finally:
+        for task in watching:
+            task.cancel()
 
 
 class AFeed:

@@ -77,11 +77,18 @@ Standing = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
 
 
 class Holds(Protocol):
-    """What may stop the consumer: while it is on nothing is fetched, and the group does without this member."""
+    """What may stop the consumer: while it is on nothing is fetched, and the group does without this member.
+
+    Where it holds some topics only, their partitions are paused, and the others go on.
+    """
 
     @property
     def on(self) -> bool:
         """Whether nothing may be fetched."""
+        ...
+
+    def holds(self, topic: str) -> bool:
+        """Whether nothing of this topic may be fetched."""
         ...
 
     async def begin(self, instance: str) -> None:
@@ -144,6 +151,7 @@ class Consumer:
         self._rebalancing = asyncio.Event()
         self._placed = False
         self._behind: dict[TopicPartition, _Behind] = {}
+        self._held: set[TopicPartition] = set()
         self._careful_until = 0.0
         self._reading: AIOKafkaConsumer | None = None
         self._next_offset: dict[TopicPartition, int] = {}
@@ -245,10 +253,12 @@ class Consumer:
             self._ask_for_new_topics(consumer)
             if self.assigned and not self._placed:
                 await self._place(consumer)
+            self._hold(consumer)
             await self._catch_up(consumer)
             records = await self._next(consumer)
-            if self._behind:
-                records = [r for r in records if TopicPartition(r.topic, r.partition) not in self._behind]
+            if self._behind or self._held:
+                waits = self._behind.keys() | self._held
+                records = [r for r in records if TopicPartition(r.topic, r.partition) not in waits]
             if not records:
                 await self._commit(consumer)
             if not records or not self._placed:  # unplaced: read from wherever the library stood; `_place` goes back
@@ -282,7 +292,7 @@ class Consumer:
 
     async def _place(self, consumer: AIOKafkaConsumer) -> None:
         """Go to where the database says hearing stands, in every partition; a rebalance meanwhile has it done again."""
-        self._placed, self._behind = True, {}
+        self._placed, self._behind, self._held = True, {}, set()
         partitions = sorted(consumer.assignment())
         if not partitions:
             return
@@ -308,13 +318,22 @@ class Consumer:
                 consumer.pause(partition)
                 self._behind[partition] = _Behind(offset, first)
 
+    def _hold(self, consumer: AIOKafkaConsumer) -> None:
+        """Pause what the brake holds; where it has let go of something, go on from where the database says."""
+        held = {partition for partition in consumer.assignment() if self._brake.holds(partition.topic)}
+        for partition in held - self._held:
+            consumer.pause(partition)
+        if self._held - held:
+            self._placed = False
+        self._held = held
+
     async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
         """A page of what the broker no longer has, for each partition that misses something; the others go on between.
 
         A partition is read on when all that was before has been heard. Where it cannot be had, it waits.
         """
         for partition, behind in list(self._behind.items()):
-            if asyncio.get_running_loop().time() < behind.again_at or not self._placed:
+            if asyncio.get_running_loop().time() < behind.again_at or not self._placed or partition in self._held:
                 continue
             self._idle.clear()  # as for a batch: a rebalance waits until the page is durable
             try:

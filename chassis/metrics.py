@@ -102,6 +102,11 @@ INSTRUMENTS: Final = (
         alarm="1 s",
     ),
     Instrument(
+        "consumer.unheard.age", "gauge", "s",
+        "How long what another party says has not been heard, because it alone was too much trouble; 0: all are.",
+        alarm="1 s",
+    ),
+    Instrument(
         "event.e2e.duration", "histogram", "s",
         "From the moment the fact was said to the commit that applied it; of the oldest event of each transaction.",
         ("messaging.consumer.group.name",),
@@ -112,6 +117,9 @@ INSTRUMENTS: Final = (
     Instrument(
         "errand.failing", "gauge", "{errand}", "Errands that were tried five times or more.",
         alarm="1 for 15 min",
+    ),
+    Instrument(
+        "errand.failing.age", "gauge", "s", "How long the oldest of these has been under way.", alarm="1 h"
     ),
     Instrument("executor.queue", "gauge", "{item}", "Commands and heard events that wait for a transaction."),
 )  # fmt: skip

@@ -304,8 +304,8 @@ def seen(attributes: Mapping[str, str | int]) -> Mapping[str, str | int]:
 
 FIELDS = frozenset({
     "attempt", "causation_id", "consumer", "correlation_id", "count", "deadline", "errand", "error_class", "event_id",
-    "event_type", "file", "frames", "instance", "lane", "method", "number", "offset", "partition", "port", "pos",
-    "reason", "route", "seconds", "seq", "service", "status", "subject", "subject_kind", "topic",
+    "event_type", "file", "frames", "instance", "lane", "method", "number", "offset", "partition", "party", "port",
+    "pos", "reason", "route", "seconds", "seq", "service", "status", "subject", "subject_kind", "topic",
 })
 OWN = ("chassis", "contracts", "deploy", "services")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

@@ -24,7 +24,7 @@ from chassis.executor import positions
 from chassis.executor.batch import Batch, Desk, stepped
 from chassis.executor.positions import Delivery, Place
 from chassis.executor.work import Answer, Bug, Kind, Overloaded, Restored, Unavailable, Work
-from chassis.inbox import Heard, Hearing, Redrive
+from chassis.inbox import Heard, Hearing, Redrive, others_on
 from chassis.outbox import Addressing
 from chassis.parking import LANE_EVENTS_AT_ONCE, LaneKey, Waits, keep_unreadable, parked_in, waiting_in
 from chassis.skips import No, Skipping
@@ -105,7 +105,7 @@ class Executor:
         self.after_gap: list[Callable[[], None]] = []
         """Called after a commit that holds a lane for a gap."""
         self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue(FREED_LANES_MAX)
-        self.brake = Brake(engine, consumer)
+        self.brake = Brake(engine, consumer, others_on(hearing.sources, consumer.rpartition(".")[0]))
 
     async def start(self) -> None:
         """Begin to take what is waiting."""
@@ -326,8 +326,7 @@ class Executor:
     # --- running ----------------------------------------------------------------------------------------------------
 
     async def _run_batch(self, works: list[Work]) -> None:
-        if self.brake.on:
-            works = self._without_news(works)
+        works = self._without_news(works)
         if not works:
             return
         try:
@@ -363,12 +362,14 @@ class Executor:
         for delivery in batch.delivered:
             delivery.written = True
 
-    @staticmethod
-    def _without_news(works: Iterable[Work]) -> list[Work]:
-        """The brake is on: what was heard just now is not applied but read again later; all else goes on."""
+    def _without_news(self, works: list[Work]) -> list[Work]:
+        """What the brake holds and was heard just now is not applied but read again later; all else goes on."""
+        if not self.brake.on and not self.brake.unheard:
+            return works
         others = []
         for work in works:
-            if isinstance(work.cause, Heard) and work.cause.redrive is None:
+            cause = work.cause
+            if isinstance(cause, Heard) and cause.redrive is None and self.brake.holds(cause.meta.topic):
                 work.settle(Unavailable())
             else:
                 others.append(work)

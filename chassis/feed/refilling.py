@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.envelope import Envelope, Record
@@ -43,8 +44,12 @@ class Gap:
 class Refill:
     """Fills the gaps of one consumer."""
 
-    def __init__(self, engine: AsyncEngine, consumer: str, feeds: Feeds, hear: Hear) -> None:
+    def __init__(
+        self, engine: AsyncEngine, consumer: str, feeds: Feeds, hear: Hear, unheard: Callable[[], Collection[str]]
+    ) -> None:
+        """`unheard`: topics of which nothing is to be heard now: their gaps wait, and those of others do not."""
         self._engine, self._consumer, self._feeds, self._hear = engine, consumer, feeds, hear
+        self._unheard = unheard
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -69,6 +74,7 @@ class Refill:
             "first": AGAIN_SECONDS_FIRST,
             "most": AGAIN_SECONDS_MOST,
             "lanes": LANES,
+            "unheard": list(self._unheard()),
         }
         async with self._engine.connect() as tx:
             return [Gap(*row) for row in await tx.execute(_GAPS, parameters)]
@@ -114,11 +120,15 @@ _GAPS = sa.text("""
         FROM parked WHERE consumer = :consumer ORDER BY topic, key, seq, parked_at
     ) AS first
     JOIN lane ON lane.consumer = :consumer AND lane.topic = first.topic AND lane.key = first.key
-    WHERE first.error_class IN ('gap', 'behind') AND first.seq > lane.last_seq + 1
+    WHERE first.error_class IN ('gap', 'behind') AND first.seq > lane.last_seq + 1 AND first.topic <> ALL (:unheard)
       AND (first.attempts = 1 OR first.last_tried_at < clock_timestamp()
            - make_interval(secs => least(:first * 2 ^ least(first.attempts - 2, 16), :most)))
     ORDER BY first.last_tried_at LIMIT :lanes
-""").bindparams(sa.bindparam("first", type_=sa.Float), sa.bindparam("most", type_=sa.Float))
+""").bindparams(
+    sa.bindparam("first", type_=sa.Float),
+    sa.bindparam("most", type_=sa.Float),
+    sa.bindparam("unheard", type_=ARRAY(TEXT)),
+)
 
 _TRIED = sa.text("""
     UPDATE parked SET attempts = attempts + 1, reason = :reason, last_tried_at = clock_timestamp()

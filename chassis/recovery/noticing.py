@@ -175,13 +175,13 @@ _LATELY = sa.text("""
     WHERE "offset" >= 0 GROUP BY topic, partition
 """).bindparams(_TOPICS)
 
-# Of a partition in which nothing was published for long: the topic's numbers are walked back to it.
+# Of a partition in which nothing was published for long.
 _EVER = sa.text("""
     SELECT wanted.topic, wanted.partition, last."offset" + 1 AS next
     FROM unnest(:topics, :partitions) AS wanted (topic, partition) CROSS JOIN LATERAL (
         SELECT "offset" FROM publication
         WHERE publication.topic = wanted.topic AND publication.partition = wanted.partition AND "offset" >= 0
-        ORDER BY number DESC LIMIT 1
+        ORDER BY "offset" DESC LIMIT 1
     ) AS last
 """).bindparams(_TOPICS, sa.bindparam("partitions", type_=ARRAY(sa.Integer)))
 

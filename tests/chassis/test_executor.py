@@ -158,7 +158,11 @@ def put_the_same(event: BallsPut, meta: Meta) -> Sequence[Step]:
 
 HEARING = Hearing(
     [Hear(BallsPut, put_the_same), Hear(BallsCounted, put_where_it_is_known, of=boxes_known)],
-    {"b.boxes.events": Source("b.boxes", "own"), "x.b.to.a.boxes": Source("b.boxes", "channel", "x")},
+    {
+        "b.boxes.events": Source("b.boxes", "own"),
+        "x.b.to.a.boxes": Source("b.boxes", "channel", "x"),
+        "x.c.to.a.boxes": Source("c.boxes", "channel", "x"),
+    },
     scope_attribute="scope",
     version_attribute="scopeversion",
 )

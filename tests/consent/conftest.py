@@ -207,10 +207,10 @@ class Consenting:
         return handover
 
     async def fetch(
-        self, handover: UUID, *, agency: str = "jugendamt", items: Sequence[UUID] | None = None
+        self, handover: UUID, *, agency: str = "jugendamt", items: Sequence[UUID] | None = None, **more: Any
     ) -> httpx.Response:
         """That agency's intake comes to the door."""
-        body: dict[str, Any] = {"handover": str(handover)}
+        body: dict[str, Any] = {"handover": str(handover), **more}
         if items is not None:
             body["items"] = [str(item) for item in items]
         return await self.client.post("/releases", json=body, headers=party_token(agency))

@@ -136,6 +136,34 @@ async def test_what_does_not_fit_into_one_answer_is_fetched_after_the_rest_was_s
     assert (too_large.status_code, too_large.json()["type"]) == (413, "/problems/consent/too-large")
 
 
+async def test_a_slow_line_is_given_little_at_once_and_the_smallest_first(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    weights = [9_000, 100, 30_000, 2_000]
+    items = {weight: consenting.neighbours.put("x" * weight) for weight in weights}
+    await consenting.given(person)
+    handover = await consenting.proposed(person, list(items.values()))
+    came = []
+    for at_most in (5_000, 5_000, 5_000):
+        dossier = opened((await consenting.fetch(handover, bytes_at_most=at_most)).content)
+        came.append((dossier["completeness"], {len(item["content"]) for item in dossier["items"]}))
+        await consenting.hear("musterland.jugendamt.to.jobcenter.consent", ConsentStorageConfirmed(
+            handover=HandoverRef(handover), release=ReleaseId(UUID(dossier["release"])),
+            items=tuple(ItemId(UUID(item["id"])) for item in dossier["items"]),
+        ))
+    assert came == [("more", {100, 2_000}), ("more", {9_000}), ("complete", {30_000})]
+    for nonsense in (0, 184_321, "many"):
+        assert (await consenting.fetch(handover, bytes_at_most=nonsense)).status_code == 422
+
+
+async def test_an_item_that_fits_into_no_answer_is_in_nobodys_way(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    items = [consenting.neighbours.put("x" * 200_000), consenting.neighbours.put("y")]
+    await consenting.given(person)
+    handover = await consenting.proposed(person, items)
+    dossier = opened((await consenting.fetch(handover)).content)
+    assert (dossier["completeness"], [item["content"] for item in dossier["items"]]) == ("more", ["y"])
+
+
 async def test_a_basis_that_ends_soon_shortens_the_lease(
     consenting: Consenting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

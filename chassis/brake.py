@@ -7,7 +7,6 @@ restart does not: the row in the database is the truth, for every replica.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,6 @@ LANES_MAX = 20
 WITHIN_SECONDS = 60
 DEATHS_MAX = 3
 DEATHS = "deaths"  # stands for the class of trouble where the consumer did not live to say it
-LOOK_SECONDS = 2.0  # how late a replica notices what another one, or an operator there, has done
 
 
 class TooManyLanes(Exception):
@@ -80,12 +78,6 @@ class Brake:
         """See what the database says."""
         async with self._engine.connect() as tx:
             self.pull(await pulled(tx, self._consumer))
-
-    async def watch(self) -> None:
-        """Look now and then, until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def release(self, by: str) -> bool:
         """An operator lets go of it; whether it was on. Lanes parked before do not count again."""

@@ -41,8 +41,9 @@ from chassis.relay import backoff_seconds, client_arguments
 BATCH_RECORDS_MAX = 200  # as many as one transaction takes
 BUSY_RECORDS = 16  # a batch of so many says that more are coming …
 GATHER_SECONDS = 0.01  # … and for the next one they are let come, so that a transaction has many
-POLL_MS = 30  # how long one look waits for records
-FETCH_WAIT_MS = 100  # how long the broker may hold back a fetch that would be empty
+POLL_MS = 500  # how long one look waits for records; what comes ends it at once
+FETCH_WAIT_MS = 250  # how long the broker may hold back a fetch that would be empty; what comes ends it at once
+CARE_SECONDS = 0.03  # between two looks at partitions one by one, which do not wait
 SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member
 REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
 POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
@@ -54,7 +55,7 @@ CLOSE_SECONDS = 2.0
 STOP_SECONDS = 5.0  # part of the time the platform gives a whole process to stop
 BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 15.0
 BRAKE_SECONDS = 0.5  # how soon it goes on when the brake is released
-QUIET_LOOKS = 20  # so many empty ones, each longer than the broker holds back a fetch: there was nothing to die of
+QUIET_LOOKS = 2  # so many empty ones, each longer than the broker holds back a fetch: there was nothing to die of
 MISSED_SECONDS_FIRST, MISSED_SECONDS_MOST = 1.0, 60.0
 STEADY_SECONDS = 60.0  # a connection that lasted so long was a good one: its end is a first failure
 CAREFUL_SECONDS = 30.0  # after bytes that the library cannot take apart, partitions are read one by one that long
@@ -400,13 +401,13 @@ class Consumer:
                     raise
                 records += await self._one(consumer, partition)
         if not records:
-            await self._pause(POLL_MS / 1000)
+            await self._pause(CARE_SECONDS)
         return records
 
     async def _one(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> list[Record]:
         """The record at the position, or, where it is what cannot be taken apart, a note about it."""
         try:
-            return _records(await consumer.getmany(partition, timeout_ms=FETCH_WAIT_MS * 5, max_records=1))
+            return _records(await consumer.getmany(partition, timeout_ms=FETCH_WAIT_MS * 2, max_records=1))
         except Exception as error:  # as in `_next`
             if _is_weather(error):
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from time import monotonic
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,34 +13,59 @@ import sqlalchemy as sa
 from pydantic_core import to_json
 from sqlalchemy.dialects.postgresql import ARRAY, dialect
 from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from chassis.crashpoints import reached
 
 _DIALECT = cast("Callable[[], Dialect]", dialect)()
 _QUOTED = _DIALECT.identifier_preparer
 POOL_TIMEOUT_SECONDS = 2.0  # a caller learns quickly that there is no room, instead of piling up behind the pool
+RESTED_SECONDS = 5.0  # a connection that rested so long is asked whether it still lives; asking costs a transaction
 # Classes of SQLSTATE that say "not now" rather than "not like this": connection, rolled back by conflict, lock not had,
 # resources, operator's intervention (shutdown, terminated backend), system error.
 WEATHER = ("08", "40", "53", "55", "57", "58")
 
 
 def engine(dsn: str, *, size: int = 4, overflow: int = 4) -> AsyncEngine:
-    """An engine for one service: small pool, dead connections noticed before use, READ COMMITTED.
+    """An engine for one service: small pool, connections that died at rest noticed before use, READ COMMITTED.
 
     Four kept and four more: three batches, the relay's own one, and room for views, errands and a stream beside them.
     """
-    return create_async_engine(
+    made = create_async_engine(
         dsn,
         pool_size=size,
         max_overflow=overflow,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
         pool_recycle=1800,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # an error's text must not carry what somebody wanted to store
     )
+    _look_at_the_rested(made)
+    return made
+
+
+def _look_at_the_rested(made: AsyncEngine) -> None:
+    """See whether a connection that has rested still lives, before somebody works with it.
+
+    One that dies under work is weather to whoever works with it, and takes all of its pool with it.
+    """
+    lives, dialect = made.sync_engine.pool, made.dialect
+
+    @sa.event.listens_for(lives, "checkin")
+    def rests(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = monotonic()
+
+    @sa.event.listens_for(lives, "checkout")
+    def asked(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if monotonic() - record.info.get("rests_since", monotonic()) < RESTED_SECONDS:
+            return
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise sa.exc.InvalidatePoolError("died at rest") from error
 
 
 def is_weather(error: BaseException) -> bool:

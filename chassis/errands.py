@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 16  # errands of one service under way at the same time
 LEASE_SECONDS = 30  # longest an errand may run; after that another replica may take it up
 BACKOFF_SECONDS_MAX = 60.0
-POLL_SECONDS = 1.0  # for errands of other replicas and those whose back-off is over; own new ones wake the worker
+POLL_SECONDS = 5.0  # when nobody wakes us; the service itself looks every second
 
 
 class Again(Exception):

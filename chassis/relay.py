@@ -42,7 +42,7 @@ ROUND_RECORDS_MAX = 500  # one round's rows; more gains nothing (speed), costs m
 BATCH_BYTES = 60 * 1024  # per partition, before compression: a topic's max.message.bytes (64 KB) counts whole batches
 BUSY_RECORDS = 16  # a round of so many says that more are being written …
 GATHER_SECONDS = 0.01  # … and for the next one they are let come
-POLL_SECONDS_FIRST, POLL_SECONDS_MOST = 0.05, 1.0  # when nobody wakes us: another replica's writes
+POLL_SECONDS_FIRST, POLL_SECONDS_MOST = 0.05, 5.0  # when nobody wakes us; the service itself looks every second
 FOLLOWER_SECONDS = 1.0  # how often a relay that does not lead asks whether it may
 DATABASE_SECONDS = 10.0  # longer than the role's statement_timeout: then the connection is dead, not slow
 BROKER_SECONDS = 10.0  # for one round's acknowledgements; idempotent batches never expire by themselves
@@ -188,28 +188,33 @@ class Relay:
                         await connection.invalidate()  # closes it and so frees the lock; the pool must not have it
 
     async def _publish_until_stopped(self, connection: AsyncConnection) -> None:
-        idle = POLL_SECONDS_FIRST
+        idle, rows = POLL_SECONDS_FIRST, list[Row]()
         while not self._stopping:
-            self._wake.clear()
-            rows = await self._read(connection)
+            if not rows:
+                self._wake.clear()
+                rows = await self._ask(connection, _READ, {})
             if rows:
                 reached("relay.after_select")
                 idle = POLL_SECONDS_FIRST
-                await self._round(connection, rows)
-                if BUSY_RECORDS <= len(rows) < ROUND_RECORDS_MAX:
-                    await asyncio.sleep(GATHER_SECONDS)
+                rows = await self._round(connection, rows)
             else:
                 idle = POLL_SECONDS_FIRST if await self._woken(idle) else min(idle * 2, POLL_SECONDS_MOST)
 
-    async def _read(self, connection: AsyncConnection) -> list[Row]:
+    async def _ask(self, connection: AsyncConnection, how: sa.TextClause, what: Mapping[str, Any]) -> list[Row]:
+        """The first rows that wait, as `how` finds them."""
         now = asyncio.get_running_loop().time()
         self._aside = {topic: until for topic, until in self._aside.items() if until > now}
         async with asyncio.timeout(DATABASE_SECONDS):
-            found = await connection.execute(_READ, {"aside": list(self._aside), "most": ROUND_RECORDS_MAX})
+            found = await connection.execute(how, {**what, "aside": list(self._aside), "most": ROUND_RECORDS_MAX})
         return [Row(pos, topic, key, _headers(headers), bytes(payload)) for pos, topic, key, headers, payload in found]
 
-    async def _round(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
-        """Publish these rows, remember those acknowledged, decide what the failures mean."""
+    async def _round(self, connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
+        """Publish these rows, remember those acknowledged, decide what the failures mean; returns the next rows.
+
+        What is remembered and what comes next is one statement. In a flood it waits a little, so that the next round
+        has many; who dies meanwhile repeats this one.
+        """
+        following = list[Row]()
         with telemetry.send(len(rows), (_created(row) for row in rows)) as traced:
             began = monotonic()
             outcomes = await self._sender.publish(rows, singly=self._singly)
@@ -222,15 +227,18 @@ class Relay:
             published = acknowledged(rows, outcomes)
             if published:
                 reached("relay.after_send")
-                async with asyncio.timeout(DATABASE_SECONDS):
-                    await connection.execute(_REMEMBER, published)
+                if BUSY_RECORDS <= len(rows) < ROUND_RECORDS_MAX and not failures:
+                    await asyncio.sleep(GATHER_SECONDS)
+                self._wake.clear()
+                following = await self._ask(connection, _REMEMBER_AND_READ, published)
                 metrics.count_by_topic("messaging.client.sent.messages", published["topics"], _SENDS)
                 reached("relay.after_delete")
         if failures:
             await self._sender.discard()  # its sequence numbers may have a hole: a new producer starts a new count
             await self._judge(connection, failures)
-        else:
-            self._attempt, self._singly = 0, False
+            return []  # what comes next depends on what was judged just now
+        self._attempt, self._singly = 0, False
+        return following
 
     async def _judge(self, connection: AsyncConnection, failures: Iterable[tuple[Row, Exception]]) -> None:
         """Shut topics are set aside, a record that is hopeless alone holds its subject, anything else is weather."""
@@ -446,16 +454,19 @@ def _created(row: Row) -> str | None:
 
 _LEAD = sa.text("SELECT pg_try_advisory_lock(:lock)").bindparams(sa.bindparam("lock", type_=sa.BigInteger))
 
-_READ = sa.text("""
+_FIRST = """
     SELECT pos, said.topic, said.key, said.headers::text, said.payload
     FROM outbox AS waiting JOIN event_log AS said USING (pos)
     WHERE waiting.topic <> ALL (:aside)
       AND NOT EXISTS (SELECT FROM outbox_hold AS held WHERE held.topic = waiting.topic AND held.key = waiting.key)
+      {but}
     ORDER BY pos LIMIT :most
-""").bindparams(sa.bindparam("aside", type_=ARRAY(sa.Text)))
+"""
+_READ = sa.text(_FIRST.format(but="")).bindparams(sa.bindparam("aside", type_=ARRAY(sa.Text)))
 
-# One statement, so one transaction. What another leader has deleted meanwhile is not numbered a second time.
-_REMEMBER = sa.text("""
+# One statement, so one transaction. What another leader has deleted meanwhile is not numbered a second time. What comes
+# next is read as of the beginning of the statement: what goes in it is still there.
+_REMEMBER_AND_READ = sa.text(f"""
     WITH sent AS (
         SELECT * FROM unnest(:topics, :positions, :partitions, :offsets)
             WITH ORDINALITY AS sent (topic, pos, partition, "offset", place)
@@ -464,12 +475,15 @@ _REMEMBER = sa.text("""
     ), heads AS (
         SELECT topic, coalesce((SELECT max(number) FROM publication WHERE publication.topic = topics.topic), 0) AS last
         FROM (SELECT DISTINCT topic FROM sent) AS topics
+    ), remembered AS (
+        INSERT INTO publication (topic, number, pos, partition, "offset")
+        SELECT sent.topic, heads.last + row_number() OVER (PARTITION BY sent.topic ORDER BY sent.place),
+               sent.pos, sent.partition, sent."offset"
+        FROM sent JOIN gone USING (pos) JOIN heads ON heads.topic = sent.topic
     )
-    INSERT INTO publication (topic, number, pos, partition, "offset")
-    SELECT sent.topic, heads.last + row_number() OVER (PARTITION BY sent.topic ORDER BY sent.place),
-           sent.pos, sent.partition, sent."offset"
-    FROM sent JOIN gone USING (pos) JOIN heads ON heads.topic = sent.topic
-""").bindparams(
+    {_FIRST.format(but="AND waiting.pos <> ALL (:positions)")}
+""").bindparams(  # noqa: S608  # put together from the constants above
+    sa.bindparam("aside", type_=ARRAY(sa.Text)),
     sa.bindparam("topics", type_=ARRAY(sa.Text)),
     sa.bindparam("positions", type_=ARRAY(sa.BigInteger)),
     sa.bindparam("partitions", type_=ARRAY(sa.Integer)),

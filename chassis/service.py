@@ -57,11 +57,12 @@ from chassis.relay import Relay
 
 log = logging.getLogger(__name__)
 
-GUARD_SECONDS = 1.0  # how late a replica learns that another one has found this database restored
-LOOK_SECONDS = 0.5  # how late a deadline may fire at the most when nothing else is wrong
+GUARD_SECONDS = 1.0  # between two looks at a database that is not known to be whole
+LOOK_SECONDS = 1.0  # how late a replica learns what another one has done, and how late a deadline may fire
+LOOK_SECONDS_LEAST = 0.05  # a deadline that is due sooner waits so long
+AGAIN_SECONDS = 0.5  # before a background task that the database's absence has broken off begins again
 STOP_SECONDS = 12  # a stop is over after this, whatever hangs; the platform kills after 15
 LOOK_AT_LANES_SECONDS = 60  # how late a lane goes on whose process died between two commits
-LOOK_AT_DUE_LANES_SECONDS = 5
 FORGET_SECONDS = 60  # 5 000 rows a minute keep up with 80 commands a second
 FORGET = (
     """DELETE FROM answer WHERE ctid = ANY(ARRAY(
@@ -283,6 +284,7 @@ class Running:
         self._tasks: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._loops_begun = self._speaks = False
+        self._restored, self._deadlines_due, self._lanes_due = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @contextlib.asynccontextmanager
@@ -358,7 +360,7 @@ class Running:
         """Look first: a database that is older than what it has said begins nothing, and answers people only."""
         self._loops = [
             self._executor.watch,
-            self._executor.brake.watch,
+            self._look_around,
             self._errands.run,
             self._fire_deadlines,
             self._retry_freed_lanes,
@@ -377,7 +379,11 @@ class Running:
     async def _keep_looking(self) -> None:
         """Look until the broker has answered; then look whether somebody has noticed, or mended, anything."""
         while True:
-            await asyncio.sleep(GUARD_SECONDS)
+            if self._guard.standing is Standing.SOUND:
+                await self._restored.wait()
+                self._restored.clear()
+            else:
+                await asyncio.sleep(GUARD_SECONDS)
             if self._guard.standing is Standing.UNASKED:
                 await self._guard.look()
             else:
@@ -417,7 +423,26 @@ class Running:
                         self.failed.set_exception(error)
                     return None
                 log.warning("background task waits for the database", extra=told)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _look_around(self) -> None:
+        """One look a second at all that nobody tells this process: what replicas have done, what time makes due."""
+        while True:
+            async with self._engine.connect() as connection:
+                seen = await standing.glance(connection, self._service.principal)
+            for there, tell in (
+                (seen.restored, self._restored.set),
+                (seen.unsent, self._relay.wake),
+                (seen.errands_due, self._errands.wake),
+                (seen.lanes_due, self._lanes_due.set),
+                (seen.deadlines_due, self._deadlines_due.set),
+            ):
+                if there:
+                    tell()
+            if seen.braked is not self._executor.brake.on:
+                await self._executor.brake.look()
+            until = LOOK_SECONDS if seen.next_deadline is None else seen.next_deadline
+            await asyncio.sleep(min(LOOK_SECONDS, max(LOOK_SECONDS_LEAST, until)))
 
     async def _stop(self) -> None:
         try:
@@ -458,7 +483,11 @@ class Running:
         return Live(leads=self._relay.leading, lag_records=records, lag_seconds=seconds, queued=self._executor.queued)
 
     async def _fire_deadlines(self) -> None:
+        if not self._service.deadlines:
+            return
         while True:
+            await self._deadlines_due.wait()
+            self._deadlines_due.clear()
             async with self._engine.connect() as connection:
                 causes = await deadlines.due(connection)
             if causes:
@@ -467,7 +496,6 @@ class Running:
             waiting = [cause for cause in causes if self._waits_for(cause) is not None]
             kinds, consumer = self._service.deadlines, self._service.principal
             await self._fire_all(await deadlines.fair(self._engine, consumer, kinds, waiting, self._horizon))
-            await asyncio.sleep(LOOK_SECONDS)
 
     def _waits_for(self, cause: Due) -> WaitsFor | None:
         return self._service.deadlines[cause.kind].waits_for
@@ -530,13 +558,14 @@ class Running:
     async def _retry_due_lanes(self) -> None:
         """What may have become possible meanwhile is tried again by itself, less and less often."""
         while True:
-            lanes: Sequence[parking.LaneKey] = ()
+            await self._lanes_due.wait()
+            self._lanes_due.clear()
             if not self._executor.brake.on:
                 async with self._engine.begin() as tx:
                     lanes = await parking.due_lanes(tx, self._service.principal)
                 await self._executor.retry_lanes(lanes)
-            if len(lanes) < parking.LANES_AT_ONCE:
-                await asyncio.sleep(LOOK_AT_DUE_LANES_SECONDS)
+                if len(lanes) == parking.LANES_AT_ONCE:
+                    self._lanes_due.set()
 
 
 def _tls(settings: ServiceSettings) -> ssl.SSLContext:

@@ -1,6 +1,12 @@
-"""How a service stands, from one look at its database: what waits, and for how long already."""
+"""How a service stands, from one look at its database: what waits, and for how long already.
+
+`look` is for people and metrics. `glance` is what the service itself looks at every second, so that nothing waits for
+long of which nobody has told this process: what other replicas have written, and what only time makes due.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from pydantic import BaseModel
@@ -35,6 +41,23 @@ class Standing(BaseModel):
     errands_failing: int
 
 
+class Glance(NamedTuple):
+    """What there is to do, or to stop doing; `next_deadline` in seconds, None where none is armed."""
+
+    restored: bool
+    braked: bool
+    unsent: bool
+    errands_due: bool
+    lanes_due: bool
+    deadlines_due: bool
+    next_deadline: float | None
+
+
+async def glance(tx: AsyncConnection, consumer: str) -> Glance:
+    """One query for everything; each part reads the first row of an index."""
+    return Glance(*(await tx.execute(_GLANCE, {"consumer": consumer})).one())
+
+
 async def look(tx: AsyncConnection, consumer: str) -> Standing:
     """One query for everything."""
     parameters = {"consumer": consumer, "failing": FAILING_ATTEMPTS, "late": LATE_SECONDS}
@@ -60,6 +83,17 @@ def set_gauges(standing: Standing) -> None:
             "lane.parked.oldest.age", getattr(standing, f"lanes_{state}_seconds"), {"chassis.lane.state": state}
         )
 
+
+_GLANCE = sa.text("""
+    SELECT EXISTS (SELECT FROM restoration WHERE recovered_at IS NULL),
+           EXISTS (SELECT FROM brake WHERE consumer = :consumer AND released_at IS NULL),
+           EXISTS (SELECT FROM outbox),
+           EXISTS (SELECT FROM errand WHERE next_at <= clock_timestamp()),
+           EXISTS (SELECT FROM parked WHERE consumer = :consumer AND next_attempt_at <= clock_timestamp()),
+           EXISTS (SELECT FROM deadline WHERE due_at <= clock_timestamp()),
+           (SELECT CAST(extract(epoch FROM due_at - clock_timestamp()) AS float) FROM deadline
+            WHERE due_at > clock_timestamp() ORDER BY due_at LIMIT 1)
+""")
 
 _AGE = "coalesce(extract(epoch FROM clock_timestamp() - min({})), 0)"
 _LANES = """

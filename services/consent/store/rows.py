@@ -1,7 +1,7 @@
 """From rows to the parts of a person, and back."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -204,8 +204,11 @@ def transmission_row(of: UUID, each: Transmission) -> Row:
     }
 
 
+_OF_AN_ITEM = tuple(each.name for each in fields(Item))
+
+
 def _kept(item: Item) -> Row:
-    return {**asdict(item), "id": str(item.id)}
+    return {name: getattr(item, name) for name in _OF_AN_ITEM} | {"id": str(item.id)}
 
 
 def _verdict_kept(each: ItemDecision) -> Row:

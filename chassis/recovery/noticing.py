@@ -152,16 +152,23 @@ async def strangers(engine: AsyncEngine, records: Sequence[Record]) -> list[Reco
 
 
 async def _heard_behind(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[Finding]:
-    """Offsets are committed after the database has them: more committed than known was heard by a later life."""
+    """Offsets are committed after the database has them: more committed than known was heard by a later life.
+
+    The database is asked after the broker: another process of this service may be hearing, and committing, meanwhile.
+    """
+    committed = await horizon.committed((await _known_heard(engine, topics)).keys())
+    known = await _known_heard(engine, topics)
+    return [
+        Finding(Kind.HEARD_BEHIND, *place, known[place], next_offset)
+        for place, next_offset in sorted(committed.items())
+        if next_offset > known[place]
+    ]
+
+
+async def _known_heard(engine: AsyncEngine, topics: Topics) -> Mapping[Partition, int]:
     async with engine.connect() as tx:
         values = {"consumer": topics.consumer, "topics": list(topics.hears)}
-        known = {Partition(row.topic, row.partition): row.next for row in await tx.execute(_HEARD, values)}
-    committed = await horizon.committed(known)
-    return [
-        Finding(Kind.HEARD_BEHIND, *place, next_offset, committed[place])
-        for place, next_offset in sorted(known.items())
-        if committed[place] > next_offset
-    ]
+        return {Partition(row.topic, row.partition): row.next for row in await tx.execute(_HEARD, values)}
 
 
 _TOPICS = sa.bindparam("topics", type_=ARRAY(TEXT))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.envelope import Envelope, to_headers
-from chassis.horizon import Horizon
+from chassis.horizon import Horizon, Partition
 from chassis.recovery import Guard, Standing
 from chassis.recovery.guard import history
 from chassis.recovery.noticing import Topics
@@ -191,6 +191,26 @@ async def test_a_database_that_has_heard_less_than_its_group_has_committed_is_no
     await commit(service.addresses, topic, 2)
     assert await service.guard().look() is Standing.RESTORED
     assert await service.findings() == [("heard-behind", 1, 2)]
+
+
+async def test_what_another_process_of_the_service_hears_meanwhile_is_no_restore(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.say(2)
+    service.topic, service.heard = f"silent.{new_id()}", (service.topic,)
+    await service.run("DELETE FROM judged_up_to")
+    heard = "INSERT INTO heard_up_to (consumer, topic, partition, next_offset) VALUES (:group, :topic, 0, 1)"
+    (topic,) = service.heard
+    await service.run(heard, group=GROUP, topic=topic)
+    ask = Horizon.committed
+
+    async def heard_meanwhile(horizon: Horizon, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        await service.run("UPDATE heard_up_to SET next_offset = 2 WHERE consumer = :group", group=GROUP)
+        await commit(service.addresses, topic, 2)
+        return await ask(horizon, partitions)
+
+    monkeypatch.setattr(Horizon, "committed", heard_meanwhile)
+    assert await service.guard().look() is Standing.SOUND
 
 
 async def test_as_long_as_the_broker_cannot_be_asked_nothing_is_known(service: Service) -> None:

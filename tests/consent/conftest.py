@@ -1,5 +1,6 @@
 """The consent service of the Jobcenter on a real database; its neighbours and Kafka are played by hand."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ KEY = new_key("jobcenter.token")
 NOWHERE = Path("nowhere")
 DECLARED = {"giver": "self", "insight": True, "young_person_heard": True, "form": "written"}  # by the young person
 AUDIENCE = "jobcenter.consent"
+DRIP_SECONDS = 0.01
 
 
 class OneKey:
@@ -61,6 +63,8 @@ class Neighbours:
     items: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     handovers: dict[UUID, str] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
+    drips: bool = False
+    """Whether an answer begins, goes on and never ends."""
 
     def put(self, content: str = "Zora Beispiel-Zimt", **changed: Any) -> UUID:
         """An item that intake has; its id."""
@@ -78,6 +82,9 @@ class Neighbours:
         status, answer = self._answer(scope["path"], request.get("body", b""))
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
+        while self.drips:
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            await asyncio.sleep(DRIP_SECONDS)
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _answer(self, path: str, body: bytes) -> tuple[int, Any]:

@@ -80,6 +80,16 @@ async def test_the_door_asks_own_handover_and_intake_each_time(consenting: Conse
         assert (await consenting.fetch(handover)).status_code == wanted, state
 
 
+async def test_the_door_waits_for_no_neighbour_that_answers_byte_by_byte(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, handover = await a_story(consenting)
+    monkeypatch.setattr(neighbours, "ANSWER_SECONDS", 0.2)
+    consenting.neighbours.drips = True
+    answer = await consenting.fetch(handover)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/consent/unreachable")
+
+
 async def test_each_fetch_is_a_decision_of_its_own_and_a_line_of_the_ledger(consenting: Consenting) -> None:
     person, item, _, handover = await a_story(consenting)
     first, second = await consenting.fetch(handover), await consenting.fetch(handover)

@@ -25,6 +25,7 @@ from deploy.proxy import Proxy
 from deploy.system import System
 from tests.journeys.collector import Collector, collecting
 from tests.journeys.journey import Journey, invented
+from tests.journeys.records import Said, everything_said
 from tests.journeys.stock import Stock
 
 SENDER, RECEIVER = "jobcenter", "jugendamt"
@@ -43,6 +44,8 @@ class Town:
     client: httpx.AsyncClient
     answers: list[bytes] = field(default_factory=list)
     """Every answer to a command and every problem document."""
+    gone: list[Said] = field(default_factory=list)
+    """What a test has deleted from topics, as their retention would."""
     journeys: list[Journey] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -132,6 +135,10 @@ class Town:
             free = "DELETE FROM outbox_hold WHERE topic = :topic AND key = CAST(:key AS uuid)"
             async with self.database(writer) as connection:
                 await connection.execute(sa.text(free), values)
+
+    async def said(self) -> list[Said]:
+        """Every record of every topic, those of one partition in their order, whether or not it still lies there."""
+        return [*self.gone, *await everything_said(self.installation)]
 
     async def parked(self) -> list[str]:
         """Every event that waits for a human, anywhere."""

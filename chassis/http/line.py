@@ -13,6 +13,7 @@ from chassis.http.problems import OF_THE_MECHANISM, Problems, Trouble
 from chassis.http.send import LINE, send_answer
 
 HEADER_SECONDS_MAX = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
+UNREAD_SECONDS_MAX = 30.0  # an answer of 512 KB is read in this time on a bad line; who never reads holds a connection
 CONNECTIONS_MAX = 1000  # each may hold a body of 256 KB; whoever comes later is told to come back, and hung up on
 
 _FULL = Problems(OF_THE_MECHANISM, {}).answer(Trouble.OVERLOADED)
@@ -32,16 +33,30 @@ class LineProtocol(HttpToolsProtocol):
     _header_bytes = 0
     _in_headers = False
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A connection that says nothing is closed."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # we hear of every byte that the kernel does not take
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to watch."""
         self._unwatch()
+        self._read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The other end does not read: closing would wait for it, so after a while the line is torn down."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(UNREAD_SECONDS_MAX, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Everything has left this process."""
+        self._read()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the end of the headers; more than anybody needs tears the connection down."""
@@ -74,6 +89,11 @@ class LineProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _too_slow(self) -> None:
         self._timer = None

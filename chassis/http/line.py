@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -78,9 +79,20 @@ class LineProtocol(HttpToolsProtocol):
         """The headers have come: the body has limits of its own."""
         self._in_headers = False
         self._unwatch()
-        full = max(len(self.connections), len(self.tasks)) > CONNECTIONS_MAX
+        full = max(len(self.connections), len(self.tasks)) > CONNECTIONS_MAX and not self._somebody_only_rests()
         self.app = _come_back if full else self.config.loaded_app
         super().on_headers_complete()
+
+    def _somebody_only_rests(self) -> bool:
+        """Whether there is a connection on which nothing is asked; the one of the longest rest makes room."""
+        resting = [
+            (each.timeout_keep_alive_task.when(), each.transport)
+            for each in self.connections
+            if isinstance(each, LineProtocol) and each.timeout_keep_alive_task and not each.transport.is_closing()
+        ]
+        if resting:
+            min(resting, key=itemgetter(0))[1].close()
+        return bool(resting)
 
     def _watch(self) -> None:
         self._timer = self.loop.call_later(HEADER_SECONDS_MAX, self._too_slow)

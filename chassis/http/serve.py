@@ -147,7 +147,7 @@ class Desk:
         )
         return self.problems.answer(Trouble.BUG, {"instance": f"urn:uuid:{instance}"})
 
-    def call(self, route: Route, request: Request, if_match: int | None = None) -> Call:
+    def call(self, route: Route, request: Request) -> Call:
         """Who asks and that they may; raises Turned. Before any byte of the body is read."""
         now = self.clock()
         if route.allow.everyone:
@@ -160,7 +160,7 @@ class Desk:
             raise Turned(Trouble.FORBIDDEN)
         if caller.kind != "person":
             self._must_be_relied_on()
-        return Call(caller, now, self.new_id, if_match)
+        return Call(caller, now, self.new_id)
 
     async def body(
         self, call: Call, route: Route, request: Request, names: frozenset[str], take: Take
@@ -211,7 +211,9 @@ class _Commanding:
 
     async def __call__(self, request: Request) -> Answer:
         desk, route, headers = self._desk, self._route, request.headers
-        call = desk.call(route, request, None if route.unconditional else expected_version(headers))
+        call = desk.call(route, request)  # first of all: who may not ask hears nothing about how
+        if not route.unconditional:
+            call = replace(call, if_match=expected_version(headers))
         key = idempotency_key(headers)
         path = path_parameters(request.scope["path_params"], route.path_adapters)
         with desk.worked_on.held(call.caller.principal) as take:

@@ -157,6 +157,20 @@ async def test_who_asks_and_never_reads_is_hung_up_on(served: Served, monkeypatc
                 await asyncio.sleep(0.01)
 
 
+async def test_connections_that_only_rest_keep_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever keeps as many of them as there may be would be alone with the service."""
+    request = head(PAINT, f"content-length: {len(RED)}") + RED
+    resting = [await served.say(request) for _ in range(2)]
+    for reader, _ in resting:
+        await reader.readuntil(b"}")
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    reader, _ = await served.say(request)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert await all_of(resting[0][0]) == b""
+    resting[1][1].write(request)
+    assert (await resting[1][0].readuntil(b"}")).startswith(b"HTTP/1.1 200")
+
+
 async def test_a_body_of_60_mb_is_refused_by_its_length_and_its_sender_hears_it(served: Served) -> None:
     reader, writer = await served.say(head(PAINT, f"content-length: {60 * 1024 * 1024}"))
     assert (await reader.readline()).startswith(b"HTTP/1.1 413")

@@ -189,17 +189,19 @@ class Relay:
                         await connection.invalidate()  # closes it and so frees the lock; the pool must not have it
 
     async def _publish_until_stopped(self, connection: AsyncConnection) -> None:
-        idle, rows = POLL_SECONDS_FIRST, list[Row]()
+        """Round after round; where one says that nothing follows, wait to be woken, or until the next look."""
+        idle, rows = POLL_SECONDS_FIRST, await self._look(connection)
         while not self._stopping:
-            if not rows:
-                self._wake.clear()
-                rows = await self._ask(connection, _READ, {})
             if rows:
                 reached("relay.after_select")
-                idle = POLL_SECONDS_FIRST
-                rows = await self._round(connection, rows)
+                idle, rows = POLL_SECONDS_FIRST, await self._round(connection, rows)
             else:
                 idle = POLL_SECONDS_FIRST if await self._woken(idle) else min(idle * 2, POLL_SECONDS_MOST)
+                rows = await self._look(connection)
+
+    async def _look(self, connection: AsyncConnection) -> list[Row]:
+        self._wake.clear()
+        return await self._ask(connection, _READ, {})
 
     async def _ask(self, connection: AsyncConnection, how: sa.TextClause, what: Mapping[str, Any]) -> list[Row]:
         """The first rows that wait, as `how` finds them."""

@@ -14,13 +14,18 @@ from chassis.brake import DEATHS, DEATHS_MAX, LANES_MAX, Brake, one_too_many
 from chassis.envelope import Record
 from chassis.executor import Executor, Step, Unavailable
 from contracts.new_ids import new_id
-from tests.chassis.test_executor import Put, asked, balls, record, rows
+from tests.chassis.test_executor import BallsSent, Put, asked, balls, record, rows
 from tests.chassis.test_executor import database as database  # noqa: PLC0414  # a fixture shared by its name
 from tests.chassis.test_executor import executor as executor  # noqa: PLC0414  # a fixture shared by its name
 from tests.chassis.test_parking import empty, full
 
 OF_B, OF_C = "x.b.to.a.boxes", "x.c.to.a.boxes"
 PARKED = "SELECT count(*) FROM parked"
+
+
+def sent(box: UUID, seq: int, topic: str, body: bytes | None = None) -> Record:
+    """What another party says on its channel."""
+    return record(box, seq, topic=topic, type=BallsSent.type, body=body)
 
 
 async def one_by_one(executor: Executor, records: Sequence[Record]) -> None:
@@ -154,35 +159,35 @@ async def test_another_party_that_breaks_its_contract_is_not_heard_and_everybody
     executor: Executor, database: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     mine, of_c = new_id(), new_id()
-    broken = [record(new_id(), 1, body=b"{}", topic=OF_B) for _ in range(3 * LANES_MAX)]
+    broken = [sent(new_id(), 1, OF_B, b"{}") for _ in range(3 * LANES_MAX)]
     with pytest.raises(Unavailable):
-        await executor.hear([*broken, record(mine, 1), record(of_c, 1, topic=OF_C)])
+        await executor.hear([*broken, record(mine, 1), sent(of_c, 1, OF_C)])
     assert (executor.brake.on, set(executor.brake.unheard)) == (False, {"b"})
     assert executor.brake.holds(OF_B)
     assert not executor.brake.holds(OF_C)
     assert caplog.messages.count("brake is on: one party is not heard") == 1
-    await executor.hear([record(mine, 2), record(of_c, 2, topic=OF_C)])
+    await executor.hear([record(mine, 2), sent(of_c, 2, OF_C)])
     assert (await balls(database, mine), await balls(database, of_c)) == (2, 2)
     with pytest.raises(Unavailable):
-        await executor.hear([record(new_id(), 1, topic=OF_B)])
+        await executor.hear([sent(new_id(), 1, OF_B)])
     ((parked,),) = await rows(database, PARKED)
     assert LANES_MAX < int(str(parked)) <= LANES_MAX + 3  # as many as run side by side
 
 
 async def test_two_parties_in_trouble_within_a_minute_are_our_own_bad_deployment(executor: Executor) -> None:
     for topic in (OF_B, OF_C):
-        await one_by_one(executor, [record(new_id(), 1, body=b"{}", topic=topic) for _ in range(LANES_MAX)])
+        await one_by_one(executor, [sent(new_id(), 1, topic, b"{}") for _ in range(LANES_MAX)])
     assert not executor.brake.unheard
-    await one_by_one(executor, [record(new_id(), 1, body=b"{}", topic=OF_B)])
+    await one_by_one(executor, [sent(new_id(), 1, OF_B, b"{}")])
     assert set(executor.brake.unheard) == {"b"}
-    await one_by_one(executor, [record(new_id(), 1, body=b"{}", topic=OF_C)])
+    await one_by_one(executor, [sent(new_id(), 1, OF_C, b"{}")])
     assert executor.brake.on
 
 
 async def test_a_party_stays_unheard_over_a_restart_until_a_person_lets_go(
     executor: Executor, database: AsyncEngine
 ) -> None:
-    await one_by_one(executor, [record(new_id(), 1, body=b"{}", topic=OF_B) for _ in range(LANES_MAX + 1)])
+    await one_by_one(executor, [sent(new_id(), 1, OF_B, b"{}") for _ in range(LANES_MAX + 1)])
     again = Brake(database, "a.boxes", {OF_B: "b"})
     await again.look()
     assert (again.on, again.holds(OF_B), again.topics_unheard()) == (False, True, [OF_B])
@@ -190,7 +195,7 @@ async def test_a_party_stays_unheard_over_a_restart_until_a_person_lets_go(
     assert not again.holds(OF_B)
     await executor.brake.look()
     box = new_id()
-    await executor.hear([record(box, 1, topic=OF_B)])
+    await executor.hear([sent(box, 1, OF_B)])
     assert await balls(database, box) == 1
 
 

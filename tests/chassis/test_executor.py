@@ -141,6 +141,12 @@ class BallsCounted(BallsPut):
     type: ClassVar[str] = "test.balls.counted.v1"
 
 
+class BallsSent(BallsPut):
+    """The same fact from another party, on its channel."""
+
+    type: ClassVar[str] = "test.balls.sent.v1"
+
+
 async def boxes_known(tx: AsyncConnection, keys: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
     rows = await tx.execute(sa.select(BOXES.c.id).where(BOXES.c.id.in_(list(keys))))
     return {row.id: (row.id,) for row in rows}
@@ -157,7 +163,11 @@ def put_the_same(event: BallsPut, meta: Meta) -> Sequence[Step]:
 
 
 HEARING = Hearing(
-    [Hear(BallsPut, put_the_same), Hear(BallsCounted, put_where_it_is_known, of=boxes_known)],
+    [
+        Hear(BallsPut, put_the_same),
+        Hear(BallsCounted, put_where_it_is_known, of=boxes_known),
+        Hear(BallsSent, put_the_same, origin="channel"),
+    ],
     {
         "b.boxes.events": Source("b.boxes", "own"),
         "x.b.to.a.boxes": Source("b.boxes", "channel", "x"),

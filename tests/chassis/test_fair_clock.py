@@ -104,6 +104,7 @@ async def test_what_the_broker_says_was_heard_counts_for_nothing(
     told = AIOKafkaConsumer(**client(embedded), group_id=GROUP, enable_auto_commit=False)
     await told.start()
     try:
+        told.assign([TopicPartition(topic, 1)])
         await told.commit({TopicPartition(topic, 1): 1})
     finally:
         await told.stop()

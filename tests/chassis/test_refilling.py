@@ -16,7 +16,7 @@ from chassis.envelope import Envelope, Record
 from chassis.executor import Executor
 from chassis.feed import Feeds, NotHad, Page, Refill
 from contracts.new_ids import new_id
-from tests.chassis.test_brake import OF_B
+from tests.chassis.test_brake import OF_B, sent
 from tests.chassis.test_executor import balls, database, executor, record, rows
 
 __all__ = ["database", "executor"]  # fixtures
@@ -65,10 +65,10 @@ async def held(database: AsyncEngine) -> list[tuple[object, ...]]:
 
 async def test_gaps_of_a_party_that_is_not_heard_are_in_nobodys_way(executor: Executor, database: AsyncEngine) -> None:
     loud, box = new_id(), new_id()
-    await executor.hear([record(loud, 2, topic=OF_B), record(box, 2)])
+    await executor.hear([sent(loud, 2, OF_B), record(box, 2)])
     for _ in range(LANES_MAX + 1):
-        await executor.hear([record(new_id(), 1, body=b"{}", topic=OF_B)])
-    feed = AFeed(record(loud, 1, topic=OF_B), record(box, 1))
+        await executor.hear([sent(new_id(), 1, OF_B, b"{}")])
+    feed = AFeed(sent(loud, 1, OF_B), record(box, 1))
     await one_look(database, executor, feed)
     assert (feed.asked, await balls(database, box), await balls(database, loud)) == (1, 2, 0)
     await executor.brake.release("person:u1")

@@ -34,7 +34,7 @@ GROWTH_MAX = 1.1  # I12, of memory
 MORE_MAX = {
     "files": 2,
     "broker": 4,  # the client that looks at topics is made when it is first asked, and has two
-    "calls": 20,  # as many resting ones a pool of httpx keeps, until it is used again
+    "calls": 20,  # as many resting ones a pool of httpx keeps until it is used again; it was nine when all else was one
     "database": 4,  # as many as the engine opens beyond those it keeps
 }
 ENDS = {str(state) for state in END_STATES}

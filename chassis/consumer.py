@@ -43,6 +43,9 @@ BUSY_RECORDS = 16  # a batch of so many says that more are coming …
 GATHER_SECONDS = 0.01  # … and for the next one they are let come, so that a transaction has many
 POLL_MS = 30  # how long one look waits for records
 FETCH_WAIT_MS = 100  # how long the broker may hold back a fetch that would be empty
+# Of one partition in one fetch, as it is sent: one batch is always taken, and may inflate to 250 times its size. So
+# what one look unpacks stays below what a process has; of ours it is still more than one transaction takes.
+PARTITION_BYTES = 64 * 1024
 SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member
 REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
 POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
@@ -130,6 +133,7 @@ class Consumer:
             "auto_offset_reset": "none",  # where to begin is ours to say: any other word passes over what is gone
             "isolation_level": "read_committed",
             "fetch_max_wait_ms": FETCH_WAIT_MS,
+            "max_partition_fetch_bytes": PARTITION_BYTES,
             "max_poll_records": BATCH_RECORDS_MAX,
             "max_poll_interval_ms": POLL_INTERVAL_MS,
             "session_timeout_ms": SESSION_MS,

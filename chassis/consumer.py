@@ -44,6 +44,9 @@ GATHER_SECONDS_MOST = 0.1  # … and they are let come for as long as the last o
 POLL_MS = 500  # how long one look waits for records; what comes ends it at once
 FETCH_WAIT_MS = 250  # how long the broker may hold back a fetch that would be empty; what comes ends it at once
 CARE_SECONDS = 0.03  # between two looks at partitions one by one, which do not wait
+# Of one partition in one fetch, as it is sent: one batch is always taken, and may inflate to 250 times its size. So
+# what one look unpacks stays below what a process has; of ours it is still more than one transaction takes.
+PARTITION_BYTES = 64 * 1024
 SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member
 REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
 POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
@@ -138,6 +141,7 @@ class Consumer:
             "auto_offset_reset": "none",  # where to begin is ours to say: any other word passes over what is gone
             "isolation_level": "read_committed",
             "fetch_max_wait_ms": FETCH_WAIT_MS,
+            "max_partition_fetch_bytes": PARTITION_BYTES,
             "max_poll_records": BATCH_RECORDS_MAX,
             "max_poll_interval_ms": POLL_INTERVAL_MS,
             "session_timeout_ms": SESSION_MS,

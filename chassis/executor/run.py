@@ -37,6 +37,7 @@ BATCHES = 3  # transactions side by side: fewer than the pool keeps connections
 BESIDE_MIN = 100  # items for which a transaction beside another one is begun at once
 BESIDE_SECONDS = 0.1  # fewer wait so long for it: longer than a transaction takes unless it waits for a lock
 QUEUE_MAX = 2000  # commands that may wait; beyond that a caller is told to come back
+EVENTS_MAX = 10_000  # events that may wait where parked ones are tried again: two such calls; the consumer's are few
 FREED_LANES_MAX = 10_000  # what does not fit is found again by looking
 TRIES_MAX = 5  # times an item is put back for a lock it could not get
 RETRIED_MAX = 5000  # parked events that one call tries again: some seconds of work; commands get their turn between
@@ -128,9 +129,10 @@ class Executor:
         if self.shut:
             raise Restored
         heard = isinstance(work.cause, Heard)
-        if self._stopping or (not heard and len(self._commands) >= QUEUE_MAX):
+        queue, most = (self._events, EVENTS_MAX) if heard else (self._commands, QUEUE_MAX)
+        if self._stopping or len(queue) >= most:
             raise Overloaded
-        (self._events if heard else self._commands).append(work)
+        queue.append(work)
         self._something.set()
         return await work.done
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,6 +25,8 @@ LOOK_SECONDS = 30.0  # how late a gap is looked at whose process died, or whose 
 AGAIN_SECONDS_FIRST, AGAIN_SECONDS_MOST = 60, 3600
 LANES = 100  # of one look; those tried longest ago come first
 NOT_IN_FEED = "not-in-feed"
+FILLED_MAX = 1000  # events of one gap in hand at once; a wider one is filled part by part
+PAGES_MAX = 100  # read for one part: a hundred times what a subject ever says, and an end to a feed that has none
 
 Hear = Callable[[Sequence[Record]], Awaitable[None]]
 """Have records heard that did not come from the broker: no position moves. Raises to get them again."""
@@ -82,23 +84,30 @@ class Refill:
     async def _fill(self, gap: Gap) -> None:
         """Have heard what the feed has of it; where that is not all, say so on the event that waits."""
         told = {"topic": gap.topic, "seq": gap.last_seq + 1}
-        try:
-            found = await self._missing(gap)
-        except NotHad as error:
-            log.error("gap cannot be filled now", extra={**told, "reason": str(error)})  # noqa: TRY400  # the reason is all there is
-            await self._tried(gap, str(error))
-            return
-        await self._hear(found)
-        if len(found) < gap.waiting_seq - gap.last_seq - 1:
+        count, part = 0, gap
+        while True:
+            try:
+                found = await self._missing(part)
+            except NotHad as error:
+                log.error("gap cannot be filled now", extra={**told, "reason": str(error)})  # noqa: TRY400  # the reason is all there is
+                await self._tried(gap, str(error))
+                return
+            await self._hear([found[seq] for seq in sorted(found)])
+            count += len(found)
+            if len(found) < FILLED_MAX:
+                break
+            part = replace(part, last_seq=max(found))
+        if count < gap.waiting_seq - gap.last_seq - 1:
             log.error("the writer's feed has not got what is missing", extra=told)
             await self._tried(gap, NOT_IN_FEED)
         else:
-            log.info("gap filled", extra={**told, "count": len(found)})
+            log.info("gap filled", extra={**told, "count": count})
 
-    async def _missing(self, gap: Gap) -> list[Record]:
+    async def _missing(self, gap: Gap) -> dict[int, Record]:
+        """By number, not more than memory should hold."""
         found: dict[int, Record] = {}
-        after, more = 0, True
-        while more:
+        after = 0
+        for _ in range(PAGES_MAX):
             page = await self._feeds.page(gap.topic, after=after, key=gap.key)
             for record in page.records:
                 envelope = record.envelope
@@ -106,8 +115,10 @@ class Refill:
                     raise NotHad("not-a-feed")
                 if gap.last_seq < envelope.subjectseq < gap.waiting_seq:
                     found[envelope.subjectseq] = record
-            after, more = page.last, page.more
-        return [found[seq] for seq in sorted(found)]
+            after = page.last
+            if not page.more or len(found) >= FILLED_MAX:
+                break
+        return found
 
     async def _tried(self, gap: Gap, reason: str) -> None:
         async with self._engine.begin() as tx:

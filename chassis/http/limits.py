@@ -19,10 +19,10 @@ BODY_SECONDS_MAX = 10.0  # a phone on a bad line sends 256 KB in this time; a sl
 HEADERS_BYTES_MAX = 16 * 1024  # a token of 8 KB and what proxies add
 REQUESTS_PER_SECOND = 100.0  # per caller; a system that works for a whole office stays below it
 CALLERS_MAX = 10_000  # buckets kept; the one unused longest goes first, which only ever gives its caller more
-# Read into memory a body takes up to twenty-five times its length (`[{},{},…]`); so all that are worked on take 200 MB
+# Read into memory a body takes up to twenty-five times its length (`[{},{},…]`); so all that are worked on take 150 MB
 # at most. While they come in they are bytes, and may be slow.
-WORKED_ON_BYTES_MAX, WORKED_ON_BYTES_OF_ONE = 8 * 1024 * 1024, 2 * 1024 * 1024
-COMING_IN_BYTES_MAX, COMING_IN_BYTES_OF_ONE = 64 * 1024 * 1024, 4 * 1024 * 1024
+WORKED_ON_BYTES_MAX, WORKED_ON_BYTES_OF_ONE = 6 * 1024 * 1024, 2 * 1024 * 1024
+COMING_IN_BYTES_MAX, COMING_IN_BYTES_OF_ONE = 32 * 1024 * 1024, 4 * 1024 * 1024
 WAITERS_PER_CALLER = 8  # who asks faster than news travels is told to come back
 WAITERS_MAX = 64
 

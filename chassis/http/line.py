@@ -15,6 +15,7 @@ from chassis.http.send import LINE, send_answer
 
 HEADER_SECONDS_MAX = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
 UNREAD_SECONDS_MAX = 30.0  # an answer of 512 KB is read in this time on a bad line; who never reads holds a connection
+RESTED_SECONDS_MIN = 1.0  # who has just been answered may be about to ask again
 CONNECTIONS_MAX = 1000  # each may hold a body of 256 KB; whoever comes later is told to come back, and hung up on
 
 _FULL = Problems(OF_THE_MECHANISM, {}).answer(Trouble.OVERLOADED)
@@ -85,14 +86,17 @@ class LineProtocol(HttpToolsProtocol):
 
     def _somebody_only_rests(self) -> bool:
         """Whether there is a connection on which nothing is asked; the one of the longest rest makes room."""
+        soonest = self.loop.time() + self.timeout_keep_alive - RESTED_SECONDS_MIN
         resting = [
             (each.timeout_keep_alive_task.when(), each.transport)
             for each in self.connections
             if isinstance(each, LineProtocol) and each.timeout_keep_alive_task and not each.transport.is_closing()
         ]
-        if resting:
-            min(resting, key=itemgetter(0))[1].close()
-        return bool(resting)
+        ends, transport = min(resting, key=itemgetter(0), default=(soonest, None))
+        if transport is None or ends >= soonest:
+            return False
+        transport.close()
+        return True
 
     def _watch(self) -> None:
         self._timer = self.loop.call_later(HEADER_SECONDS_MAX, self._too_slow)

@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chassis.http.idempotency import KEY_PATTERN, VERSION_PATTERN
 from chassis.http.problems import MEDIA_TYPE, Problems
 from chassis.http.routes import Allow, Command, Route, Stream
 
@@ -144,8 +145,8 @@ def _endpoint(route: Route) -> Callable[..., None]:
         parameters.append(_parameter("body", route.body))
     if isinstance(route, Command):
         meaning = KEY_FOR_ONE_BODY if route.unconditional else IDEMPOTENCY_KEY
-        key = Annotated[str, Header(alias="Idempotency-Key", description=meaning, max_length=130)]
-        version = Annotated[str | None, Header(alias="If-Match", description=IF_MATCH)]
+        key = Annotated[str, Header(alias="Idempotency-Key", description=meaning, pattern=KEY_PATTERN)]
+        version = Annotated[str | None, Header(alias="If-Match", description=IF_MATCH, pattern=VERSION_PATTERN)]
         parameters.append(_parameter("idempotency_key", key))
         if not route.unconditional:
             parameters.append(_parameter("if_match", version, None))

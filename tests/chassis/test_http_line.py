@@ -165,6 +165,9 @@ async def test_connections_that_only_rest_keep_nobody_out(served: Served, monkey
         await reader.readuntil(b"}")
     monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
     reader, _ = await served.say(request)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 503"), "who was answered just now may be about to ask again"
+    monkeypatch.setattr("chassis.http.line.RESTED_SECONDS_MIN", 0.0)
+    reader, _ = await served.say(request)
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
     assert await all_of(resting[0][0]) == b""
     resting[1][1].write(request)

@@ -76,6 +76,32 @@ async def test_gaps_of_a_party_that_is_not_heard_are_in_nobodys_way(executor: Ex
     assert await balls(database, loud) == 2
 
 
+async def test_a_gap_wider_than_memory_is_filled_part_by_part(
+    executor: Executor, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.feed.refilling.FILLED_MAX", 4)
+    box = new_id()
+    said = [record(box, seq, balls=0) for seq in range(1, 12)]
+    feed = AFeed(*said)
+    await executor.hear([said[0], said[10]])
+    await one_look(database, executor, feed)
+    assert await held(database) == []
+    assert feed.asked > 6, "it was all in hand at once: this has shown nothing"
+    assert await rows(database, "SELECT seq FROM inbox ORDER BY heard_at, seq") == [(seq,) for seq in range(1, 12)]
+
+
+async def test_a_feed_without_an_end_is_given_up(
+    executor: Executor, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.feed.refilling.PAGES_MAX", 3)
+    box = new_id()
+    feed = AFeed(*(record(box, 1) for _ in range(1000)))
+    await executor.hear([record(box, 1), record(box, 9)])
+    await one_look(database, executor, feed)
+    assert feed.asked == 3
+    assert [row[2:] for row in await held(database)] == [("not-in-feed", 2)]
+
+
 async def test_a_lane_with_a_gap_is_filled_in_order_and_nothing_happens_twice(
     executor: Executor, database: AsyncEngine
 ) -> None:

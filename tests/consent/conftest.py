@@ -268,9 +268,15 @@ async def always() -> bool:
     return True
 
 
+@pytest.fixture(scope="session")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings, read once: taking alliance files apart takes longer than most of these tests."""
+    return settings(tmp_path_factory.mktemp("consent"))
+
+
 @pytest.fixture
-async def consenting(new_database: NewDatabase, tmp_path: Path) -> AsyncIterator[Consenting]:
-    running = service(settings(tmp_path))
+async def consenting(new_database: NewDatabase, said: Settings) -> AsyncIterator[Consenting]:
+    running = service(said)
     database = engine(await new_database("consent"), size=8, overflow=4)  # the harness asks more at once
     hearing = Hearing(
         running.hears, running.sources,

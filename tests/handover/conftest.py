@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Known:
         return self._keys.get(kid)
 
 
+@cache
 def settings(agency: str) -> Settings:
     """What the agency's environment says, as far as these tests need it."""
     files = dict.fromkeys(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class OneKey:
         return KEY if kid == KEY.kid else None
 
 
+@cache
 def settings() -> Settings:
     """What the Jobcenter's environment says, as far as these tests need it."""
     files = dict.fromkeys(

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from _pytest.terminal import TerminalReporter
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no types
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # ships no types
 
-from chassis.database import chassis_revisions, chassis_tables
+from chassis.database import chassis_revisions, chassis_tables, engine
 from deploy.embedded.cluster import Addresses
 from deploy.migrations import migrate
 from tests.embedded import embedded_for_tests
@@ -27,6 +27,9 @@ SAID = "said"
 
 NewDatabase = Callable[[str | None], Awaitable[str]]
 """(service or None) -> DSN of an empty database with that service's tables, or with the chassis' alone."""
+
+NewEngine = Callable[[str | None], Awaitable[AsyncEngine]]
+"""The same, as the way to it: a service's engine, which is kept with the database and need not warm up again."""
 
 
 # One town, and one set of services, for all tests of these folders: what is shared is started by one process only.
@@ -100,22 +103,30 @@ class Template:
 class Databases:
     """Databases with a service's tables, or with the chassis' alone. One of a kind is migrated, the others are copies.
 
-    One that was given back is used again: it forgets its rows faster than a copy is made.
+    One that was given back is used again, and the way to it, too: it forgets its rows faster than a copy is made, and a
+    service's statements are compiled, prepared and planned already.
     """
 
     def __init__(self, embedded: Addresses) -> None:
         self._dsn = embedded.postgres.administrator
         self._administrator = create_async_engine(self._dsn(), isolation_level="AUTOCOMMIT")
         self._templates: dict[str | None, Template] = {}
-        self._free: dict[str | None, list[str]] = {}
+        self._free: dict[tuple[str | None, bool], list[str]] = {}
+        self._ways: dict[str, AsyncEngine] = {}
+
+    def way_to(self, dsn: str) -> AsyncEngine:
+        """The engine that is kept with this database."""
+        if dsn not in self._ways:
+            self._ways[dsn] = engine(dsn, size=8, overflow=4)  # some tests ask more at once than a service does
+        return self._ways[dsn]
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[NewDatabase]:
+    async def lent(self, *, with_a_way: bool = False) -> AsyncIterator[NewDatabase]:
         """Gives out databases; they come back at the end."""
         out: list[tuple[str | None, str]] = []
 
         async def lend(service: str | None) -> str:
-            free = self._free.get(service)
+            free = self._free.get((service, with_a_way))
             name = free.pop() if free else await self._copy(service)
             out.append((service, name))
             return self._dsn(name)
@@ -123,9 +134,11 @@ class Databases:
         yield lend
         for service, name in out:
             if await self._is_as_before(name, self._templates[service]):
-                self._free.setdefault(service, []).append(name)
-            else:
-                await self._say(f'DROP DATABASE "{name}" WITH (FORCE)')
+                self._free.setdefault((service, with_a_way), []).append(name)
+                continue
+            if way := self._ways.pop(self._dsn(name), None):
+                await way.dispose()
+            await self._say(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     async def _copy(self, service: str | None) -> str:
         name, template = f"test_{uuid.uuid4().hex}", f"template_{service or 'chassis'}"
@@ -136,9 +149,9 @@ class Databases:
         return name
 
     async def _is_as_before(self, name: str, template: Template) -> bool:
-        """Make it so: whoever is still there is thrown out, rows and added tables go. No where a table was changed."""
+        """Make it so: who is still at work is thrown out, rows and added tables go. No where a table was changed."""
         async with _once(self._dsn(name)) as tx:
-            await tx.execute(sa.text(THROW_OUT))
+            await tx.execute(sa.text(THROW_OUT), {"spared": "idle" if self._dsn(name) in self._ways else ""})
             for table in sorted(set((await tx.execute(sa.text(TABLES))).scalars()) - template.tables):
                 await tx.execute(sa.text(f'DROP TABLE "{table}" CASCADE'))
             await tx.execute(sa.text(FORGET))
@@ -150,7 +163,8 @@ class Databases:
 
     async def close(self) -> None:
         """The server goes, and its databases with it."""
-        await self._administrator.dispose()
+        for made in (self._administrator, *self._ways.values()):
+            await made.dispose()
 
 
 @asynccontextmanager
@@ -160,9 +174,10 @@ async def _once(dsn: str) -> AsyncIterator[AsyncConnection]:
         yield tx
 
 
+# Where a way is kept, only who is in the middle of something: who is idle holds nothing, and may be that way.
 THROW_OUT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> :spared
 """
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 FORGET = """
@@ -211,3 +226,13 @@ async def provide_tables(dsn: str, service: str | None) -> Template:
 async def new_database(all_databases: Databases) -> AsyncIterator[NewDatabase]:
     async with all_databases.lent() as lend:
         yield lend
+
+
+@pytest.fixture
+async def new_engine(all_databases: Databases) -> AsyncIterator[NewEngine]:
+    async with all_databases.lent(with_a_way=True) as lend:
+
+        async def engine_to(service: str | None) -> AsyncEngine:
+            return all_databases.way_to(await lend(service))
+
+        yield engine_to

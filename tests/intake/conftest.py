@@ -15,7 +15,6 @@ from joserfc.jwk import OKPKey
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.auth import Gate, issue_bearer, key_set, new_key, sign_internal
-from chassis.database import engine
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Executor, Inner, Step, Work
 from chassis.http import build
@@ -26,7 +25,7 @@ from contracts.events import Event
 from contracts.new_ids import new_id
 from services.intake.app import service
 from services.intake.settings import Settings
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 from tests.intake.builders import NOW
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
@@ -199,9 +198,9 @@ async def tools(said: Settings) -> AsyncIterator[Tools]:
 
 
 @pytest.fixture
-async def intake(new_database: NewDatabase, tools: Tools) -> AsyncIterator[Intake]:
+async def intake(new_engine: NewEngine, tools: Tools) -> AsyncIterator[Intake]:
     running = service(tools.settings)
-    database = engine(await new_database("intake"))
+    database = await new_engine("intake")
     hearing = Hearing(
         running.hears, running.sources,
         scope_attribute=running.scope_attribute, version_attribute=running.version_attribute,
@@ -223,4 +222,3 @@ async def intake(new_database: NewDatabase, tools: Tools) -> AsyncIterator[Intak
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://intake") as client:
         yield Intake(client, executor, database, running, tools)
     await executor.stop()
-    await database.dispose()

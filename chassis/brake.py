@@ -184,9 +184,10 @@ class Brake:
         return released
 
     async def begin(self, instance: str) -> None:
-        """A consumer is about to fetch: count it, until `got_through` says that it has lived through its first batch.
+        """Something lies before a consumer: count it until `got_through` says that it lived through its first batch.
 
-        Once per start of the process. What kills it while it fetches, unpacks or applies leaves the count behind.
+        Once per start of the process. What kills it while it fetches, unpacks or applies leaves the count behind; a
+        death before there was anything to take is nobody's fault who wrote to us, and is not counted.
         """
         if self._begun is not None:
             return

@@ -95,7 +95,7 @@ class Holds(Protocol):
         ...
 
     async def begin(self, instance: str) -> None:
-        """The consumer is about to fetch."""
+        """The consumer is about to take what lies before it."""
         ...
 
     async def got_through(self) -> None:
@@ -227,9 +227,7 @@ class Consumer:
         self._there = [topic for topic in self._topics if topic in visible]
         if not self._there:
             raise UnknownTopicOrPartitionError
-        await self._brake.begin(self._instance)  # before anything is fetched: unpacking it may be what kills
-        if not self._brake.on:
-            consumer.subscribe(self._there, listener=_Drain(self))
+        consumer.subscribe(self._there, listener=_Drain(self, consumer))
 
     def _ask_for_new_topics(self, consumer: AIOKafkaConsumer) -> None:
         """Once after joining: a static member that comes back gets its old partitions, whatever it subscribes to now.
@@ -237,7 +235,7 @@ class Consumer:
         Joining a second time makes the group's leader give out everything anew; from others it changes nothing.
         """
         if self.assigned and self._there:
-            consumer.subscribe(self._there, listener=_Drain(self))
+            consumer.subscribe(self._there, listener=_Drain(self, consumer))
             self._there = []
 
     async def _has_more(self, consumer: AIOKafkaConsumer) -> bool:
@@ -304,6 +302,10 @@ class Consumer:
         async with asyncio.timeout(CONNECT_SECONDS):
             firsts = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
+        if any(standing.get((each.topic, each.partition), 0) != ends[each] for each in partitions):
+            await self._brake.begin(self._instance)  # before anything is unpacked: that may be what kills
+        if self._brake.on:
+            self._placed = False
         if not self._placed:
             return
         for partition in partitions:
@@ -498,15 +500,19 @@ class Consumer:
 
 
 class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Lets the group wait until the batch in flight is finished and committed; heartbeats go on meanwhile."""
+    """Lets the group wait until the batch in flight is finished and committed; heartbeats go on meanwhile.
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    What is assigned is fetched when it is known from where on, and no sooner: `_place` resumes it.
+    """
+
+    def __init__(self, consumer: Consumer, reading: AIOKafkaConsumer) -> None:
+        self._consumer, self._reading = consumer, reading
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
         await self._consumer.drained()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._reading.pause(*assigned)
         self._consumer.joined()
 
 

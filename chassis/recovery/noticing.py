@@ -71,9 +71,12 @@ async def said_and_there(
 ) -> tuple[Mapping[Partition, int], Mapping[Partition, Extent]]:
     """Per partition the offset after the last one that is accounted for, and what there is at the broker.
 
-    The broker is asked after the database: a relay may be at work, and what it publishes meanwhile only adds.
+    The broker is asked after the database: a relay may be at work, and what it publishes meanwhile only adds. So does
+    what another look judges meanwhile.
     """
     async with engine.connect() as tx:
+        rows = await tx.execute(_JUDGED, {"topics": list(topics)})
+        judged = {Partition(row.topic, row.partition): row.next_offset for row in rows}
         values = {"topics": list(topics), "most": LAST_NUMBERS}
         said = {Partition(row.topic, row.partition): row.next for row in await tx.execute(_LATELY, values)}
     there = await horizon.extents(topics)
@@ -83,10 +86,8 @@ async def said_and_there(
             values = {"topics": [place.topic for place in quiet], "partitions": [place.number for place in quiet]}
             said |= {Partition(row.topic, row.partition): row.next for row in await tx.execute(_EVER, values)}
         there = await horizon.extents(topics)
-    async with engine.connect() as tx:
-        for row in await tx.execute(_JUDGED, {"topics": list(topics)}):
-            place = Partition(row.topic, row.partition)
-            said[place] = max(row.next_offset, said.get(place, 0))
+    for place, next_offset in judged.items():
+        said[place] = max(next_offset, said.get(place, 0))
     return said, there
 
 
@@ -154,10 +155,10 @@ async def strangers(engine: AsyncEngine, records: Sequence[Record]) -> list[Reco
 async def _heard_behind(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[Finding]:
     """Offsets are committed after the database has them: more committed than known was heard by a later life.
 
-    The database is asked after the broker: another process of this service may be hearing, and committing, meanwhile.
+    The database is asked again after the broker: a consumer may be at work, and what it hears meanwhile it commits.
     """
-    committed = await horizon.committed((await _known_heard(engine, topics)).keys())
-    known = await _known_heard(engine, topics)
+    committed = await horizon.committed(await _heard(engine, topics))
+    known = await _heard(engine, topics) if committed else {}
     return [
         Finding(Kind.HEARD_BEHIND, *place, known[place], next_offset)
         for place, next_offset in sorted(committed.items())
@@ -165,7 +166,8 @@ async def _heard_behind(engine: AsyncEngine, horizon: Horizon, topics: Topics) -
     ]
 
 
-async def _known_heard(engine: AsyncEngine, topics: Topics) -> Mapping[Partition, int]:
+async def _heard(engine: AsyncEngine, topics: Topics) -> dict[Partition, int]:
+    """Per partition the next offset this database has not heard."""
     async with engine.connect() as tx:
         values = {"consumer": topics.consumer, "topics": list(topics.hears)}
         return {Partition(row.topic, row.partition): row.next for row in await tx.execute(_HEARD, values)}

@@ -453,12 +453,32 @@ async def test_a_start_is_counted_before_the_first_fetch_and_forgotten_with_the_
     await until(lambda: "got through" in brake.told)
 
 
-async def test_whoever_finds_nothing_to_read_has_got_through_too(
-    embedded: Addresses, topic: str, a_consumer: Making
+async def test_whoever_finds_nothing_to_read_has_got_through_and_was_never_in_danger(
+    embedded: Addresses, topic: str, a_consumer: Making, stands: Stands
 ) -> None:
+    await tell(embedded, topic, new_id(), [1], 0)
+    stands[topic, 0] = 1  # heard before
     brake = Brake()
     await a_consumer(Taker(), brake=brake).start()
     await until(lambda: "got through" in brake.told)
+    assert "begin 0" not in brake.told
+
+
+async def test_whoever_has_died_of_what_lies_before_it_too_often_does_not_take_it_again(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    class Pulled(Brake):
+        async def begin(self, instance: str) -> None:
+            await super().begin(instance)
+            self.on = True
+
+    await tell(embedded, topic, new_id(), [1])
+    brake, taker = Pulled(), Taker()
+    one = a_consumer(taker, brake=brake)
+    await one.start()
+    await until(lambda: bool(brake.told))
+    await until(lambda: not one.assigned)
+    assert (brake.told, taker.batches) == (["begin 0"], [])
 
 
 async def test_two_processes_under_one_instance_do_not_put_each_other_out_for_ever(

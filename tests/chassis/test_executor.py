@@ -17,14 +17,14 @@ from pydantic import BaseModel, JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import parking
-from chassis.database import engine, upsert
+from chassis.database import upsert
 from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Unavailable, Work, answers, reservations
 from chassis.inbox import Hear, Hearing, Meta, Source
 from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Fact, Refused, Reservation, Tell
 from contracts.new_ids import new_id
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 
 metadata = sa.MetaData()
 BOXES = sa.Table(
@@ -206,12 +206,11 @@ def record(
 
 
 @pytest.fixture
-async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
-    found = engine(await new_database(None))
+async def database(new_engine: NewEngine) -> AsyncEngine:
+    found = await new_engine(None)
     async with found.begin() as tx:
         await tx.run_sync(metadata.create_all)
-    yield found
-    await found.dispose()
+    return found
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from joserfc.registry import HeaderParameter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.auth import Gate, issue_bearer, new_key, sign_party
-from chassis.database import engine
 from chassis.deadlines import due
 from chassis.envelope import Envelope, from_record, key_of, to_headers
 from chassis.errands import ErrandCall, Returned
@@ -37,7 +36,7 @@ from services.consent.app import service
 from services.consent.door import Resources
 from services.consent.errands import read_items
 from services.consent.settings import Settings
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, SEALING, SIGNING
 
 ISSUER = "urn:staffel:agency:jobcenter"
@@ -275,10 +274,16 @@ async def always() -> bool:
     return True
 
 
+@pytest.fixture(scope="session")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings, read once: taking alliance files apart takes longer than most of these tests."""
+    return settings(tmp_path_factory.mktemp("consent"))
+
+
 @pytest.fixture
-async def consenting(new_database: NewDatabase, tmp_path: Path) -> AsyncIterator[Consenting]:
-    running = service(settings(tmp_path))
-    database = engine(await new_database("consent"), size=8, overflow=4)  # the harness asks more at once
+async def consenting(new_engine: NewEngine, said: Settings) -> AsyncIterator[Consenting]:
+    running = service(said)
+    database = await new_engine("consent")
     hearing = Hearing(
         running.hears, running.sources,
         scope_attribute=running.scope_attribute, version_attribute=running.version_attribute,
@@ -303,4 +308,3 @@ async def consenting(new_database: NewDatabase, tmp_path: Path) -> AsyncIterator
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://consent") as client:
             yield Consenting(app, client, executor, database, running, resources, neighbours)
         await executor.stop()
-    await database.dispose()

@@ -252,6 +252,7 @@ class Consumer:
         """Batch after batch. Whatever is raised here, the next connection begins where the database says."""
         attempt = quiet = 0
         while not self._stopping.is_set() and not self._brake.on and not await self._has_more(consumer):
+            _must_fetch(consumer)
             self._ask_for_new_topics(consumer)
             if self.assigned and not self._placed:
                 await self._place(consumer)
@@ -514,6 +515,15 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._reading.pause(*assigned)
         self._consumer.joined()
+
+
+def _must_fetch(consumer: AIOKafkaConsumer) -> None:
+    """Raise KafkaError where the library's own task that fetches has ended: it tells nobody, and no record ever comes.
+
+    It dies where a group's partitions are given out anew in the moment in which it is told of them.
+    """
+    if consumer._fetcher._fetch_task.done():  # noqa: SLF001  # there is no public way to see it
+        raise KafkaError("nothing is fetched any more")
 
 
 def _told(partition: TopicPartition, offset: int) -> dict[str, Any]:

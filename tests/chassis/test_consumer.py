@@ -297,6 +297,21 @@ async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_and_nothing_of_
     assert taker.unreadable == [Reason.MISSING, Reason.UNDECODABLE, Reason.UNDECODABLE]
 
 
+async def test_a_library_that_has_stopped_fetching_without_a_word_is_started_over(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    key, taker = new_id(), Taker()
+    one = a_consumer(taker)
+    await one.start()
+    await tell(embedded, topic, key, [1])
+    await until(taker.heard(1))
+    assert one._reading is not None
+    one._reading._fetcher._fetch_task.cancel()
+    await tell(embedded, topic, key, [2])
+    await until(taker.heard(2))
+    assert taker.numbers == {key: [1, 2]}
+
+
 async def test_a_missing_topic_is_said_and_read_when_it_is_there(
     embedded: Addresses,
     topic: str,

@@ -40,7 +40,7 @@ from chassis.relay import backoff_seconds, client_arguments
 
 BATCH_RECORDS_MAX = 200  # as many as one transaction takes
 BUSY_RECORDS = 16  # a batch of so many says that more are coming …
-GATHER_SECONDS_MOST = 0.1  # … and they are let come for as long as the last ones took: the busier, the more at once
+GATHER_SECONDS_MOST = 0.25  # … and they are let come for as long as the last ones took: the busier, the more at once
 POLL_MS = 500  # how long one look waits for records; what comes ends it at once
 FETCH_WAIT_MS = 250  # how long the broker may hold back a fetch that would be empty; what comes ends it at once
 CARE_SECONDS = 0.03  # between two looks at partitions one by one, which do not wait

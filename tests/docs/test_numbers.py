@@ -24,7 +24,7 @@ from tests.crash.town import ERRANDS_SECONDS
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "explanation").glob("*.md"), *(DOCS / "how-to").glob("*.md")])
 
-WORDS = {0.1: "a tenth of a second", 1: "one", 2: "two", 3: "three", 16: "sixteen", 100: "a hundred"}
+WORDS = {0.1: "a tenth of a second", 0.25: "a quarter of a second", 1: "one", 2: "two", 3: "three", 16: "sixteen", 100: "a hundred"}
 KEPT_DAYS = int(CONFIGS[TopicKind.CHANNEL]["retention.ms"]) // DAY_MS
 KIB = 1024
 (FIRST, SECOND, THIRD, FOURTH, LAST) = parking.RETRY_SECONDS

@@ -140,6 +140,18 @@ async def test_who_comes_when_too_many_are_there_is_told_when_to_come_back_and_s
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
 
 
+async def test_of_a_rush_as_many_are_served_as_there_may_be(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or all would be sent away at once, come again at once, and nobody would ever be served."""
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    rush = [await served.say(b"") for _ in range(5)]
+    while served.connections < len(rush):  # noqa: ASYNC110  # the server tells nobody
+        await asyncio.sleep(0.01)
+    for _, writer in reversed(rush):
+        writer.write(head(PAINT, f"content-length: {len(RED)}") + RED)
+    answers = [(await reader.readline()).split()[1] for reader, _ in rush]
+    assert sorted(answers) == [b"200"] * 2 + [b"503"] * 3
+
+
 async def test_who_asks_and_never_reads_is_hung_up_on(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a thousand of them would have all the connections there are, for good."""
     monkeypatch.setattr("chassis.http.line.UNREAD_SECONDS_MAX", 0.2)

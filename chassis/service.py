@@ -506,28 +506,33 @@ class Running:
                 causes = await deadlines.due(connection)
             if causes:
                 reached("deadline.after_claim")
-            await self._fire_all([cause for cause in causes if self._waits_for(cause) is None])
+            fired = await self._fire_all([cause for cause in causes if self._waits_for(cause) is None])
             waiting = [cause for cause in causes if self._waits_for(cause) is not None]
             kinds, consumer = self._service.deadlines, self._service.principal
-            await self._fire_all(await deadlines.fair(self._engine, consumer, kinds, waiting, self._horizon))
+            fair = await deadlines.fair(self._engine, consumer, kinds, waiting, self._horizon)
+            if await self._fire_all(fair) and fired and len(causes) == deadlines.AT_ONCE:
+                self._deadlines_due.set()  # there may be more; where one had to wait, the next look is soon enough
 
     def _waits_for(self, cause: Due) -> WaitsFor | None:
         return self._service.deadlines[cause.kind].waits_for
 
-    async def _fire_all(self, causes: Sequence[Due]) -> None:
-        await asyncio.gather(*(self._fire(cause) for cause in causes))
+    async def _fire_all(self, causes: Sequence[Due]) -> bool:
+        return all(await asyncio.gather(*(self._fire(cause) for cause in causes)))
 
-    async def _fire(self, cause: Due) -> None:
+    async def _fire(self, cause: Due) -> bool:
+        """Whether it is no longer due."""
         step = self._service.deadlines[cause.kind].step(cause.subject)
         try:
             await self._executor.run(Work(cause, (step,)))
             reached("deadline.after_commit")
         except (Overloaded, Unavailable):
             log.warning("deadline waits", extra={"deadline": cause.kind})
+            return False
         except Bug as bug:
             log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})  # noqa: TRY400  # its stack is logged where it happened
             async with self._engine.begin() as tx:
                 await deadlines.postpone(tx, {cause.id: str(bug)})
+        return True
 
     async def _measure(self) -> None:
         """Ages and what waits: one query now and then, and only where somebody looks."""

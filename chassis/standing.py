@@ -97,7 +97,7 @@ _GLANCE = sa.text("""
     SELECT EXISTS (SELECT FROM restoration WHERE recovered_at IS NULL),
            (SELECT count(*) FROM brake WHERE consumer = :consumer AND released_at IS NULL),
            (SELECT process FROM seat WHERE consumer = :consumer AND instance = :instance),
-           EXISTS (SELECT FROM outbox),
+           (SELECT pos FROM outbox ORDER BY pos LIMIT 1) IS NOT NULL,
            EXISTS (SELECT FROM errand WHERE next_at <= clock_timestamp()),
            EXISTS (SELECT FROM parked WHERE consumer = :consumer AND next_attempt_at <= clock_timestamp()),
            EXISTS (SELECT FROM deadline WHERE due_at <= clock_timestamp()),

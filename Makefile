@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Tests run in so many processes; each that needs them starts a Kafka and a PostgreSQL of its own.
-PROCESSES ?= 2
+# Tests run in so many processes; each that needs them starts a Kafka and a PostgreSQL of its own. One more than the two
+# processors we promise for: whoever tests running services mostly waits for them.
+PROCESSES ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -40,10 +40,13 @@ from chassis.relay import backoff_seconds, client_arguments
 
 BATCH_RECORDS_MAX = 200  # as many as one transaction takes
 BUSY_RECORDS = 16  # a batch of so many says that more are coming …
-GATHER_SECONDS = 0.01  # … and for the next one they are let come, so that a transaction has many
+GATHER_SECONDS_MOST = 0.25  # … and they are let come for as long as the last ones took: the busier, the more at once
 POLL_MS = 500  # how long one look waits for records; what comes ends it at once
 FETCH_WAIT_MS = 250  # how long the broker may hold back a fetch that would be empty; what comes ends it at once
 CARE_SECONDS = 0.03  # between two looks at partitions one by one, which do not wait
+# Of one partition in one fetch, as it is sent: one batch is always taken, and may inflate to 250 times its size. So
+# what one look unpacks stays below what a process has; of ours it is still more than one transaction takes.
+PARTITION_BYTES = 64 * 1024
 SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member
 REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
 POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
@@ -77,15 +80,22 @@ Standing = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
 
 
 class Holds(Protocol):
-    """What may stop the consumer: while it is on nothing is fetched, and the group does without this member."""
+    """What may stop the consumer: while it is on nothing is fetched, and the group does without this member.
+
+    Where it holds some topics only, their partitions are paused, and the others go on.
+    """
 
     @property
     def on(self) -> bool:
         """Whether nothing may be fetched."""
         ...
 
+    def holds(self, topic: str) -> bool:
+        """Whether nothing of this topic may be fetched."""
+        ...
+
     async def begin(self, instance: str) -> None:
-        """The consumer is about to fetch."""
+        """The consumer is about to take what lies before it."""
         ...
 
     async def got_through(self) -> None:
@@ -131,6 +141,7 @@ class Consumer:
             "auto_offset_reset": "none",  # where to begin is ours to say: any other word passes over what is gone
             "isolation_level": "read_committed",
             "fetch_max_wait_ms": FETCH_WAIT_MS,
+            "max_partition_fetch_bytes": PARTITION_BYTES,
             "max_poll_records": BATCH_RECORDS_MAX,
             "max_poll_interval_ms": POLL_INTERVAL_MS,
             "session_timeout_ms": SESSION_MS,
@@ -144,6 +155,7 @@ class Consumer:
         self._rebalancing = asyncio.Event()
         self._placed = False
         self._behind: dict[TopicPartition, _Behind] = {}
+        self._held: set[TopicPartition] = set()
         self._careful_until = 0.0
         self._reading: AIOKafkaConsumer | None = None
         self._next_offset: dict[TopicPartition, int] = {}
@@ -215,9 +227,7 @@ class Consumer:
         self._there = [topic for topic in self._topics if topic in visible]
         if not self._there:
             raise UnknownTopicOrPartitionError
-        await self._brake.begin(self._instance)  # before anything is fetched: unpacking it may be what kills
-        if not self._brake.on:
-            consumer.subscribe(self._there, listener=_Drain(self))
+        consumer.subscribe(self._there, listener=_Drain(self, consumer))
 
     def _ask_for_new_topics(self, consumer: AIOKafkaConsumer) -> None:
         """Once after joining: a static member that comes back gets its old partitions, whatever it subscribes to now.
@@ -225,7 +235,7 @@ class Consumer:
         Joining a second time makes the group's leader give out everything anew; from others it changes nothing.
         """
         if self.assigned and self._there:
-            consumer.subscribe(self._there, listener=_Drain(self))
+            consumer.subscribe(self._there, listener=_Drain(self, consumer))
             self._there = []
 
     async def _has_more(self, consumer: AIOKafkaConsumer) -> bool:
@@ -242,13 +252,16 @@ class Consumer:
         """Batch after batch. Whatever is raised here, the next connection begins where the database says."""
         attempt = quiet = 0
         while not self._stopping.is_set() and not self._brake.on and not await self._has_more(consumer):
+            _must_fetch(consumer)
             self._ask_for_new_topics(consumer)
             if self.assigned and not self._placed:
                 await self._place(consumer)
+            self._hold(consumer)
             await self._catch_up(consumer)
             records = await self._next(consumer)
-            if self._behind:
-                records = [r for r in records if TopicPartition(r.topic, r.partition) not in self._behind]
+            if self._behind or self._held:
+                waits = self._behind.keys() | self._held
+                records = [r for r in records if TopicPartition(r.topic, r.partition) not in waits]
             if not records:
                 await self._commit(consumer)
             if not records or not self._placed:  # unplaced: read from wherever the library stood; `_place` goes back
@@ -259,8 +272,10 @@ class Consumer:
             quiet = 0
             self._idle.clear()  # no await since the records came: a rebalance either was before or waits for this batch
             reached("consumer.after_fetch")
+            began = monotonic()
             try:
                 if await self._durable(records):
+                    took = monotonic() - began
                     attempt, self._oldest = 0, None
                     self._next_offset.update(_ends_of(records))
                     reached("consumer.after_commit")
@@ -269,7 +284,7 @@ class Consumer:
                         await self._commit(consumer)
                     await self._brake.got_through()
                     if BUSY_RECORDS <= len(records) < BATCH_RECORDS_MAX:
-                        await self._pause(GATHER_SECONDS)
+                        await self._pause(min(took, GATHER_SECONDS_MOST))
                     continue
                 attempt += 1
                 await self._pause(backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))
@@ -280,7 +295,7 @@ class Consumer:
 
     async def _place(self, consumer: AIOKafkaConsumer) -> None:
         """Go to where the database says hearing stands, in every partition; a rebalance meanwhile has it done again."""
-        self._placed, self._behind = True, {}
+        self._placed, self._behind, self._held = True, {}, set()
         partitions = sorted(consumer.assignment())
         if not partitions:
             return
@@ -288,6 +303,10 @@ class Consumer:
         async with asyncio.timeout(CONNECT_SECONDS):
             firsts = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
+        if any(standing.get((each.topic, each.partition), 0) != ends[each] for each in partitions):
+            await self._brake.begin(self._instance)  # before anything is unpacked: that may be what kills
+        if self._brake.on:
+            self._placed = False
         if not self._placed:
             return
         for partition in partitions:
@@ -306,13 +325,22 @@ class Consumer:
                 consumer.pause(partition)
                 self._behind[partition] = _Behind(offset, first)
 
+    def _hold(self, consumer: AIOKafkaConsumer) -> None:
+        """Pause what the brake holds; where it has let go of something, go on from where the database says."""
+        held = {partition for partition in consumer.assignment() if self._brake.holds(partition.topic)}
+        for partition in held - self._held:
+            consumer.pause(partition)
+        if self._held - held:
+            self._placed = False
+        self._held = held
+
     async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
         """A page of what the broker no longer has, for each partition that misses something; the others go on between.
 
         A partition is read on when all that was before has been heard. Where it cannot be had, it waits.
         """
         for partition, behind in list(self._behind.items()):
-            if asyncio.get_running_loop().time() < behind.again_at or not self._placed:
+            if asyncio.get_running_loop().time() < behind.again_at or not self._placed or partition in self._held:
                 continue
             self._idle.clear()  # as for a batch: a rebalance waits until the page is durable
             try:
@@ -473,16 +501,29 @@ class Consumer:
 
 
 class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Lets the group wait until the batch in flight is finished and committed; heartbeats go on meanwhile."""
+    """Lets the group wait until the batch in flight is finished and committed; heartbeats go on meanwhile.
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    What is assigned is fetched when it is known from where on, and no sooner: `_place` resumes it.
+    """
+
+    def __init__(self, consumer: Consumer, reading: AIOKafkaConsumer) -> None:
+        self._consumer, self._reading = consumer, reading
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
         await self._consumer.drained()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's form
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._reading.pause(*assigned)
         self._consumer.joined()
+
+
+def _must_fetch(consumer: AIOKafkaConsumer) -> None:
+    """Raise KafkaError where the library's own task that fetches has ended: it tells nobody, and no record ever comes.
+
+    It dies where a group's partitions are given out anew in the moment in which it is told of them.
+    """
+    if consumer._fetcher._fetch_task.done():  # noqa: SLF001  # there is no public way to see it
+        raise KafkaError("nothing is fetched any more")
 
 
 def _told(partition: TopicPartition, offset: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -34,11 +35,17 @@ POLL_SECONDS = 5.0  # when nobody wakes us; the service itself looks every secon
 
 
 class Again(Exception):
-    """Not now: the errand is tried again with back-off. `reason` is a code, shown to operators."""
+    """Not now: the errand is tried again with back-off. `reason` is a code, shown to operators.
 
-    def __init__(self, reason: str) -> None:
+    `seconds`: until then, where the function knows better, for example because each try costs somebody else something.
+    `learned`: ids and codes, added to what the errand is about: the next try begins with them.
+    """
+
+    def __init__(
+        self, reason: str, *, seconds: float | None = None, learned: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.seconds, self.learned = reason, seconds, learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +231,7 @@ class Errands:
                     step = await self._alone(cause.name, call)
                 await self._executor.take_in(cause, step, traced.traceparent)
         except Again as again:
-            await self._postpone(taken, again.reason, _backoff(taken.attempts))
+            await self._put_off(taken, again)
         except Exception as error:  # whatever it meets must not end the worker; it is shown, tried slowly
             weather = is_weather(error)
             if not weather:
@@ -246,7 +253,7 @@ class Errands:
                     steps = await errand.run(calls)
         except Again as again:
             for taken in several:
-                await self._postpone(taken, again.reason, _backoff(taken.attempts))
+                await self._put_off(taken, again)
             return
         except Exception as error:  # noqa: BLE001  # one of them is at fault, and alone we see which
             told = {"errand": name, "count": len(several), "error_class": type(error).__name__}
@@ -268,11 +275,20 @@ class Errands:
                 log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
             await self._postpone(taken, type(error).__name__, _backoff(taken.attempts))
 
-    async def _postpone(self, taken: _Taken, word: str, seconds: float) -> None:
+    async def _put_off(self, taken: _Taken, again: Again) -> None:
+        seconds = _backoff(taken.attempts) if again.seconds is None else again.seconds
+        await self._postpone(taken, again.reason, seconds, again.learned)
+
+    async def _postpone(
+        self, taken: _Taken, word: str, seconds: float, learned: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         spread = seconds * random.uniform(0.8, 1.2)  # noqa: S311  # spreads retries, keeps no secret
         try:
             async with self._engine.begin() as tx:
-                await tx.execute(_POSTPONE, {"id": taken.cause.id, "word": word, "seconds": spread})
+                about = json.dumps(dict(learned))
+                await tx.execute(
+                    _POSTPONE, {"id": taken.cause.id, "word": word, "seconds": spread, "learned": about}
+                )
         except Exception as error:
             if not is_weather(error):
                 raise
@@ -297,7 +313,7 @@ _SEND = sa.text("""
     ORDER BY name, subject, key
     ON CONFLICT (name, subject, key) DO UPDATE
     SET id = excluded.id, about = excluded.about, attempts = 0, last_word = NULL, next_at = clock_timestamp(),
-        traceparent = excluded.traceparent
+        sent_at = clock_timestamp(), traceparent = excluded.traceparent
 """).bindparams(
     sa.bindparam("names", type_=_TEXTS),
     sa.bindparam("subjects", type_=_UUIDS),
@@ -321,6 +337,7 @@ _TAKE_UP_AGAIN = sa.text("UPDATE errand SET taken_by = NULL, next_at = clock_tim
 
 _POSTPONE = sa.text("""
     UPDATE errand
-    SET last_word = :word, taken_by = NULL, next_at = clock_timestamp() + make_interval(secs => :seconds)
+    SET last_word = :word, taken_by = NULL, next_at = clock_timestamp() + make_interval(secs => :seconds),
+        about = about || CAST(:learned AS jsonb)
     WHERE id = :id
 """)

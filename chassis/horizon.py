@@ -1,4 +1,4 @@
-"""How far topics reach: where each partition begins and ends, what a group has committed, and what lies there.
+"""How far topics reach: where each partition begins and ends, what the broker was told of a group, what lies there.
 
 For whoever must look at the broker before deciding something: that nobody has answered, or that this database still
 knows all it has said. One client, made at the first question and thrown away when it fails; it follows nothing, joins
@@ -62,7 +62,11 @@ class Horizon:
         return {Partition(part.topic, part.partition): Extent(first[part], end[part]) for part in parts}
 
     async def committed(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
-        """The next offset of the group in each of these, as the broker keeps it; 0 where it has none."""
+        """The next offset of the group in each of these, as the broker was told; 0 where it has none.
+
+        A sign of a later life of a database that was restored, and no more: it is told late, and outlives a restore.
+        What is heard says `heard_up_to`.
+        """
         if not partitions:
             return {}
         asked = {TopicPartition(*place): place for place in partitions}

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
-
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
+from typing import TYPE_CHECKING, Final, Literal
 
 from chassis.telemetry import EXPORT_TIMEOUT_SECONDS, seen
+
+if TYPE_CHECKING:  # some megabytes, which a service without a collector never uses
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricReader
 
 MEASURE_SECONDS = 5.0  # between two looks at the database
 EXPORT_SECONDS = 10.0  # between two exports: every one has something to say
@@ -102,6 +102,11 @@ INSTRUMENTS: Final = (
         alarm="1 s",
     ),
     Instrument(
+        "consumer.unheard.age", "gauge", "s",
+        "How long what another party says has not been heard, because it alone was too much trouble; 0: all are.",
+        alarm="1 s",
+    ),
+    Instrument(
         "event.e2e.duration", "histogram", "s",
         "From the moment the fact was said to the commit that applied it; of the oldest event of each transaction.",
         ("messaging.consumer.group.name",),
@@ -112,6 +117,9 @@ INSTRUMENTS: Final = (
     Instrument(
         "errand.failing", "gauge", "{errand}", "Errands that were tried five times or more.",
         alarm="1 for 15 min",
+    ),
+    Instrument(
+        "errand.failing.age", "gauge", "s", "How long the oldest of these has been under way.", alarm="1 h"
     ),
     Instrument("executor.queue", "gauge", "{item}", "Commands and heard events that wait for a transaction."),
 )  # fmt: skip
@@ -150,10 +158,14 @@ def configure(service: str, instance: str, endpoint: str | None, *, reader: Metr
     if endpoint is None and reader is None:
         _metrics.set(None)
         return
+    # Here: they bring an HTTP client and protobuf, which a service without a collector never uses.
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415  # see above
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # see above
+
     readers = [] if reader is None else [reader]
     if endpoint is not None:
-        # Here: it brings an HTTP client and protobuf, which a service without a collector never uses.
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415  # see above
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415  # see above
 
         otlp = OTLPMetricExporter(endpoint=f"{endpoint.rstrip('/')}/v1/metrics", timeout=EXPORT_TIMEOUT_SECONDS)
         readers.append(PeriodicExportingMetricReader(otlp, export_interval_millis=EXPORT_SECONDS * 1000))

@@ -41,8 +41,8 @@ from chassis.envelope import key_of
 ROUND_RECORDS_MAX = 500  # one round's rows; more gains nothing (speed), costs memory
 BATCH_BYTES = 60 * 1024  # per partition, before compression: a topic's max.message.bytes (64 KB) counts whole batches
 BUSY_RECORDS = 16  # a round of so many says that more are being written …
-GATHER_SECONDS = 0.01  # … and for the next one they are let come
-POLL_SECONDS_FIRST, POLL_SECONDS_MOST = 0.05, 5.0  # when nobody wakes us; the service itself looks every second
+GATHER_SECONDS_MOST = 0.25  # … and they are let come for as long as the last ones took to send
+POLL_SECONDS_FIRST, POLL_SECONDS_MOST = 0.2, 5.0  # when nobody wakes us; the service itself looks every second
 FOLLOWER_SECONDS = 1.0  # how often a relay that does not lead asks whether it may
 DATABASE_SECONDS = 10.0  # longer than the role's statement_timeout: then the connection is dead, not slow
 BROKER_SECONDS = 10.0  # for one round's acknowledgements; idempotent batches never expire by themselves
@@ -177,6 +177,7 @@ class Relay:
                     self.leading = bool(await connection.scalar(_LEAD, {"lock": LOCK}))
                 if self.leading and (self._may_speak is None or await self._may_speak()):
                     log.info("relay leads")
+                    await connection.execute(_BY_INDEX)
                     await self._publish_until_stopped(connection)
                     return True
                 return False
@@ -188,17 +189,19 @@ class Relay:
                         await connection.invalidate()  # closes it and so frees the lock; the pool must not have it
 
     async def _publish_until_stopped(self, connection: AsyncConnection) -> None:
-        idle, rows = POLL_SECONDS_FIRST, list[Row]()
+        """Round after round; where one says that nothing follows, wait to be woken, or until the next look."""
+        idle, rows = POLL_SECONDS_FIRST, await self._look(connection)
         while not self._stopping:
-            if not rows:
-                self._wake.clear()
-                rows = await self._ask(connection, _READ, {})
             if rows:
                 reached("relay.after_select")
-                idle = POLL_SECONDS_FIRST
-                rows = await self._round(connection, rows)
+                idle, rows = POLL_SECONDS_FIRST, await self._round(connection, rows)
             else:
                 idle = POLL_SECONDS_FIRST if await self._woken(idle) else min(idle * 2, POLL_SECONDS_MOST)
+                rows = await self._look(connection)
+
+    async def _look(self, connection: AsyncConnection) -> list[Row]:
+        self._wake.clear()
+        return await self._ask(connection, _READ, {})
 
     async def _ask(self, connection: AsyncConnection, how: sa.TextClause, what: Mapping[str, Any]) -> list[Row]:
         """The first rows that wait, as `how` finds them."""
@@ -228,7 +231,7 @@ class Relay:
             if published:
                 reached("relay.after_send")
                 if BUSY_RECORDS <= len(rows) < ROUND_RECORDS_MAX and not failures:
-                    await asyncio.sleep(GATHER_SECONDS)
+                    await asyncio.sleep(min(monotonic() - began, GATHER_SECONDS_MOST))
                 self._wake.clear()
                 following = await self._ask(connection, _REMEMBER_AND_READ, published)
                 metrics.count_by_topic("messaging.client.sent.messages", published["topics"], _SENDS)
@@ -454,13 +457,23 @@ def _created(row: Row) -> str | None:
 
 _LEAD = sa.text("SELECT pg_try_advisory_lock(:lock)").bindparams(sa.bindparam("lock", type_=sa.BigInteger))
 
+# For the relay's own connection. A prepared statement keeps the plan it was given while the tables were small, and a
+# log that was small once would be read whole for every round.
+_BY_INDEX = sa.text("SET enable_seqscan = off")
+
+# The rows first, then the bytes of each by its position.
 _FIRST = """
-    SELECT pos, said.topic, said.key, said.headers::text, said.payload
-    FROM outbox AS waiting JOIN event_log AS said USING (pos)
-    WHERE waiting.topic <> ALL (:aside)
-      AND NOT EXISTS (SELECT FROM outbox_hold AS held WHERE held.topic = waiting.topic AND held.key = waiting.key)
-      {but}
-    ORDER BY pos LIMIT :most
+    SELECT waiting.pos, waiting.topic, waiting.key, said.headers, said.payload
+    FROM (
+        SELECT pos, topic, key FROM outbox
+        WHERE topic <> ALL (:aside)
+          AND NOT EXISTS (SELECT FROM outbox_hold AS held WHERE held.topic = outbox.topic AND held.key = outbox.key)
+          {but}
+        ORDER BY pos LIMIT :most
+    ) AS waiting CROSS JOIN LATERAL (
+        SELECT headers::text, payload FROM event_log WHERE event_log.pos = waiting.pos OFFSET 0
+    ) AS said
+    ORDER BY waiting.pos
 """
 _READ = sa.text(_FIRST.format(but="")).bindparams(sa.bindparam("aside", type_=ARRAY(sa.Text)))
 
@@ -481,7 +494,7 @@ _REMEMBER_AND_READ = sa.text(f"""
                sent.pos, sent.partition, sent."offset"
         FROM sent JOIN gone USING (pos) JOIN heads ON heads.topic = sent.topic
     )
-    {_FIRST.format(but="AND waiting.pos <> ALL (:positions)")}
+    {_FIRST.format(but="AND pos <> ALL (:positions)")}
 """).bindparams(  # noqa: S608  # put together from the constants above
     sa.bindparam("aside", type_=ARRAY(sa.Text)),
     sa.bindparam("topics", type_=ARRAY(sa.Text)),

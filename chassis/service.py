@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -57,6 +58,7 @@ from chassis.relay import Relay
 
 log = logging.getLogger(__name__)
 
+OUSTED = "instance-taken"  # why a process is not ready that another one has come after, under the same instance
 GUARD_SECONDS = 1.0  # between two looks at a database that is not known to be whole
 LOOK_SECONDS = 1.0  # how late a replica learns what another one has done, and how late a deadline may fire
 LOOK_SECONDS_LEAST = 0.05  # a deadline that is due sooner waits so long
@@ -109,7 +111,9 @@ class ServiceSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(description="Port to listen on", ge=1, le=65535)
     instance: str = Field(
-        default="0", description="Which replica this is: the broker's static membership, the telemetry's instance"
+        default="0",
+        description="Which replica this is, a name of its own for each: the broker's static membership, the "
+        "telemetry's instance. Of two under one name the later one hears",
     )
     otlp_endpoint: HttpUrl | None = Field(
         default=None, description="OTLP/HTTP endpoint; without one no span is exported"
@@ -317,7 +321,8 @@ class Running:
         )
         async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
             self._feeds = feeds_of(service, client)
-            self._refill = Refill(self._engine, service.principal, self._feeds, self._executor.hear_aside)
+            hear, unheard = self._executor.hear_aside, self._executor.brake.topics_unheard
+            self._refill = Refill(self._engine, service.principal, self._feeds, hear, unheard)
             self._executor.after_gap.append(self._refill.wake)
             resources = resources_of(service, self._engine, self._executor, client)
             self._errands = Errands(self._engine, self._executor, service.errands, resources, settings.instance)
@@ -427,9 +432,10 @@ class Running:
 
     async def _look_around(self) -> None:
         """One look a second at all that nobody tells this process: what replicas have done, what time makes due."""
+        service = self._service
         while True:
             async with self._engine.connect() as connection:
-                seen = await standing.glance(connection, self._service.principal)
+                seen = await standing.glance(connection, service.principal, service.settings.instance)
             for there, tell in (
                 (seen.restored, self._restored.set),
                 (seen.unsent, self._relay.wake),
@@ -439,7 +445,7 @@ class Running:
             ):
                 if there:
                     tell()
-            if seen.braked is not self._executor.brake.on:
+            if self._executor.brake.outdated(seen.brakes, seen.seat):
                 await self._executor.brake.look()
             until = LOOK_SECONDS if seen.next_deadline is None else seen.next_deadline
             await asyncio.sleep(min(LOOK_SECONDS, max(LOOK_SECONDS_LEAST, until)))
@@ -451,6 +457,7 @@ class Running:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._executor.brake.leave()
                 await self._errands.stop()
                 await self._executor.stop()
                 await self._relay.stop()
@@ -463,7 +470,9 @@ class Running:
     async def ready(self) -> bool | str:
         """Whether a caller should come here: the database answers and is whole, and the consumer has its topics.
 
-        Where the brake has stopped the consumer on purpose, commands go on: yes, and what has pulled it.
+        Where the brake has stopped the consumer on purpose, commands go on: yes, and what has pulled it. Where it has
+        stopped what some parties say, the rest is heard: yes, and who they are. Where another process has come under
+        the same instance: no, it is that one's part now.
         """
         try:
             async with asyncio.timeout(2.0), self._engine.connect() as connection:
@@ -474,8 +483,13 @@ class Running:
             return False
         if self._guard.standing is not Standing.SOUND:
             return NotReady(self._guard.standing)
-        pulled = self._executor.brake.pulled
-        return self._consumer.assigned if pulled is None else pulled.cause
+        brake = self._executor.brake
+        if brake.ousted:
+            return NotReady(OUSTED)
+        if brake.pulled is not None:
+            return brake.pulled.cause
+        unheard = ", ".join(f"{party}: {each.cause}" for party, each in sorted(brake.unheard.items()))
+        return (unheard or True) if self._consumer.assigned else False
 
     def live(self) -> Live:
         """What an operator is told that no table knows."""
@@ -620,6 +634,8 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
                 timeout_keep_alive=REST_SECONDS,
             )
         )
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
         serving = asyncio.create_task(server.serve([listener]))
         waiting = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]

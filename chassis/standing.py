@@ -36,16 +36,23 @@ class Standing(BaseModel):
     lanes_human_seconds: float
     unreadable: int
     brake_seconds: float
+    parties_unheard: int
+    party_unheard_seconds: float
     deadline_overdue_seconds: float
     deadlines_overdue: int
     errands_failing: int
+    errand_failing_seconds: float
 
 
 class Glance(NamedTuple):
-    """What there is to do, or to stop doing; `next_deadline` in seconds, None where none is armed."""
+    """What there is to do, or to stop doing.
+
+    `seat`: the process that hears as this instance; `next_deadline`: in seconds, None where none is armed.
+    """
 
     restored: bool
-    braked: bool
+    brakes: int
+    seat: str | None
     unsent: bool
     errands_due: bool
     lanes_due: bool
@@ -53,9 +60,9 @@ class Glance(NamedTuple):
     next_deadline: float | None
 
 
-async def glance(tx: AsyncConnection, consumer: str) -> Glance:
-    """One query for everything; each part reads the first row of an index."""
-    return Glance(*(await tx.execute(_GLANCE, {"consumer": consumer})).one())
+async def glance(tx: AsyncConnection, consumer: str, instance: str) -> Glance:
+    """One query for everything; each part reads the first row of an index. `instance`: as which this process hears."""
+    return Glance(*(await tx.execute(_GLANCE, {"consumer": consumer, "instance": instance})).one())
 
 
 async def look(tx: AsyncConnection, consumer: str) -> Standing:
@@ -73,8 +80,10 @@ def set_gauges(standing: Standing) -> None:
         ("outbox.hold.keys", standing.held_subjects),
         ("unreadable.records", standing.unreadable),
         ("consumer.brake.age", standing.brake_seconds),
+        ("consumer.unheard.age", standing.party_unheard_seconds),
         ("deadline.overdue", standing.deadline_overdue_seconds),
         ("errand.failing", standing.errands_failing),
+        ("errand.failing.age", standing.errand_failing_seconds),
     ):
         metrics.measured(name, value)
     for state in ("retrying", "missing", "human"):
@@ -86,7 +95,8 @@ def set_gauges(standing: Standing) -> None:
 
 _GLANCE = sa.text("""
     SELECT EXISTS (SELECT FROM restoration WHERE recovered_at IS NULL),
-           EXISTS (SELECT FROM brake WHERE consumer = :consumer AND released_at IS NULL),
+           (SELECT count(*) FROM brake WHERE consumer = :consumer AND released_at IS NULL),
+           (SELECT process FROM seat WHERE consumer = :consumer AND instance = :instance),
            EXISTS (SELECT FROM outbox),
            EXISTS (SELECT FROM errand WHERE next_at <= clock_timestamp()),
            EXISTS (SELECT FROM parked WHERE consumer = :consumer AND next_attempt_at <= clock_timestamp()),
@@ -106,8 +116,9 @@ _STATES = {
     "human": "next_attempt_at IS NULL AND error_class NOT IN ('gap', 'behind')",
 }
 _LOOK = sa.text(f"""
-    SELECT unsent, oldest_unsent_seconds, held_subjects, unreadable, brake_seconds, deadline_overdue_seconds,
-           deadlines_overdue, errands_failing, lanes.*
+    SELECT unsent, oldest_unsent_seconds, held_subjects, unreadable, brake_seconds, parties_unheard,
+           party_unheard_seconds, deadline_overdue_seconds, deadlines_overdue, errands_failing, errand_failing_seconds,
+           lanes.*
     FROM (SELECT count(*) AS unsent FROM outbox) AS a,
          (SELECT {_AGE.format("created_at")} AS oldest_unsent_seconds FROM event_log
           WHERE pos = (SELECT min(pos) FROM outbox)) AS b,
@@ -115,12 +126,15 @@ _LOOK = sa.text(f"""
          (SELECT count(*) AS unreadable FROM unreadable
           WHERE consumer = :consumer AND found_at > clock_timestamp() - interval '1 day') AS d,
          (SELECT {_AGE.format("pulled_at")} AS brake_seconds FROM brake
-          WHERE consumer = :consumer AND released_at IS NULL) AS e,
+          WHERE consumer = :consumer AND released_at IS NULL AND party IS NULL) AS e,
+         (SELECT count(*) AS parties_unheard, {_AGE.format("pulled_at")} AS party_unheard_seconds FROM brake
+          WHERE consumer = :consumer AND released_at IS NULL AND party IS NOT NULL) AS e1,
          (SELECT coalesce(max(late), 0) AS deadline_overdue_seconds, count(late) AS deadlines_overdue FROM (
               SELECT extract(epoch FROM clock_timestamp() - due_at) + attempts * {RETRY_SECONDS} AS late FROM deadline
               WHERE attempts > 0 OR due_at < clock_timestamp() - make_interval(secs => :late)
           ) AS overdue) AS f,
-         (SELECT count(*) AS errands_failing FROM errand WHERE attempts >= :failing) AS g,
+         (SELECT count(*) AS errands_failing, {_AGE.format("sent_at")} AS errand_failing_seconds FROM errand
+          WHERE attempts >= :failing) AS g,
          (SELECT {", ".join(_LANES.format(state=state, where=where) for state, where in _STATES.items())} FROM (
               SELECT DISTINCT ON (topic, key) parked_at, next_attempt_at, error_class FROM parked
               WHERE consumer = :consumer ORDER BY topic, key, seq, parked_at

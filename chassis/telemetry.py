@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,17 +19,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+if TYPE_CHECKING:  # some megabytes, which a service without a collector never uses
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 ATTRIBUTES = frozenset({
     "chassis.lane.state",
@@ -55,7 +55,6 @@ EXPORT_TIMEOUT_SECONDS = 10
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAFE = re.compile(r"[\w./{}:*+-]{1,200}", re.ASCII)  # topics, routes, codes, class names; free text has spaces
-_IDS = RandomIdGenerator()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +80,18 @@ def configure(
     if endpoint is None and exporter is None:
         _telemetry.set(None)
         return
+    # Here: a service without a collector uses none of it.
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # see above
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  # see above
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor  # noqa: PLC0415  # see above
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415  # see above
+
     resource = Resource.create({"service.name": service, "service.instance.id": instance})
     sampler = ParentBased(TraceIdRatioBased(1.0 if exporter else share))
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     if exporter is not None:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
     if endpoint is not None:
-        # Here: it brings an HTTP client and protobuf, which a service without a collector never uses.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  # see above
 
         otlp = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS)
@@ -280,9 +284,14 @@ def _traced(
 
 def _unrecorded(parent: SpanContext | None) -> Span:
     """A span nobody will see, whose ids go on: a tenth of a recorded one's cost. The sampling flag passes through."""
-    trace_id = parent.trace_id if parent else _IDS.generate_trace_id()
+    trace_id = parent.trace_id if parent else _an_id(128)
     flags = parent.trace_flags if parent else TraceFlags(0)
-    return NonRecordingSpan(SpanContext(trace_id, _IDS.generate_span_id(), is_remote=False, trace_flags=flags))
+    return NonRecordingSpan(SpanContext(trace_id, _an_id(64), is_remote=False, trace_flags=flags))
+
+
+def _an_id(bits: int) -> int:
+    """Any number but 0, which W3C Trace Context calls invalid."""
+    return random.getrandbits(bits) or 1  # ids keep no secret, and are drawn for every event
 
 
 @lru_cache(maxsize=1024)  # topics, types, routes: the same few, thousands of times a second
@@ -304,8 +313,8 @@ def seen(attributes: Mapping[str, str | int]) -> Mapping[str, str | int]:
 
 FIELDS = frozenset({
     "attempt", "causation_id", "consumer", "correlation_id", "count", "deadline", "errand", "error_class", "event_id",
-    "event_type", "file", "frames", "instance", "lane", "method", "number", "offset", "partition", "port", "pos",
-    "reason", "route", "seconds", "seq", "service", "status", "subject", "subject_kind", "topic",
+    "event_type", "file", "frames", "instance", "lane", "method", "number", "offset", "partition", "party", "port",
+    "pos", "reason", "route", "seconds", "seq", "service", "status", "subject", "subject_kind", "topic",
 })
 OWN = ("chassis", "contracts", "deploy", "services")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

@@ -1,12 +1,15 @@
 """What is inside the seal of a release: the one thing between agencies that carries personal data, and is no event."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, JsonValue
 
 from contracts.codes import Completeness, DataCategory, ItemFlag, LegalBasis, Purpose
 from contracts.events import CODES_MAX, ITEMS_MAX, Part, Sha256
 from contracts.ids import HandoverRef, ItemId, ReleaseId
+
+# Of the items of one response: sealed and in base64 this stays below 256 KB.
+CONTENT_BYTES_MAX: Final = 180 * 1024
 
 # From whom a datum was collected (§ 67a SGB X), and on which basis where that was not the person.
 CollectedFrom = Annotated[str, Field(pattern=r"^(person|guardian|third_party:[a-z0-9_]{1,60})$")]

@@ -19,7 +19,6 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.installation import SERVICES, Installation, read_alliance
-from deploy.migrations import migrate as migrate_database
 from deploy.mistakes import MistakeError
 
 app = typer.Typer(
@@ -97,6 +96,8 @@ def run(
     _settings_of_the_installation(data, agency, service)
     settings = _settings(agency, service)
     if migrate:
+        from deploy.migrations import migrate as migrate_database
+
         crashpoints.arm(os.environ)
         asyncio.run(migrate_database(settings.database, service))
     run_service(importlib.import_module(f"services.{service}.app").service(settings))
@@ -143,6 +144,8 @@ def node(
         _fail(f"{folder}: has no {', '.join(f'{name}.env' for name in missing)}")
     read = {name: _settings(agency, name, folder / f"{name}.env") for name in SERVICES}
     if migrate:
+        from deploy.migrations import migrate as migrate_database
+
         for name in SERVICES:
             asyncio.run(migrate_database(read[name].database, name))
     run_services(*(importlib.import_module(f"services.{name}.app").service(read[name]) for name in SERVICES))
@@ -171,6 +174,7 @@ def migrate(
 ) -> None:
     """Bring a service's database to the tables its code expects."""
     from chassis import crashpoints
+    from deploy.migrations import migrate as migrate_database
 
     crashpoints.arm(os.environ)
     asyncio.run(migrate_database(database, service))

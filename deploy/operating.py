@@ -106,11 +106,13 @@ class Operator:
         """The services whose consumer is stopped; whether there is none."""
         free = True
         for one, name in self._services(agency, None):
-            on = (await self._get(one, name, "/waiting"))["brake"]
-            if on is not None:
-                free = False
-                what = f"{on['lanes']} lane(s) of {on['cause']}" if on["lanes"] else on["cause"]
-                self._console.print(f"--agency {one} --service {name}  stopped by {what} since {on['since']}")
+            waiting = await self._get(one, name, "/waiting")
+            for on in (waiting["brake"], *waiting["unheard"]):
+                if on is not None:
+                    free = False
+                    whom = f"does not hear {on['party']}" if on["party"] else "stopped"
+                    what = f"{on['lanes']} lane(s) of {on['cause']}" if on["lanes"] else on["cause"]
+                    self._console.print(f"--agency {one} --service {name}  {whom}: {what}, since {on['since']}")
         if free:
             self._console.print("no consumer is stopped")
         return free

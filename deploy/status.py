@@ -42,10 +42,12 @@ def _needs(seen: Seen) -> Sequence[str]:
     if not seen.found:
         return ["does not answer"]
     standing, brake = seen.found["standing"], seen.found["brake"] or {}
+    unheard = [on["party"] for on in seen.found["unheard"]]
     held = standing["lanes_human"] + standing["lanes_retrying"]  # one that fails on and on should be looked at, too
     asked = (
         (not seen.ready, "not ready"),
         (brake, f"consumer stopped by {brake.get('cause')}"),
+        (unheard, f"{', '.join(unheard)} not heard"),
         (standing["oldest_unsent_seconds"] > UNSENT_SECONDS_MAX, "facts are not sent"),
         (standing["held_subjects"], f"{standing['held_subjects']} subject(s) can never be sent"),
         ((seen.found["live"]["lag_seconds"] or 0) > LAG_SECONDS_MAX, "what is heard does not become durable"),
@@ -97,7 +99,7 @@ def _row(seen: Seen) -> Iterator[str]:
     yield "" if live["lag_records"] is None else _waiting(live["lag_records"], live["lag_seconds"])
     yield ", ".join(f"{lanes} {class_}" for class_, lanes in seen.found["held"].items())
     yield _waiting(standing["deadlines_overdue"], standing["deadline_overdue_seconds"])
-    yield f"{standing['errands_failing']} failing" if standing["errands_failing"] else ""
+    yield _waiting(standing["errands_failing"], standing["errand_failing_seconds"])
     yield "; ".join(seen.needs)
 
 

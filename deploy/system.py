@@ -96,9 +96,11 @@ class System:
         return self._server(principal, f"{principal}.{instance}", environment)
 
     def _server(self, principal: str, name: str, environment: Mapping[str, str]) -> Server:
+        """The program of the images, with the settings of the installation."""
         agency, _, service = principal.partition(".")
-        run = ("-m", "deploy.cli", "run", service, "--agency", agency, "--data", str(self.data), "--no-migrate")
-        log = self.data / "logs" / f"{name}.log"
+        settings = self.installation.environment_file(agency, service)
+        environment = {"STAFFEL_SERVICE": service, "STAFFEL_SETTINGS": str(settings), **environment}
+        run, log = ("-m", "deploy.container", "run"), self.data / "logs" / f"{name}.log"
         return Server(Program(name, [sys.executable, *run], signal.SIGTERM, log, log, environment), self._guard)
 
     async def ready(self, principals: Iterable[str]) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from _pytest.terminal import TerminalReporter
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no types
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # ships no types
 
-from chassis.database import chassis_revisions, chassis_tables
+from chassis.database import chassis_revisions, chassis_tables, engine
 from deploy.embedded.cluster import Addresses
 from deploy.migrations import migrate
 from tests.embedded import embedded_for_tests
@@ -24,13 +26,19 @@ SERVICES = ["intake", "consent", "handover", "offers"]
 SAID = "said"
 
 NewDatabase = Callable[[str | None], Awaitable[str]]
-"""(service or None) -> DSN of a fresh database with that service's tables, or with the chassis' alone."""
+"""(service or None) -> DSN of an empty database with that service's tables, or with the chassis' alone."""
+
+NewEngine = Callable[[str | None], Awaitable[AsyncEngine]]
+"""The same, as the way to it: a service's engine, which is kept with the database and need not warm up again."""
 
 
 # One town, and one set of services, for all tests of these folders: what is shared is started by one process only.
 SHARING = ("journeys", "every_service", "hostile")
-ALONE = ("models",)  # these tests share nothing, and some are long
-LONGEST_FIRST = (*SHARING, *ALONE)
+ALONE = ("models", "simulation")  # these tests share nothing, and some are long
+LONGEST_FIRST = (
+    "journeys", "simulation/test_histories.py", "crash/test_crash.py", "every_service", "hostile", "deploy", "models",
+    "consent", "handover", "intake",
+)  # fmt: skip
 
 Say = Callable[[str], None]
 """Shows a figure at the end of the run, also where the test passes."""
@@ -53,9 +61,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Togethe
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs longest begins first, so that all processes end at about the same time."""
-    here = Path(__file__).parent
-    places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.relative_to(here).parts[0], len(places)))
+    items.sort(key=lambda item: _place(item.path.relative_to(Path(__file__).parent).as_posix()))
+
+
+def _place(path: str) -> int:
+    """Where a file stands in the order of all; those that are short come last."""
+    return next((place for place, name in enumerate(LONGEST_FIRST) if path.startswith(name)), len(LONGEST_FIRST))
 
 
 @pytest.fixture
@@ -81,44 +92,147 @@ async def embedded() -> AsyncIterator[Addresses]:
         yield addresses
 
 
-@asynccontextmanager
-async def databases(embedded: Addresses) -> AsyncIterator[NewDatabase]:
-    """Makes databases, and drops them at the end. The first of a kind is migrated and kept; the others are copies."""
-    made: list[str] = []
-    administrator = create_async_engine(embedded.postgres.administrator(), isolation_level="AUTOCOMMIT")
+@dataclass(frozen=True)
+class Template:
+    """A database as no test has seen it: its tables, and a word that is another one where they have been changed."""
 
-    async def make(service: str | None) -> str:
+    tables: frozenset[str]
+    shape: str
+
+
+class Databases:
+    """Databases with a service's tables, or with the chassis' alone. One of a kind is migrated, the others are copies.
+
+    One that was given back is used again, and the way to it, too: it forgets its rows faster than a copy is made, and a
+    service's statements are compiled, prepared and planned already.
+    """
+
+    def __init__(self, embedded: Addresses) -> None:
+        self._dsn = embedded.postgres.administrator
+        self._administrator = create_async_engine(self._dsn(), isolation_level="AUTOCOMMIT")
+        self._templates: dict[str | None, Template] = {}
+        self._free: dict[tuple[str | None, bool], list[str]] = {}
+        self._ways: dict[str, AsyncEngine] = {}
+
+    def way_to(self, dsn: str) -> AsyncEngine:
+        """The engine that is kept with this database."""
+        if dsn not in self._ways:
+            self._ways[dsn] = engine(dsn, size=8, overflow=4)  # some tests ask more at once than a service does
+        return self._ways[dsn]
+
+    @asynccontextmanager
+    async def lent(self, *, with_a_way: bool = False) -> AsyncIterator[NewDatabase]:
+        """Gives out databases; they come back at the end."""
+        out: list[tuple[str | None, str]] = []
+
+        async def lend(service: str | None) -> str:
+            free = self._free.get((service, with_a_way))
+            name = free.pop() if free else await self._copy(service)
+            out.append((service, name))
+            return self._dsn(name)
+
+        yield lend
+        for service, name in out:
+            if await self._is_as_before(name, self._templates[service]):
+                self._free.setdefault((service, with_a_way), []).append(name)
+                continue
+            if way := self._ways.pop(self._dsn(name), None):
+                await way.dispose()
+            await self._say(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    async def _copy(self, service: str | None) -> str:
         name, template = f"test_{uuid.uuid4().hex}", f"template_{service or 'chassis'}"
-        async with administrator.connect() as connection:
-            known = "SELECT 1 FROM pg_database WHERE datname = :name"
-            if not (await connection.execute(sa.text(known), {"name": template})).scalar():
-                await connection.execute(sa.text(f'CREATE DATABASE "{template}"'))
-                await provide_tables(embedded.postgres.administrator(template), service)
-            await connection.execute(sa.text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-        made.append(name)
-        return embedded.postgres.administrator(name)
+        if service not in self._templates:
+            await self._say(f'CREATE DATABASE "{template}"')
+            self._templates[service] = await provide_tables(self._dsn(template), service)
+        await self._say(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
 
-    yield make
-    async with administrator.connect() as connection:
-        for name in made:
-            await connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-    await administrator.dispose()
+    async def _is_as_before(self, name: str, template: Template) -> bool:
+        """Make it so: who is still at work is thrown out, rows and added tables go. No where a table was changed."""
+        async with _once(self._dsn(name)) as tx:
+            await tx.execute(sa.text(THROW_OUT), {"spared": "idle" if self._dsn(name) in self._ways else ""})
+            for table in sorted(set((await tx.execute(sa.text(TABLES))).scalars()) - template.tables):
+                await tx.execute(sa.text(f'DROP TABLE "{table}" CASCADE'))
+            await tx.execute(sa.text(FORGET))
+            return bool((await tx.execute(sa.text(SHAPE))).scalar_one() == template.shape)
+
+    async def _say(self, statement: str) -> None:
+        async with self._administrator.connect() as connection:
+            await connection.execute(sa.text(statement))
+
+    async def close(self) -> None:
+        """The server goes, and its databases with it."""
+        for made in (self._administrator, *self._ways.values()):
+            await made.dispose()
 
 
-async def provide_tables(dsn: str, service: str | None) -> None:
-    """That service's tables, or the chassis' alone."""
+@asynccontextmanager
+async def _once(dsn: str) -> AsyncIterator[AsyncConnection]:
+    """One transaction, and the connection is closed."""
+    async with create_async_engine(dsn, poolclass=NullPool).begin() as tx:
+        yield tx
+
+
+# Where a way is kept, only who is in the middle of something: who is idle holds nothing, and may be that way.
+THROW_OUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> :spared
+"""
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+FORGET = """
+    DO $$
+    DECLARE name text;
+    BEGIN
+        SET LOCAL session_replication_role = replica;  -- in any order: nothing looks at references
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+            EXECUTE format('DELETE FROM %I', name);
+        END LOOP;
+        PERFORM setval(format('%I', sequencename)::regclass, start_value, false)
+        FROM pg_sequences WHERE schemaname = 'public';
+    END $$
+"""  # TRUNCATE makes new files for every table and index, and waits for the disk
+SHAPE = """
+    SELECT md5(string_agg(what, ' ' ORDER BY what)) FROM (
+        SELECT relname || ' ' || attname || ' ' || atttypid || attnotnull || atthasdef
+        FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace
+        UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    ) AS found (what)
+"""
+
+
+@pytest.fixture(scope="session")
+async def all_databases(embedded: Addresses) -> AsyncIterator[Databases]:
+    made = Databases(embedded)
+    yield made
+    await made.close()
+
+
+async def provide_tables(dsn: str, service: str | None) -> Template:
+    """Make that service's tables, or the chassis' alone."""
     if service is not None:
         await migrate(dsn, service)
-        return
-    engine = create_async_engine(dsn)
-    async with engine.begin() as connection:
-        for revision in chassis_revisions():
+    async with _once(dsn) as tx:
+        for revision in chassis_revisions() if service is None else ():
             for statement in chassis_tables(revision):
-                await connection.execute(sa.text(statement))
-    await engine.dispose()
+                await tx.execute(sa.text(statement))
+        tables = (await tx.execute(sa.text(TABLES))).scalars()
+        return Template(frozenset(map(str, tables)), str((await tx.execute(sa.text(SHAPE))).scalar_one()))
 
 
 @pytest.fixture
-async def new_database(embedded: Addresses) -> AsyncIterator[NewDatabase]:
-    async with databases(embedded) as make:
-        yield make
+async def new_database(all_databases: Databases) -> AsyncIterator[NewDatabase]:
+    async with all_databases.lent() as lend:
+        yield lend
+
+
+@pytest.fixture
+async def new_engine(all_databases: Databases) -> AsyncIterator[NewEngine]:
+    async with all_databases.lent(with_a_way=True) as lend:
+
+        async def engine_to(service: str | None) -> AsyncEngine:
+            return all_databases.way_to(await lend(service))
+
+        yield engine_to

@@ -656,8 +656,10 @@ _SAY = """
     ) INSERT INTO outbox (pos, topic, key) SELECT pos, topic, key FROM said
 """
 _READ = """
-    SELECT pos, said.topic, said.key, said.headers::text, said.payload
-    FROM outbox JOIN event_log AS said USING (pos) ORDER BY pos LIMIT $1
+    SELECT waiting.pos, waiting.topic, waiting.key, said.headers, said.payload
+    FROM (SELECT pos, topic, key FROM outbox ORDER BY pos LIMIT $1) AS waiting CROSS JOIN LATERAL (
+        SELECT headers::text, payload FROM event_log WHERE event_log.pos = waiting.pos OFFSET 0
+    ) AS said ORDER BY waiting.pos
 """
 _PUBLISHED = """
     WITH sent AS (

@@ -24,7 +24,7 @@ from chassis.executor import positions
 from chassis.executor.batch import Batch, Desk, stepped
 from chassis.executor.positions import Delivery, Place
 from chassis.executor.work import Answer, Bug, Kind, Overloaded, Restored, Unavailable, Work
-from chassis.inbox import Heard, Hearing, Redrive
+from chassis.inbox import Heard, Hearing, Redrive, others_on
 from chassis.outbox import Addressing
 from chassis.parking import LANE_EVENTS_AT_ONCE, LaneKey, Waits, keep_unreadable, parked_in, waiting_in
 from chassis.skips import No, Skipping
@@ -37,6 +37,7 @@ BATCHES = 3  # transactions side by side: fewer than the pool keeps connections
 BESIDE_MIN = 100  # items for which a transaction beside another one is begun at once
 BESIDE_SECONDS = 0.1  # fewer wait so long for it: longer than a transaction takes unless it waits for a lock
 QUEUE_MAX = 2000  # commands that may wait; beyond that a caller is told to come back
+EVENTS_MAX = 10_000  # events that may wait where parked ones are tried again: two such calls; the consumer's are few
 FREED_LANES_MAX = 10_000  # what does not fit is found again by looking
 TRIES_MAX = 5  # times an item is put back for a lock it could not get
 RETRIED_MAX = 5000  # parked events that one call tries again: some seconds of work; commands get their turn between
@@ -105,7 +106,7 @@ class Executor:
         self.after_gap: list[Callable[[], None]] = []
         """Called after a commit that holds a lane for a gap."""
         self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue(FREED_LANES_MAX)
-        self.brake = Brake(engine, consumer)
+        self.brake = Brake(engine, consumer, others_on(hearing.sources, consumer.rpartition(".")[0]))
 
     async def start(self) -> None:
         """Begin to take what is waiting."""
@@ -128,9 +129,10 @@ class Executor:
         if self.shut:
             raise Restored
         heard = isinstance(work.cause, Heard)
-        if self._stopping or (not heard and len(self._commands) >= QUEUE_MAX):
+        queue, most = (self._events, EVENTS_MAX) if heard else (self._commands, QUEUE_MAX)
+        if self._stopping or len(queue) >= most:
             raise Overloaded
-        (self._events if heard else self._commands).append(work)
+        queue.append(work)
         self._something.set()
         return await work.done
 
@@ -326,8 +328,7 @@ class Executor:
     # --- running ----------------------------------------------------------------------------------------------------
 
     async def _run_batch(self, works: list[Work]) -> None:
-        if self.brake.on:
-            works = self._without_news(works)
+        works = self._without_news(works)
         if not works:
             return
         try:
@@ -363,12 +364,14 @@ class Executor:
         for delivery in batch.delivered:
             delivery.written = True
 
-    @staticmethod
-    def _without_news(works: Iterable[Work]) -> list[Work]:
-        """The brake is on: what was heard just now is not applied but read again later; all else goes on."""
+    def _without_news(self, works: list[Work]) -> list[Work]:
+        """What the brake holds and was heard just now is not applied but read again later; all else goes on."""
+        if not self.brake.on and not self.brake.unheard:
+            return works
         others = []
         for work in works:
-            if isinstance(work.cause, Heard) and work.cause.redrive is None:
+            cause = work.cause
+            if isinstance(cause, Heard) and cause.redrive is None and self.brake.holds(cause.meta.topic):
                 work.settle(Unavailable())
             else:
                 others.append(work)
@@ -376,6 +379,8 @@ class Executor:
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
         if len(works) > 1:
+            told = {"count": len(works), "error_class": type(getattr(error, "orig", error)).__name__}
+            log.info("a transaction failed, its items run again apart", extra=told)
             # Halves, so that whatever is wrong ends up alone and its neighbours soon go through; singly where it was
             # too many lanes at once, so that the brake holds at the first one too many.
             size = 1 if isinstance(error, TooManyLanes) else (len(works) + 1) // 2

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.envelope import Envelope, Record
@@ -24,6 +25,8 @@ LOOK_SECONDS = 30.0  # how late a gap is looked at whose process died, or whose 
 AGAIN_SECONDS_FIRST, AGAIN_SECONDS_MOST = 60, 3600
 LANES = 100  # of one look; those tried longest ago come first
 NOT_IN_FEED = "not-in-feed"
+FILLED_MAX = 1000  # events of one gap in hand at once; a wider one is filled part by part
+PAGES_MAX = 100  # read for one part: a hundred times what a subject ever says, and an end to a feed that has none
 
 Hear = Callable[[Sequence[Record]], Awaitable[None]]
 """Have records heard that did not come from the broker: no position moves. Raises to get them again."""
@@ -43,8 +46,12 @@ class Gap:
 class Refill:
     """Fills the gaps of one consumer."""
 
-    def __init__(self, engine: AsyncEngine, consumer: str, feeds: Feeds, hear: Hear) -> None:
+    def __init__(
+        self, engine: AsyncEngine, consumer: str, feeds: Feeds, hear: Hear, unheard: Callable[[], Collection[str]]
+    ) -> None:
+        """`unheard`: topics of which nothing is to be heard now: their gaps wait, and those of others do not."""
         self._engine, self._consumer, self._feeds, self._hear = engine, consumer, feeds, hear
+        self._unheard = unheard
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -69,6 +76,7 @@ class Refill:
             "first": AGAIN_SECONDS_FIRST,
             "most": AGAIN_SECONDS_MOST,
             "lanes": LANES,
+            "unheard": list(self._unheard()),
         }
         async with self._engine.connect() as tx:
             return [Gap(*row) for row in await tx.execute(_GAPS, parameters)]
@@ -76,23 +84,30 @@ class Refill:
     async def _fill(self, gap: Gap) -> None:
         """Have heard what the feed has of it; where that is not all, say so on the event that waits."""
         told = {"topic": gap.topic, "seq": gap.last_seq + 1}
-        try:
-            found = await self._missing(gap)
-        except NotHad as error:
-            log.error("gap cannot be filled now", extra={**told, "reason": str(error)})  # noqa: TRY400  # the reason is all there is
-            await self._tried(gap, str(error))
-            return
-        await self._hear(found)
-        if len(found) < gap.waiting_seq - gap.last_seq - 1:
+        count, part = 0, gap
+        while True:
+            try:
+                found = await self._missing(part)
+            except NotHad as error:
+                log.error("gap cannot be filled now", extra={**told, "reason": str(error)})  # noqa: TRY400  # the reason is all there is
+                await self._tried(gap, str(error))
+                return
+            await self._hear([found[seq] for seq in sorted(found)])
+            count += len(found)
+            if len(found) < FILLED_MAX:
+                break
+            part = replace(part, last_seq=max(found))
+        if count < gap.waiting_seq - gap.last_seq - 1:
             log.error("the writer's feed has not got what is missing", extra=told)
             await self._tried(gap, NOT_IN_FEED)
         else:
-            log.info("gap filled", extra={**told, "count": len(found)})
+            log.info("gap filled", extra={**told, "count": count})
 
-    async def _missing(self, gap: Gap) -> list[Record]:
+    async def _missing(self, gap: Gap) -> dict[int, Record]:
+        """By number, not more than memory should hold."""
         found: dict[int, Record] = {}
-        after, more = 0, True
-        while more:
+        after = 0
+        for _ in range(PAGES_MAX):
             page = await self._feeds.page(gap.topic, after=after, key=gap.key)
             for record in page.records:
                 envelope = record.envelope
@@ -100,8 +115,10 @@ class Refill:
                     raise NotHad("not-a-feed")
                 if gap.last_seq < envelope.subjectseq < gap.waiting_seq:
                     found[envelope.subjectseq] = record
-            after, more = page.last, page.more
-        return [found[seq] for seq in sorted(found)]
+            after = page.last
+            if not page.more or len(found) >= FILLED_MAX:
+                break
+        return found
 
     async def _tried(self, gap: Gap, reason: str) -> None:
         async with self._engine.begin() as tx:
@@ -114,11 +131,15 @@ _GAPS = sa.text("""
         FROM parked WHERE consumer = :consumer ORDER BY topic, key, seq, parked_at
     ) AS first
     JOIN lane ON lane.consumer = :consumer AND lane.topic = first.topic AND lane.key = first.key
-    WHERE first.error_class IN ('gap', 'behind') AND first.seq > lane.last_seq + 1
+    WHERE first.error_class IN ('gap', 'behind') AND first.seq > lane.last_seq + 1 AND first.topic <> ALL (:unheard)
       AND (first.attempts = 1 OR first.last_tried_at < clock_timestamp()
            - make_interval(secs => least(:first * 2 ^ least(first.attempts - 2, 16), :most)))
     ORDER BY first.last_tried_at LIMIT :lanes
-""").bindparams(sa.bindparam("first", type_=sa.Float), sa.bindparam("most", type_=sa.Float))
+""").bindparams(
+    sa.bindparam("first", type_=sa.Float),
+    sa.bindparam("most", type_=sa.Float),
+    sa.bindparam("unheard", type_=ARRAY(TEXT)),
+)
 
 _TRIED = sa.text("""
     UPDATE parked SET attempts = attempts + 1, reason = :reason, last_tried_at = clock_timestamp()

@@ -115,10 +115,25 @@ def _as_json(row: sa.Row[Any]) -> bytes:
     return b'%b,"data":%b}' % (json.dumps(attributes, ensure_ascii=False).encode()[:-1], bytes(row.payload))
 
 
+_OF_PLACE = """
+    AND published.partition = :partition AND ("offset" >= :offset OR "offset" < 0)
+    AND number > coalesce((
+        SELECT number FROM publication AS before
+        WHERE before.topic = :topic AND before.partition = :partition
+          AND before."offset" >= 0 AND before."offset" < :offset
+        ORDER BY before."offset" DESC LIMIT 1
+    ), 0)
+"""
+
+
 def _page(*, key: bool, partition: bool) -> sa.TextClause:
-    """One more than asked for is looked at, to know whether there is more."""
+    """One more than asked for is looked at, to know whether there is more.
+
+    Within a partition offsets grow with numbers, so everything after the last smaller offset is looked at, by number;
+    what has no offset (the broker did not say it) lies where its number says.
+    """
     of_key = "AND said.topic = :topic AND said.key = :key" if key else ""
-    of_place = 'AND published.partition = :partition AND ("offset" >= :offset OR "offset" < 0)' if partition else ""
+    of_place = _OF_PLACE if partition else ""
     return sa.text(f"""
         WITH page AS (
             SELECT number, partition, "offset", headers::text AS headers, payload

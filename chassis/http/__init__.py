@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.auth import Caller, Gate
 from chassis.executor import Answer
 from chassis.http.limits import REQUESTS_PER_SECOND, Buckets
-from chassis.http.openapi import Api, DescribedRoute, described
+from chassis.http.openapi import AnsweringRoute, Api, described
 from chassis.http.pages import Ready, health, listing, openapi_document, problem_list, problem_page, readiness
 from chassis.http.problems import Problem, Problems, Trouble, Turned
 from chassis.http.routes import (
@@ -98,9 +98,9 @@ def build(  # noqa: PLR0913  # the wiring of a service, by name
         standing=standing,
     )
     check_unambiguous(routes.listed)
-    app = _api(service, version)
+    app = _api(service, version, routes, said)
     other = desk.answering("*", _other_method(said, app.router.routes))
-    app.router.routes += [described(route, desk.app(route), other, said) for route in routes.listed]
+    app.router.routes += [AnsweringRoute(route.method, route.path, desk.app(route), other) for route in routes.listed]
     app.router.routes += _about(app, desk, ready, other)
     app.router.default = _http_only(desk.answering("*", _nowhere))
     return app
@@ -108,13 +108,12 @@ def build(  # noqa: PLR0913  # the wiring of a service, by name
 
 def openapi(routes: Routes, *, service: str, problems: Mapping[Any, Problem], version: str) -> Mapping[str, Any]:
     """The OpenAPI document of a service that does not run, for its reference and for tests."""
-    said, app = Problems(service, problems), _api(service, version)
-    app.router.routes += [described(route, app, app, said) for route in routes.listed]
-    return app.openapi()
+    return _api(service, version, routes, Problems(service, problems)).openapi()
 
 
-def _api(service: str, version: str) -> Api:
+def _api(service: str, version: str, routes: Routes, problems: Problems) -> Api:
     return Api(
+        lambda: [described(route, problems) for route in routes.listed],
         title=service,
         version=version,
         openapi_url=None,  # all three are served by our own rules
@@ -136,7 +135,7 @@ def _about(app: Api, desk: Desk, ready: Ready, other: ASGIApp) -> Sequence[BaseR
         "/docs": listing(app.openapi),
     }
     return [
-        DescribedRoute(path, serve, desk.answering(path, serve), other, methods=["GET"], include_in_schema=False)
+        AnsweringRoute("GET", path, desk.answering(path, serve), other)
         for path, serve in pages.items()
     ]
 
@@ -150,7 +149,7 @@ def _other_method(problems: Problems, routes: Sequence[BaseRoute]) -> Serve:
 
     async def serve(request: Request) -> Answer:
         path = request.scope["route"].path
-        same = [each for each in routes if isinstance(each, DescribedRoute) and each.path == path]
+        same = [each for each in routes if isinstance(each, AnsweringRoute) and each.path == path]
         known = ", ".join(sorted({method for each in same for method in each.methods or ()}))
         answer = problems.answer(Trouble.METHOD_NOT_ALLOWED)
         return replace(answer, headers=(*answer.headers, ("allow", known)))

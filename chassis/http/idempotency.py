@@ -17,8 +17,11 @@ from chassis.transitions import Refused
 
 NEWS_SECONDS_MAX = 60  # an id younger than this may be known elsewhere and its news still on the way
 
-_KEY = re.compile(rb'("?)([A-Za-z0-9._:-]{1,128})\1', re.ASCII)  # the draft has it in quotes, most clients do without
-_VERSION = re.compile(rb'"(0|[1-9][0-9]{0,9})"', re.ASCII)
+# As the service's document says it. The draft has a key in quotes, most clients do without.
+KEY_PATTERN = '^("[A-Za-z0-9._:-]{1,128}"|[A-Za-z0-9._:-]{1,128})$'
+VERSION_PATTERN = '^"(0|[1-9][0-9]{0,9})"$'
+_KEY = re.compile(KEY_PATTERN.encode(), re.ASCII)
+_VERSION = re.compile(VERSION_PATTERN.encode(), re.ASCII)
 
 
 def idempotency_key(headers: Mapping[bytes, bytes]) -> str:
@@ -29,7 +32,7 @@ def idempotency_key(headers: Mapping[bytes, bytes]) -> str:
     found = _KEY.fullmatch(given.strip())
     if found is None:
         raise Turned(Trouble.KEY_MALFORMED)
-    return found[2].decode()
+    return found[1].strip(b'"').decode()
 
 
 def expected_version(headers: Mapping[bytes, bytes]) -> int | None:

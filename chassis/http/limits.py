@@ -11,11 +11,18 @@ from starlette.types import Receive
 
 from chassis.http.problems import Trouble, Turned
 
+Take = Callable[[int], None]
+"""Takes room for so many bytes."""
+
 BODY_BYTES_MAX = 256 * 1024  # what is larger travels in parts; no command comes near it
 BODY_SECONDS_MAX = 10.0  # a phone on a bad line sends 256 KB in this time; a slow attack does not
 HEADERS_BYTES_MAX = 16 * 1024  # a token of 8 KB and what proxies add
 REQUESTS_PER_SECOND = 100.0  # per caller; a system that works for a whole office stays below it
 CALLERS_MAX = 10_000  # buckets kept; the one unused longest goes first, which only ever gives its caller more
+# Read into memory a body takes up to twenty-five times its length (`[{},{},…]`); so all that are worked on take 150 MB
+# at most. While they come in they are bytes, and may be slow.
+WORKED_ON_BYTES_MAX, WORKED_ON_BYTES_OF_ONE = 6 * 1024 * 1024, 2 * 1024 * 1024
+COMING_IN_BYTES_MAX, COMING_IN_BYTES_OF_ONE = 32 * 1024 * 1024, 4 * 1024 * 1024
 WAITERS_PER_CALLER = 8  # who asks faster than news travels is told to come back
 WAITERS_MAX = 64
 
@@ -36,12 +43,12 @@ def check_media_type(headers: Mapping[bytes, bytes]) -> None:
         raise Turned(Trouble.UNSUPPORTED_MEDIA_TYPE)
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-    """The whole body, as long as it says, in time, and not longer than anybody needs."""
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], take: Take) -> bytes:
+    """The whole body, as long as it says, in time, and not longer than anybody needs; `take` is told of every piece."""
     announced = _announced(headers)
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            body = await _received(receive)
+            body = await _received(receive, take)
     except TimeoutError as error:
         raise Turned(Trouble.BODY_TIMEOUT) from error
     if announced is not None and announced != len(body):
@@ -60,7 +67,7 @@ def _announced(headers: Mapping[bytes, bytes]) -> int | None:
     return int(length)
 
 
-async def _received(receive: Receive) -> bytes:
+async def _received(receive: Receive, take: Take) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -71,9 +78,42 @@ async def _received(receive: Receive) -> bytes:
         size += len(chunk)
         if size > BODY_BYTES_MAX:
             raise Turned(Trouble.BODY_TOO_LARGE)
+        take(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class Room:
+    """So many bytes for all who ask, a part of them for each: many large bodies at once are more than memory holds."""
+
+    def __init__(self, most: int, of_one: int) -> None:
+        self._most, self._of_one = most, of_one
+        self._held: Counter[str] = Counter()
+        self._all = 0
+
+    @contextmanager
+    def held(self, caller: str) -> Iterator[Take]:
+        """Yields what takes room for this caller until the block ends; it raises Turned where there is none left."""
+        mine = 0
+
+        def take(size: int) -> None:
+            nonlocal mine
+            if self._held[caller] + size > self._of_one:
+                raise Turned(Trouble.TOO_MANY_REQUESTS)
+            if self._all + size > self._most:
+                raise Turned(Trouble.OVERLOADED)
+            mine += size
+            self._all += size
+            self._held[caller] += size
+
+        try:
+            yield take
+        finally:
+            self._all -= mine
+            self._held[caller] -= mine
+            if not self._held[caller]:
+                del self._held[caller]
 
 
 class Buckets:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -13,6 +14,8 @@ from chassis.http.problems import OF_THE_MECHANISM, Problems, Trouble
 from chassis.http.send import LINE, send_answer
 
 HEADER_SECONDS_MAX = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
+UNREAD_SECONDS_MAX = 30.0  # an answer of 512 KB is read in this time on a bad line; who never reads holds a connection
+RESTED_SECONDS_MIN = 1.0  # who has just been answered may be about to ask again
 CONNECTIONS_MAX = 1000  # each may hold a body of 256 KB; whoever comes later is told to come back, and hung up on
 
 _FULL = Problems(OF_THE_MECHANISM, {}).answer(Trouble.OVERLOADED)
@@ -31,17 +34,33 @@ class LineProtocol(HttpToolsProtocol):
 
     _header_bytes = 0
     _in_headers = False
+    _let_in = True
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A connection that says nothing is closed."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # we hear of every byte that the kernel does not take
+        self._let_in = len(self.connections) <= CONNECTIONS_MAX
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to watch."""
         self._unwatch()
+        self._read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The other end does not read: closing would wait for it, so after a while the line is torn down."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(UNREAD_SECONDS_MAX, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Everything has left this process."""
+        self._read()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the end of the headers; more than anybody needs tears the connection down."""
@@ -63,9 +82,34 @@ class LineProtocol(HttpToolsProtocol):
         """The headers have come: the body has limits of its own."""
         self._in_headers = False
         self._unwatch()
-        full = max(len(self.connections), len(self.tasks)) > CONNECTIONS_MAX
-        self.app = _come_back if full else self.config.loaded_app
+        if self._has_room():
+            self.app = self.config.loaded_app
+        else:
+            self.app, self.tasks = _come_back, set()  # who is only told to come back takes up nobody's place
         super().on_headers_complete()
+
+    def _has_room(self) -> bool:
+        """Whether this is one of as many as there may be; those that were there first are, whoever else comes.
+
+        Were all looked at as they ask, a rush of too many would find nobody served, and again when it comes again.
+        """
+        if not self._let_in:
+            self._let_in = len(self.connections) <= CONNECTIONS_MAX or self._somebody_only_rests()
+        return self._let_in and (len(self.tasks) <= CONNECTIONS_MAX or self._somebody_only_rests())
+
+    def _somebody_only_rests(self) -> bool:
+        """Whether there is a connection on which nothing is asked; the one of the longest rest makes room."""
+        soonest = self.loop.time() + self.timeout_keep_alive - RESTED_SECONDS_MIN
+        resting = [
+            (each.timeout_keep_alive_task.when(), each.transport)
+            for each in self.connections
+            if isinstance(each, LineProtocol) and each.timeout_keep_alive_task and not each.transport.is_closing()
+        ]
+        ends, transport = min(resting, key=itemgetter(0), default=(soonest, None))
+        if transport is None or ends >= soonest:
+            return False
+        transport.close()
+        return True
 
     def _watch(self) -> None:
         self._timer = self.loop.call_later(HEADER_SECONDS_MAX, self._too_slow)
@@ -74,6 +118,11 @@ class LineProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _too_slow(self) -> None:
         self._timer = None

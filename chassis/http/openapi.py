@@ -7,12 +7,15 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Query
+from fastapi.openapi.utils import get_openapi
 from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chassis.http.idempotency import KEY_PATTERN, VERSION_PATTERN
 from chassis.http.problems import MEDIA_TYPE, Problems
 from chassis.http.routes import Allow, Command, Route, Stream
 
@@ -64,20 +67,26 @@ OF_BODIES = frozenset({400, 408, 413, 415, 422})
 OF_COMMANDS = frozenset({409, 412})
 
 
-class DescribedRoute(APIRoute):
-    """A route that FastAPI describes and does not run: solving dependencies costs more than all that is done here."""
+class AnsweringRoute(StarletteRoute):
+    """An address that answers. FastAPI describes it and does not run it: its way costs more than all of ours."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], app: ASGIApp, other: ASGIApp, **described: Any) -> None:
-        super().__init__(path, endpoint, **described)
-        self.app, self._other = app, other
+    def __init__(self, method: str, path: str, app: ASGIApp, other: ASGIApp) -> None:
+        super().__init__(path, app, methods=[method])
+        self.app, self._other, self._method = app, other, method
+        self.methods = {method}  # and not HEAD, which Starlette adds: it would run the whole of a GET
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; to another method with `other`."""
-        await (self.app if scope["method"] in (self.methods or ()) else self._other)(scope, receive, send)
+        scope["route"] = self
+        await (self.app if scope["method"] == self._method else self._other)(scope, receive, send)
 
 
 class Api(FastAPI):
-    """FastAPI with the schema of problems among its components."""
+    """FastAPI with the schema of problems among its components; `to_describe` is asked when somebody wants to read."""
+
+    def __init__(self, to_describe: Callable[[], Sequence[APIRoute]], **told: Any) -> None:
+        super().__init__(**told)
+        self._to_describe = to_describe
 
     def build_middleware_stack(self) -> ASGIApp:
         """Nothing stands between the server and the routes: each of them answers for its own troubles."""
@@ -87,10 +96,13 @@ class Api(FastAPI):
         """The OpenAPI document, made once."""
         if self.openapi_schema is not None:
             return self.openapi_schema
-        document = super().openapi()
+        document = get_openapi(
+            title=self.title, version=self.version, openapi_version=self.openapi_version, routes=self._to_describe()
+        )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = dict(PROBLEM_SCHEMA)
         _drop_the_validation_errors_of_fastapi(document, schemas)
+        self.openapi_schema = document
         return document
 
 
@@ -104,13 +116,11 @@ def _drop_the_validation_errors_of_fastapi(document: Mapping[str, Any], schemas:
         schemas.pop(name, None)
 
 
-def described(route: Route, app: ASGIApp, other: ASGIApp, problems: Problems) -> DescribedRoute:
-    """A route with everything its signature, its docstring and its kind say about it."""
-    return DescribedRoute(
+def described(route: Route, problems: Problems) -> APIRoute:
+    """A route with everything its signature, its docstring and its kind say about it; nobody ever asks it."""
+    return APIRoute(
         route.path,
         _endpoint(route),
-        app,
-        other,
         methods=[route.method],
         status_code=route.status,
         response_model=route.answer,
@@ -144,8 +154,8 @@ def _endpoint(route: Route) -> Callable[..., None]:
         parameters.append(_parameter("body", route.body))
     if isinstance(route, Command):
         meaning = KEY_FOR_ONE_BODY if route.unconditional else IDEMPOTENCY_KEY
-        key = Annotated[str, Header(alias="Idempotency-Key", description=meaning, max_length=130)]
-        version = Annotated[str | None, Header(alias="If-Match", description=IF_MATCH)]
+        key = Annotated[str, Header(alias="Idempotency-Key", description=meaning, pattern=KEY_PATTERN)]
+        version = Annotated[str | None, Header(alias="If-Match", description=IF_MATCH, pattern=VERSION_PATTERN)]
         parameters.append(_parameter("idempotency_key", key))
         if not route.unconditional:
             parameters.append(_parameter("if_match", version, None))

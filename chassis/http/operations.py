@@ -155,6 +155,7 @@ class WaitingErrand(BaseModel):
     subject: UUID
     attempts: int
     last_word: str | None
+    since: datetime
     next_at: datetime
 
 
@@ -178,11 +179,15 @@ class HeldSubject(BaseModel):
 
 
 class BrakeOn(BaseModel):
-    """The consumer is stopped: by which class of trouble (`deaths`: it died of an input), by how many lanes, since."""
+    """The consumer is stopped: by which class of trouble (`deaths`: it died of an input), by how many lanes, since.
+
+    `party`: what only this party says is not heard; null: nothing is.
+    """
 
     cause: str
     lanes: int
     since: datetime
+    party: str | None = None
 
 
 class Released(BaseModel):
@@ -209,6 +214,7 @@ class Status(BaseModel):
     standing: Standing
     live: Live
     brake: BrakeOn | None
+    unheard: list[BrakeOn]
     held: dict[str, int]
 
 
@@ -216,6 +222,7 @@ class Waiting(BaseModel):
     """Everything else that waits here. `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet."""
 
     brake: BrakeOn | None
+    unheard: list[BrakeOn]
     oldest_unsent_seconds: float
     held_subjects: list[HeldSubject]
     unreadable: list[UnreadableRecord]
@@ -276,18 +283,22 @@ def operations(executor: Executor, consumer: str, live: Callable[[], Live] = Liv
     @routes.view("/status", allow=people(OPERATOR))
     async def status(call: Call, tx: AsyncConnection) -> Status:
         """How this service stands: ages of what waits, held lanes by class, the brake, the relay and the consumer."""
+        brakes = await _brakes(tx, consumer)
         return Status(
             standing=await look(tx, consumer),
             live=live(),
-            brake=await _brake(tx, consumer),
+            brake=next((on for on in brakes if on.party is None), None),
+            unheard=[on for on in brakes if on.party is not None],
             held=await parking.classes(tx, consumer),
         )
 
     @routes.view("/waiting", allow=people(OPERATOR))
     async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
         """What the broker has not got, records that are no events, errands under way, deadlines that are overdue."""
+        brakes = await _brakes(tx, consumer)
         return Waiting(
-            brake=await _brake(tx, consumer),
+            brake=next((on for on in brakes if on.party is None), None),
+            unheard=[on for on in brakes if on.party is not None],
             oldest_unsent_seconds=await outbox.oldest_age(tx),
             held_subjects=[HeldSubject(**row) for row in (await tx.execute(_HELD)).mappings()],
             unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],
@@ -353,9 +364,9 @@ def _held_lanes(routes: Routes, executor: Executor, consumer: str) -> None:
         return Skips(skips=[SaidOfSkipping(**row) for row in await skips.skips(tx, consumer)])
 
 
-async def _brake(tx: AsyncConnection, consumer: str) -> BrakeOn | None:
-    on = await brake.pulled(tx, consumer)
-    return None if on is None else BrakeOn(cause=on.cause, lanes=on.lanes, since=on.since)
+async def _brakes(tx: AsyncConnection, consumer: str) -> list[BrakeOn]:
+    found = await brake.pulled(tx, consumer)
+    return [BrakeOn(cause=on.cause, lanes=on.lanes, since=on.since, party=on.party) for on in found]
 
 
 def _said(body: BaseModel) -> Answer:
@@ -363,7 +374,9 @@ def _said(body: BaseModel) -> Answer:
 
 
 _HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY since LIMIT 100")
-_ERRANDS = sa.text("SELECT name, subject, attempts, last_word, next_at FROM errand ORDER BY next_at LIMIT 100")
+_ERRANDS = sa.text("""
+    SELECT name, subject, attempts, last_word, sent_at AS since, next_at FROM errand ORDER BY sent_at LIMIT 100
+""")
 _OVERDUE = sa.text("""
     SELECT kind, subject, due_at, attempts, reason FROM deadline WHERE attempts > 0 ORDER BY due_at LIMIT 100
 """)

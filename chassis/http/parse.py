@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -81,6 +82,7 @@ _EXACTLY = json.JSONDecoder(
 )
 
 
+@cache
 def names_of(*models: type[BaseModel] | None) -> frozenset[str]:
     """Every member name that the models know, at any depth: what else stands in a location came from the caller."""
     found: set[str] = set()

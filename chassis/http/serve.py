@@ -22,7 +22,19 @@ from chassis.crashpoints import reached
 from chassis.database import is_weather
 from chassis.executor import Answer, Asked, Bug, Overloaded, Restored, Step, Unavailable, Work
 from chassis.http.idempotency import etag, expected_version, fingerprint, idempotency_key, refusal, renders
-from chassis.http.limits import Buckets, Waiters, check_headers, check_media_type, read_body
+from chassis.http.limits import (
+    COMING_IN_BYTES_MAX,
+    COMING_IN_BYTES_OF_ONE,
+    WORKED_ON_BYTES_MAX,
+    WORKED_ON_BYTES_OF_ONE,
+    Buckets,
+    Room,
+    Take,
+    Waiters,
+    check_headers,
+    check_media_type,
+    read_body,
+)
 from chassis.http.parse import names_of, parse_body, path_parameters, query_parameters
 from chassis.http.problems import Problems, Trouble, Turned
 from chassis.http.routes import Call, Command, Route, Stream, StreamingAnswer, View
@@ -73,6 +85,8 @@ class Desk:
     buckets: Buckets
     standing: Callable[[], Standing] = lambda: Standing.SOUND
     waiters: Waiters = field(default_factory=Waiters)
+    coming_in: Room = field(default_factory=lambda: Room(COMING_IN_BYTES_MAX, COMING_IN_BYTES_OF_ONE))
+    worked_on: Room = field(default_factory=lambda: Room(WORKED_ON_BYTES_MAX, WORKED_ON_BYTES_OF_ONE))
 
     def app(self, route: Route) -> ASGIApp:
         """The ASGI callable of one route."""
@@ -133,7 +147,7 @@ class Desk:
         )
         return self.problems.answer(Trouble.BUG, {"instance": f"urn:uuid:{instance}"})
 
-    def call(self, route: Route, request: Request, if_match: int | None = None) -> Call:
+    def call(self, route: Route, request: Request) -> Call:
         """Who asks and that they may; raises Turned. Before any byte of the body is read."""
         now = self.clock()
         if route.allow.everyone:
@@ -146,7 +160,25 @@ class Desk:
             raise Turned(Trouble.FORBIDDEN)
         if caller.kind != "person":
             self._must_be_relied_on()
-        return Call(caller, now, self.new_id, if_match)
+        return Call(caller, now, self.new_id)
+
+    async def body(
+        self, call: Call, route: Route, request: Request, names: frozenset[str], take: Take
+    ) -> tuple[bytes, BaseModel | None]:
+        """The body as sent and as read; without one of its own a route takes none, or the empty object some must send.
+
+        `take`: is asked for room before anything is made of it.
+        """
+        if route.body is not None:
+            check_media_type(request.headers)
+        with self.coming_in.held(call.caller.principal) as come:
+            raw = await read_body(request.receive, request.headers, come)
+        take(len(raw))
+        if route.body is not None:
+            return raw, parse_body(route.body, raw, names)
+        if raw.strip() not in {b"", b"{}"}:
+            raise Turned(Trouble.INVALID_INPUT, [{"field": "", "code": "no_body_expected"}])
+        return raw, None
 
     def _must_be_relied_on(self) -> None:
         """Programs act on our word, and give data out by it: they get none from a database that may be too old.
@@ -179,10 +211,24 @@ class _Commanding:
 
     async def __call__(self, request: Request) -> Answer:
         desk, route, headers = self._desk, self._route, request.headers
-        call = desk.call(route, request, None if route.unconditional else expected_version(headers))
+        call = desk.call(route, request)  # first of all: who may not ask hears nothing about how
+        if not route.unconditional:
+            call = replace(call, if_match=expected_version(headers))
         key = idempotency_key(headers)
         path = path_parameters(request.scope["path_params"], route.path_adapters)
-        raw, body = await _body(route, request, self._names)
+        with desk.worked_on.held(call.caller.principal) as take:
+            raw, body = await desk.body(call, route, request, self._names, take)
+            answer = await self._done(call, request, key, path, raw, body)
+        if route.after is not None:
+            await route.after(call, desk.resources, answer)
+        if answer.replayed:
+            answer = replace(answer, headers=(*answer.headers, ("idempotency-replayed", "true")))
+        return answer
+
+    async def _done(
+        self, call: Call, request: Request, key: str, path: Mapping[str, Any], raw: bytes, body: BaseModel | None
+    ) -> Answer:
+        desk, route = self._desk, self._route
         if route.before is not None:
             refused = await route.before(call, desk.resources, path, body)
             if refused is not None:
@@ -192,12 +238,7 @@ class _Commanding:
         if route.unconditional:
             key = f"{key}:{said.hex()}"
         reached("http.before_queue")
-        answer = await self._run(Asked(call.caller.principal, key, said, self._render), step, request.traceparent)
-        if route.after is not None:
-            await route.after(call, desk.resources, answer)
-        if answer.replayed:
-            answer = replace(answer, headers=(*answer.headers, ("idempotency-replayed", "true")))
-        return answer
+        return await self._run(Asked(call.caller.principal, key, said, self._render), step, request.traceparent)
 
     async def _run(self, cause: Asked, step: Step, traceparent: str) -> Answer:
         """Run the command; where its subject may only not be known yet, again for a while, if there is room to wait."""
@@ -265,11 +306,12 @@ class _Streaming:
         desk, route = self._desk, self._route
         call = desk.call(route, request)
         given = path_parameters(request.scope["path_params"], route.path_adapters)
-        if route.body is not None:
-            _, given["body"] = await _body(route, request, self._names)
         if "resources" in route.places:
             given["resources"] = desk.resources
-        found = await route.handler(call, **given)
+        with desk.worked_on.held(call.caller.principal) as take:
+            if route.body is not None:
+                _, given["body"] = await desk.body(call, route, request, self._names, take)
+            found = await route.handler(call, **given)
         if isinstance(found, Refused):
             return refusal(desk.problems, found, None)
         answer: Answer | StreamingAnswer = found
@@ -286,18 +328,6 @@ def _step(route: Command, call: Call, path: Mapping[str, Any], body: BaseModel |
     if call.if_match is not None:
         step = replace(step, expected_version=call.if_match)
     return step
-
-
-async def _body(route: Route, request: Request, names: frozenset[str]) -> tuple[bytes, BaseModel | None]:
-    """The body as sent and as read; a route without one takes none, or an empty object from clients that must send."""
-    if route.body is not None:
-        check_media_type(request.headers)
-        raw = await read_body(request.receive, request.headers)
-        return raw, parse_body(route.body, raw, names)
-    raw = await read_body(request.receive, request.headers)
-    if raw.strip() not in {b"", b"{}"}:
-        raise Turned(Trouble.INVALID_INPUT, [{"field": "", "code": "no_body_expected"}])
-    return raw, None
 
 
 def _is_list(schema: Mapping[str, Any]) -> bool:

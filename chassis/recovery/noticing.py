@@ -71,9 +71,12 @@ async def said_and_there(
 ) -> tuple[Mapping[Partition, int], Mapping[Partition, Extent]]:
     """Per partition the offset after the last one that is accounted for, and what there is at the broker.
 
-    The broker is asked after the database: a relay may be at work, and what it publishes meanwhile only adds.
+    The broker is asked after the database: a relay may be at work, and what it publishes meanwhile only adds. So does
+    what another look judges meanwhile.
     """
     async with engine.connect() as tx:
+        rows = await tx.execute(_JUDGED, {"topics": list(topics)})
+        judged = {Partition(row.topic, row.partition): row.next_offset for row in rows}
         values = {"topics": list(topics), "most": LAST_NUMBERS}
         said = {Partition(row.topic, row.partition): row.next for row in await tx.execute(_LATELY, values)}
     there = await horizon.extents(topics)
@@ -83,10 +86,8 @@ async def said_and_there(
             values = {"topics": [place.topic for place in quiet], "partitions": [place.number for place in quiet]}
             said |= {Partition(row.topic, row.partition): row.next for row in await tx.execute(_EVER, values)}
         there = await horizon.extents(topics)
-    async with engine.connect() as tx:
-        for row in await tx.execute(_JUDGED, {"topics": list(topics)}):
-            place = Partition(row.topic, row.partition)
-            said[place] = max(row.next_offset, said.get(place, 0))
+    for place, next_offset in judged.items():
+        said[place] = max(next_offset, said.get(place, 0))
     return said, there
 
 
@@ -152,16 +153,24 @@ async def strangers(engine: AsyncEngine, records: Sequence[Record]) -> list[Reco
 
 
 async def _heard_behind(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[Finding]:
-    """Offsets are committed after the database has them: more committed than known was heard by a later life."""
+    """Offsets are committed after the database has them: more committed than known was heard by a later life.
+
+    The database is asked again after the broker: a consumer may be at work, and what it hears meanwhile it commits.
+    """
+    committed = await horizon.committed(await _heard(engine, topics))
+    known = await _heard(engine, topics) if committed else {}
+    return [
+        Finding(Kind.HEARD_BEHIND, *place, known[place], next_offset)
+        for place, next_offset in sorted(committed.items())
+        if next_offset > known[place]
+    ]
+
+
+async def _heard(engine: AsyncEngine, topics: Topics) -> dict[Partition, int]:
+    """Per partition the next offset this database has not heard."""
     async with engine.connect() as tx:
         values = {"consumer": topics.consumer, "topics": list(topics.hears)}
-        known = {Partition(row.topic, row.partition): row.next for row in await tx.execute(_HEARD, values)}
-    committed = await horizon.committed(known)
-    return [
-        Finding(Kind.HEARD_BEHIND, *place, next_offset, committed[place])
-        for place, next_offset in sorted(known.items())
-        if committed[place] > next_offset
-    ]
+        return {Partition(row.topic, row.partition): row.next for row in await tx.execute(_HEARD, values)}
 
 
 _TOPICS = sa.bindparam("topics", type_=ARRAY(TEXT))
@@ -175,13 +184,13 @@ _LATELY = sa.text("""
     WHERE "offset" >= 0 GROUP BY topic, partition
 """).bindparams(_TOPICS)
 
-# Of a partition in which nothing was published for long: the topic's numbers are walked back to it.
+# Of a partition in which nothing was published for long.
 _EVER = sa.text("""
     SELECT wanted.topic, wanted.partition, last."offset" + 1 AS next
     FROM unnest(:topics, :partitions) AS wanted (topic, partition) CROSS JOIN LATERAL (
         SELECT "offset" FROM publication
         WHERE publication.topic = wanted.topic AND publication.partition = wanted.partition AND "offset" >= 0
-        ORDER BY number DESC LIMIT 1
+        ORDER BY "offset" DESC LIMIT 1
     ) AS last
 """).bindparams(_TOPICS, sa.bindparam("partitions", type_=ARRAY(sa.Integer)))
 

@@ -414,13 +414,20 @@ _HEARD = sa.text("""
     sa.bindparam("said", type_=ARRAY(TIMESTAMP(timezone=True))),
 )
 
-# A lost record's place is no place any more. Younger facts go out again, and the last word on every subject.
+# A lost record's place is no place any more. Lost is what was published up to the last record that cannot be there:
+# where a relay went on speaking to the new topic, earlier ones seem to be there, at offsets that others have now.
+# Younger facts go out again, and the last word on every subject.
 _SEND_AGAIN = sa.text("""
-    WITH lost AS (
+    WITH until AS (
+        SELECT topic, partition, max(number) AS number
+        FROM publication JOIN unnest(:topics, :partitions, :nexts) AS place (topic, partition, next)
+             USING (topic, partition)
+        WHERE "offset" >= next GROUP BY topic, partition
+    ), lost AS (
         UPDATE publication SET "offset" = -1
-        FROM unnest(:topics, :partitions, :nexts) AS place (topic, partition, next)
-        WHERE publication.topic = place.topic AND publication.partition = place.partition
-          AND publication."offset" >= place.next
+        FROM until
+        WHERE publication.topic = until.topic AND publication.partition = until.partition
+          AND publication.number <= until.number AND publication."offset" >= 0
         RETURNING publication.pos
     ), again AS (
         INSERT INTO outbox (pos, topic, key)

@@ -19,7 +19,7 @@ from chassis.errands import Again, ErrandCall, Functions
 from chassis.executor import Step
 from chassis.service import Tools
 from contracts.codes import END_STATES, Completeness, HandoverState, ItemFlag, Service
-from contracts.dossier import Dossier, DossierItem
+from contracts.dossier import CONTENT_BYTES_MAX, Dossier, DossierItem
 from contracts.ids import AgencyId, ReleaseId
 from contracts.new_ids import new_id
 from contracts.topics import Principal
@@ -33,6 +33,9 @@ from services.intake.store import CASE
 
 SEALED_BYTES_MAX: Final = 512 * 1024  # the door seals at most 256 KB; base64 makes a third more of it
 NOT_OPEN_TRIES_MAX: Final = 60  # about an hour: the sender's copy has long heard of its own confirmation by then
+HALVE_SECONDS: Final = 1.0  # a line that was cut is asked for half at once: that ends soon, in success or at one item
+ONE_ITEM_BYTES: Final = 1024  # so little is asked for where only the smallest item is wanted, whatever it weighs
+SELDOM_SECONDS_MAX: Final = 3600.0  # every try costs the other side a release: what does not fit is tried less and less
 UNREADABLE_TRIES_MAX: Final = 8  # about two minutes: a body cut on its way comes whole another time
 # Only in these states may bytes be kept when they arrive (models/README.md, StoreDossier).
 KEEPING: Final = frozenset(
@@ -44,7 +47,16 @@ FOR_GOOD: Final[Mapping[int, DossierReason]] = {
     httpx.codes.NOT_FOUND: DossierReason.NOT_KNOWN_THERE,
     httpx.codes.GONE: DossierReason.USED_UP,
 }
+BYTES_AT_MOST: Final = "bytes_at_most"  # what the line was found to carry: in the errand, and asked of the door
 CONSENT_WITHDRAWN: Final = "consent-withdrawn"
+
+
+class _CutError(Exception):
+    """The door was reached, so it may have written a release, and its answer did not come, or not whole."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__()
+        self.begun = begun
 
 
 class _UnreadableError(Exception):
@@ -52,7 +64,7 @@ class _UnreadableError(Exception):
 
 
 async def fetch_dossier(call: ErrandCall) -> Step | None:
-    """Ask the door; what comes back becomes one command. Cut connections and busy doors are asked again."""
+    """Ask the door; what comes back becomes one command. Busy doors are asked again, cut ones for less."""
     tools: Tools = call.resources
     settings: Settings = tools.settings
     sender = AgencyId(call.about["sender"])
@@ -63,7 +75,10 @@ async def fetch_dossier(call: ErrandCall) -> Step | None:
         return _refused(call, DossierReason.NO_DOOR)
     if call.attempt > 1 and await _own_copy(tools, call.subject) in END_STATES:
         return None  # it ended meanwhile: the door has nothing for us any more, and is not asked
-    status, body = await _ask(tools.client, door, call.subject, _token(settings, sender))
+    try:
+        status, body = await _ask(tools.client, door, call, _token(settings, sender))
+    except _CutError as error:
+        raise _for_less(call.about, begun=error.begun) from error
     if status != httpx.codes.OK:
         return _no(call, status, body)
     reached("dossier.after_fetch")
@@ -94,26 +109,52 @@ def _clock() -> datetime:
     return datetime.now(UTC)  # noqa: TID251  # when the bytes arrived; no decision rests on it
 
 
-async def _ask(client: httpx.AsyncClient, door: str, handover: UUID, token: str) -> tuple[int, bytes]:
+async def _ask(client: httpx.AsyncClient, door: str, call: ErrandCall, token: str) -> tuple[int, bytes]:
     """Status and whole body; a body that is cut or too long is none."""
     headers = {"authorization": f"Bearer {token}", "accept-encoding": "identity"}  # nothing sealed gets smaller
-    asked = {"handover": str(handover)}
+    asked: dict[str, str | int] = {"handover": str(call.subject)}
+    if BYTES_AT_MOST in call.about:
+        asked[BYTES_AT_MOST] = int(call.about[BYTES_AT_MOST])
+    begun = False
     try:
         async with client.stream("POST", f"{door}/releases", json=asked, headers=headers) as answer:
+            begun = True
             body = b""
             async for piece in answer.aiter_raw():
                 body += piece
                 if len(body) > SEALED_BYTES_MAX:
                     raise Again("too_long")
             return answer.status_code, body
-    except httpx.TransportError as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise Again("unreachable") from error
+    except httpx.TransportError as error:
+        raise _CutError(begun=begun) from error
+
+
+def _for_less(about: Mapping[str, str], *, begun: bool) -> Again:
+    """The door tears its answer down after two seconds, so a slow line gets nothing of a long one: ask for half of it.
+
+    Where the smallest item alone is too much, nobody gives up, but tries become seldom and operators see why.
+    """
+    asked = int(about.get(BYTES_AT_MOST, CONTENT_BYTES_MAX))
+    if asked > ONE_ITEM_BYTES:
+        learned = {BYTES_AT_MOST: str(max(asked // 2, ONE_ITEM_BYTES))}
+        return Again("line_cut" if begun else "no_answer", seconds=HALVE_SECONDS, learned=learned)
+    return _seldom("line_too_slow_for_one_item" if begun else "no_answer", about)
+
+
+def _seldom(reason: str, about: Mapping[str, str]) -> Again:
+    """Again after 2, 4, 8 … seconds up to an hour: never longer than it has been tried in vain."""
+    tries = int(about.get("in_vain", 0)) + 1
+    return Again(reason, seconds=min(2.0 ** min(tries, 12), SELDOM_SECONDS_MAX), learned={"in_vain": str(tries)})
 
 
 def _no(call: ErrandCall, status: int, body: bytes) -> Step:
     """What a refusal means: for good, or only for now. The body of a problem names its type, nothing else is read."""
     if status in FOR_GOOD:
         return _refused(call, FOR_GOOD[status])
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        raise _seldom("too_large", call.about)
     if status != httpx.codes.CONFLICT:
         raise Again(f"status_{status}")
     if CONSENT_WITHDRAWN.encode() in body:
@@ -178,8 +219,10 @@ def _stored(call: ErrandCall, settings: Settings, sender: AgencyId, dossier: Dos
     now = _clock()
     items = tuple(_item(one, dossier.release, sender, now) for one in dossier.items)
     person = person_in(((item.part, item.content) for item in items), call.subject, dossier.release)
-    command = StorePart if dossier.completeness is Completeness.MORE else StoreDossier
-    return Step(CASE, call.subject, command(dossier.release, settings.sphere, items, person))
+    if dossier.completeness is not Completeness.MORE:
+        return Step(CASE, call.subject, StoreDossier(dossier.release, settings.sphere, items, person))
+    slow = int(call.about[BYTES_AT_MOST]) if BYTES_AT_MOST in call.about else None
+    return Step(CASE, call.subject, StorePart(dossier.release, settings.sphere, items, person, slow))
 
 
 def _item(sealed: DossierItem, release: ReleaseId, sender: AgencyId, now: datetime) -> Item:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.database import engine
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 
 
 @pytest.fixture
-async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
-    made = engine(await new_database(None))
-    yield made
-    await made.dispose()
+async def database(new_engine: NewEngine) -> AsyncEngine:
+    return await new_engine(None)

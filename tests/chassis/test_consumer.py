@@ -14,7 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete  # type: ignore[
 from aiokafka.record.default_records import (  # type: ignore[import-untyped]  # ships no types
     _DefaultRecordBatchBuilderPy,
 )
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis import brake as brake_module
 from chassis import consumer as consumer_module
 from chassis.consumer import Consumer, Take
 from chassis.envelope import Envelope, Reason, Record, Unreadable, from_record, key_of, to_headers
@@ -32,7 +34,11 @@ class Brake:
 
     def __init__(self) -> None:
         self.on = False
+        self.unheard: set[str] = set()
         self.told: list[str] = []
+
+    def holds(self, topic: str) -> bool:
+        return topic in self.unheard
 
     async def begin(self, instance: str) -> None:
         self.told.append(f"begin {instance}")
@@ -291,6 +297,21 @@ async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_and_nothing_of_
     assert taker.unreadable == [Reason.MISSING, Reason.UNDECODABLE, Reason.UNDECODABLE]
 
 
+async def test_a_library_that_has_stopped_fetching_without_a_word_is_started_over(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    key, taker = new_id(), Taker()
+    one = a_consumer(taker)
+    await one.start()
+    await tell(embedded, topic, key, [1])
+    await until(taker.heard(1))
+    assert one._reading is not None
+    one._reading._fetcher._fetch_task.cancel()
+    await tell(embedded, topic, key, [2])
+    await until(taker.heard(2))
+    assert taker.numbers == {key: [1, 2]}
+
+
 async def test_a_missing_topic_is_said_and_read_when_it_is_there(
     embedded: Addresses,
     topic: str,
@@ -391,6 +412,49 @@ async def test_while_the_brake_is_on_nothing_is_fetched_and_afterwards_nothing_i
     assert taker.numbers == {key: [1, 2, 3]}
 
 
+async def test_of_a_topic_that_is_held_nothing_is_fetched_and_of_the_others_everything(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    loud, other, brake, taker = new_id(), new_id(), Brake(), Taker()
+    second = await make_topic(embedded, f"second.{topic}")
+    await tell(embedded, topic, loud, [1])
+    await tell(embedded, second, other, [1])
+    await a_consumer(taker, topics=(topic, second), brake=brake).start()
+    await until(taker.heard(2))
+    brake.unheard.add(topic)
+    await asyncio.sleep(0.3)  # the look that is under way when it is pulled
+    await tell(embedded, topic, loud, [2, 3])
+    await tell(embedded, second, other, [2, 3])
+    await until(taker.heard(4))
+    await asyncio.sleep(0.5)
+    assert taker.numbers == {loud: [1], other: [1, 2, 3]}
+    brake.unheard.clear()
+    await until(taker.heard(6))
+    await tell(embedded, topic, loud, [4])
+    await tell(embedded, second, other, [4])
+    await until(taker.heard(8))
+    assert taker.numbers == {loud: [1, 2, 3, 4], other: [1, 2, 3, 4]}
+
+
+async def test_a_batch_that_fails_because_one_topic_is_held_from_now_on_is_read_again_without_it(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    loud, other, brake, taker = new_id(), new_id(), Brake(), Taker()
+    second = await make_topic(embedded, f"second.{topic}")
+
+    async def take(records: Sequence[Record]) -> None:
+        if any(record.topic == topic for record in records):
+            brake.unheard.add(topic)
+            raise ConnectionError
+        await taker(records)
+
+    await tell(embedded, topic, loud, [1, 2])
+    await tell(embedded, second, other, [1, 2])
+    await a_consumer(take, topics=(topic, second), brake=brake).start()
+    await until(taker.heard(2))
+    assert taker.numbers == {other: [1, 2]}
+
+
 async def test_a_start_is_counted_before_the_first_fetch_and_forgotten_with_the_first_batch(
     embedded: Addresses, topic: str, a_consumer: Making
 ) -> None:
@@ -404,12 +468,67 @@ async def test_a_start_is_counted_before_the_first_fetch_and_forgotten_with_the_
     await until(lambda: "got through" in brake.told)
 
 
-async def test_whoever_finds_nothing_to_read_has_got_through_too(
-    embedded: Addresses, topic: str, a_consumer: Making
+async def test_whoever_finds_nothing_to_read_has_got_through_and_was_never_in_danger(
+    embedded: Addresses, topic: str, a_consumer: Making, stands: Stands
 ) -> None:
+    await tell(embedded, topic, new_id(), [1], 0)
+    stands[topic, 0] = 1  # heard before
     brake = Brake()
     await a_consumer(Taker(), brake=brake).start()
     await until(lambda: "got through" in brake.told)
+    assert "begin 0" not in brake.told
+
+
+async def test_whoever_has_died_of_what_lies_before_it_too_often_does_not_take_it_again(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    class Pulled(Brake):
+        async def begin(self, instance: str) -> None:
+            await super().begin(instance)
+            self.on = True
+
+    await tell(embedded, topic, new_id(), [1])
+    brake, taker = Pulled(), Taker()
+    one = a_consumer(taker, brake=brake)
+    await one.start()
+    await until(lambda: bool(brake.told))
+    await until(lambda: not one.assigned)
+    assert (brake.told, taker.batches) == (["begin 0"], [])
+
+
+async def test_two_processes_under_one_instance_do_not_put_each_other_out_for_ever(
+    embedded: Addresses, database: AsyncEngine, topic: str, a_consumer: Making, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, takers = new_id(), (Taker(), Taker())
+    brakes = [brake_module.Brake(database, f"group.{topic}") for _ in takers]
+
+    async def watch(brake: brake_module.Brake) -> None:
+        while True:
+            await brake.look()
+            await asyncio.sleep(1.0)
+
+    watching = [asyncio.create_task(watch(brake)) for brake in brakes]
+    try:
+        elder, younger = (a_consumer(taker, brake=brake) for taker, brake in zip(takers, brakes, strict=True))
+        await tell(embedded, topic, key, [1])
+        await elder.start()
+        await until(takers[0].heard(1))
+        await younger.start()
+        await until(lambda: brakes[0].ousted and not elder.assigned and younger.assigned)
+        caplog.clear()
+        await asyncio.sleep(8.0)  # more than two heartbeats: that is how soon the library would notice, and answer
+        assert [message for message in caplog.messages if "oining" in message or "Heartbeat failed" in message] == []
+        await tell(embedded, topic, key, [2, 3])
+        await until(takers[1].heard(2))
+        assert takers[0].numbers == {key: [1]}
+        await younger.stop()
+        await brakes[1].leave()
+        await until(lambda: elder.assigned)
+        await tell(embedded, topic, key, [4])
+        await until(takers[0].heard(2))
+    finally:
+        for task in watching:
+            task.cancel()
 
 
 class AFeed:

@@ -1,4 +1,4 @@
-"""Errands that go together: one call for all that wait, and one that is at fault holds up nobody."""
+"""Errands: those that go together hold each other up in nothing, and one that failed knows the next time why."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import errands
-from chassis.errands import Again, ErrandCall, Errands, Returned, Together
+from chassis.errands import Again, ErrandCall, ErrandFunction, Errands, Returned, Together
 from chassis.transitions import Errand, Step
 from contracts.new_ids import new_id
 
 NAME = "count"
+LEFT = "SELECT last_word, extract(epoch FROM next_at - clock_timestamp()) AS seconds FROM errand"
 
 
 @dataclass
@@ -47,7 +48,9 @@ async def sent(database: AsyncEngine, count: int) -> list[UUID]:
 
 
 @asynccontextmanager
-async def worker(database: AsyncEngine, executor: Executor, errand: Together) -> AsyncIterator[None]:
+async def worker(
+    database: AsyncEngine, executor: Executor, errand: Together | ErrandFunction
+) -> AsyncIterator[None]:
     running = Errands(database, executor, {NAME: errand}, None)
     task = asyncio.create_task(running.run())
     try:
@@ -110,3 +113,37 @@ async def test_all_that_cannot_go_now_are_tried_again(database: AsyncEngine) -> 
         await executor.done.wait()
     assert tries[0] == set(subjects)
     assert set().union(*tries[1:]) == set(subjects)
+
+
+async def test_what_a_try_has_learned_is_known_to_the_next_one_and_it_says_when_that_is(database: AsyncEngine) -> None:
+    about: list[dict[str, str]] = []
+
+    async def measure(call: ErrandCall) -> Step | None:
+        about.append(dict(call.about))
+        if len(about) < 3:
+            raise Again("too_much", seconds=0.0, learned={"most": str(8 // len(about))})
+        return Step("thing", call.subject, "measured")
+
+    await sent(database, 1)
+    executor = Executor(database, 1)
+    async with worker(database, executor, measure):
+        await executor.done.wait()
+    assert about == [{"a": "b"}, {"a": "b", "most": "8"}, {"a": "b", "most": "4"}]
+
+
+async def test_an_errand_may_ask_to_be_tried_seldom(database: AsyncEngine) -> None:
+    tried = asyncio.Event()
+
+    async def hopeless(call: ErrandCall) -> Step | None:
+        tried.set()
+        raise Again("does_not_fit", seconds=3600.0)
+
+    await sent(database, 1)
+    async with worker(database, Executor(database, 1), hopeless):
+        await tried.wait()
+        last_word, seconds = None, 0
+        async with asyncio.timeout(10), database.connect() as tx:
+            while last_word is None:
+                await asyncio.sleep(0.01)
+                last_word, seconds = (await tx.execute(sa.text(LEFT))).one()
+    assert (last_word, 2800 < seconds < 4400) == ("does_not_fit", True)

@@ -17,14 +17,14 @@ from pydantic import BaseModel, JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import parking
-from chassis.database import engine, upsert
+from chassis.database import upsert
 from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Unavailable, Work, answers, reservations
 from chassis.inbox import Hear, Hearing, Meta, Source
 from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Fact, Refused, Reservation, Tell
 from contracts.new_ids import new_id
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 
 metadata = sa.MetaData()
 BOXES = sa.Table(
@@ -141,6 +141,12 @@ class BallsCounted(BallsPut):
     type: ClassVar[str] = "test.balls.counted.v1"
 
 
+class BallsSent(BallsPut):
+    """The same fact from another party, on its channel."""
+
+    type: ClassVar[str] = "test.balls.sent.v1"
+
+
 async def boxes_known(tx: AsyncConnection, keys: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
     rows = await tx.execute(sa.select(BOXES.c.id).where(BOXES.c.id.in_(list(keys))))
     return {row.id: (row.id,) for row in rows}
@@ -157,8 +163,16 @@ def put_the_same(event: BallsPut, meta: Meta) -> Sequence[Step]:
 
 
 HEARING = Hearing(
-    [Hear(BallsPut, put_the_same), Hear(BallsCounted, put_where_it_is_known, of=boxes_known)],
-    {"b.boxes.events": Source("b.boxes", "own"), "x.b.to.a.boxes": Source("b.boxes", "channel", "x")},
+    [
+        Hear(BallsPut, put_the_same),
+        Hear(BallsCounted, put_where_it_is_known, of=boxes_known),
+        Hear(BallsSent, put_the_same, origin="channel"),
+    ],
+    {
+        "b.boxes.events": Source("b.boxes", "own"),
+        "x.b.to.a.boxes": Source("b.boxes", "channel", "x"),
+        "x.c.to.a.boxes": Source("c.boxes", "channel", "x"),
+    },
     scope_attribute="scope",
     version_attribute="scopeversion",
 )
@@ -192,12 +206,11 @@ def record(
 
 
 @pytest.fixture
-async def database(new_database: NewDatabase) -> AsyncIterator[AsyncEngine]:
-    found = engine(await new_database(None))
+async def database(new_engine: NewEngine) -> AsyncEngine:
+    found = await new_engine(None)
     async with found.begin() as tx:
         await tx.run_sync(metadata.create_all)
-    yield found
-    await found.dispose()
+    return found
 
 
 @pytest.fixture

@@ -7,15 +7,16 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import deadlines
 from chassis.deadlines import Deadline, Due
 from chassis.executor import Step
-from chassis.horizon import Horizon
+from chassis.horizon import Horizon, Partition
 from contracts.new_ids import new_id
 from deploy.embedded.cluster import Addresses
-from tests.chassis.broker import a_producer, connection, make_topic
+from tests.chassis.broker import a_producer, client, connection, make_topic
 
 GROUP = "fair.clock"
 
@@ -92,6 +93,36 @@ async def test_silence_ends_something_only_when_everything_sent_has_been_heard(
 
     await clock.hears(topic, partition=1, next_offset=1)
     assert await clock.fair([second], horizon) == [second]
+
+
+async def test_what_the_broker_says_was_heard_counts_for_nothing(
+    embedded: Addresses, topic: str, clock: Clock, horizon: Horizon
+) -> None:
+    """It is told once a second, and may be ahead of a database that was restored."""
+    async with a_producer(embedded) as producer:
+        await producer.send_and_wait(topic, b"an answer", partition=1)
+    told = AIOKafkaConsumer(**client(embedded), group_id=GROUP, enable_auto_commit=False)
+    await told.start()
+    try:
+        told.assign([TopicPartition(topic, 1)])
+        await told.commit({TopicPartition(topic, 1): 1})
+    finally:
+        await told.stop()
+    assert await horizon.committed([Partition(topic, 1)]) == {Partition(topic, 1): 1}
+    (ending,) = await clock.strikes("end")
+    assert await clock.fair([ending], horizon) == []
+    assert await clock.waits() == {ending.subject: ("channel-unread", 1)}
+
+
+async def test_what_the_database_has_heard_counts_before_the_broker_is_told(
+    embedded: Addresses, topic: str, clock: Clock, horizon: Horizon
+) -> None:
+    async with a_producer(embedded) as producer:
+        await producer.send_and_wait(topic, b"an answer", partition=0)
+    await clock.hears(topic, partition=0, next_offset=1)
+    (ending,) = await clock.strikes("end")
+    assert await clock.fair([ending], horizon) == [ending]
+    assert await horizon.committed([Partition(topic, 0)]) == {Partition(topic, 0): 0}
 
 
 async def test_an_answer_that_was_read_and_is_held_is_no_silence(

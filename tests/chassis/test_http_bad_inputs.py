@@ -76,6 +76,7 @@ BODIES: dict[str, tuple[bytes, tuple[int, str]]] = {
 HEADERS: dict[str, tuple[dict[str, str], tuple[int, str]]] = {
     "no token": ({"authorization": ""}, (401, "unauthenticated")),
     "another scheme": ({"authorization": f"Basic {CANARY}"}, (401, "unauthenticated")),
+    "no token and a version without quotes": ({"authorization": "", "if_match": "2"}, (401, "unauthenticated")),
     "a token that is none": ({"authorization": f"Bearer {CANARY}"}, (401, "unauthenticated")),
     "a token of 9 KB": ({"authorization": f"Bearer {'a' * 9000}"}, (401, "unauthenticated")),
     "headers of 20 KB": ({"x_more": CANARY + "a" * 20_000}, (431, "headers-too-large")),
@@ -86,6 +87,7 @@ HEADERS: dict[str, tuple[dict[str, str], tuple[int, str]]] = {
     "no key": ({"idempotency_key": ""}, (400, "key-missing")),
     "a key with a space": ({"idempotency_key": f"{CANARY} x"}, (400, "key-malformed")),
     "a key of 200 characters": ({"idempotency_key": "k" * 200}, (400, "key-malformed")),
+    "a key with one quote": ({"idempotency_key": '"k'}, (400, "key-malformed")),
     "a version without quotes": ({"if_match": "2"}, (400, "version-malformed")),
     "a weak version": ({"if_match": 'W/"2"'}, (400, "version-malformed")),
     "two versions": ({"if_match": '"2", "3"'}, (400, "version-malformed")),

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
@@ -29,7 +30,13 @@ class Served:
 
     site: Site
     port: int
+    server: uvicorn.Server
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @property
+    def connections(self) -> int:
+        """How many the server has open."""
+        return len(self.server.server_state.connections)
 
     async def say(self, *parts: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection that has said this."""
@@ -50,7 +57,7 @@ async def served() -> AsyncIterator[Served]:
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.01)
-    served = Served(site, server.servers[0].sockets[0].getsockname()[1])
+    served = Served(site, server.servers[0].sockets[0].getsockname()[1], server)
     yield served
     for writer in served.writers:
         writer.close()
@@ -131,6 +138,52 @@ async def test_who_comes_when_too_many_are_there_is_told_when_to_come_back_and_s
         await writer.wait_closed()
     reader, _ = await served.say(head(PAINT, f"content-length: {len(RED)}") + RED)
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def test_of_a_rush_as_many_are_served_as_there_may_be(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or all would be sent away at once, come again at once, and nobody would ever be served."""
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    rush = [await served.say(b"") for _ in range(5)]
+    while served.connections < len(rush):  # noqa: ASYNC110  # the server tells nobody
+        await asyncio.sleep(0.01)
+    for _, writer in reversed(rush):
+        writer.write(head(PAINT, f"content-length: {len(RED)}") + RED)
+    answers = [(await reader.readline()).split()[1] for reader, _ in rush]
+    assert sorted(answers) == [b"200"] * 2 + [b"503"] * 3
+
+
+async def test_who_asks_and_never_reads_is_hung_up_on(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a thousand of them would have all the connections there are, for good."""
+    monkeypatch.setattr("chassis.http.line.UNREAD_SECONDS_MAX", 0.2)
+    line = socket.create_connection(("127.0.0.1", served.port))
+    with line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.setblocking(False)
+        asked = b"GET /openapi.json HTTP/1.1\r\nhost: things.example\r\n\r\n"
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            for _ in range(10_000):
+                line.send(asked)
+                await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while served.connections:  # noqa: ASYNC110  # the server tells nobody
+                await asyncio.sleep(0.01)
+
+
+async def test_connections_that_only_rest_keep_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever keeps as many of them as there may be would be alone with the service."""
+    request = head(PAINT, f"content-length: {len(RED)}") + RED
+    resting = [await served.say(request) for _ in range(2)]
+    for reader, _ in resting:
+        await reader.readuntil(b"}")
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    reader, _ = await served.say(request)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 503"), "who was answered just now may be about to ask again"
+    monkeypatch.setattr("chassis.http.line.RESTED_SECONDS_MIN", 0.0)
+    reader, _ = await served.say(request)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert await all_of(resting[0][0]) == b""
+    resting[1][1].write(request)
+    assert (await resting[1][0].readuntil(b"}")).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_body_of_60_mb_is_refused_by_its_length_and_its_sender_hears_it(served: Served) -> None:

@@ -23,6 +23,10 @@ from tests.chassis.test_executor import executor as executor  # noqa: PLC0414  #
 
 CONSUMER = "a.boxes"
 RUNBOOK = Path(__file__).parents[2] / "docs/how-to/answer-an-alarm.md"
+FAILING = """
+    INSERT INTO errand (name, subject, key, id, about, attempts, sent_at) VALUES
+    ('fetch', gen_random_uuid(), '', gen_random_uuid(), '{{}}', {attempts}, now() - interval '{seconds} seconds')
+"""
 
 Points = Callable[[], dict[tuple[str, str], Any]]
 
@@ -68,6 +72,8 @@ async def test_ages_grow_with_what_waits_longest(executor: Executor, database: A
             "UPDATE deadline SET due_at = due_at - interval '300 seconds'",
             "INSERT INTO brake (consumer, cause, lanes) VALUES ('a.boxes', 'refused', 21)",
             "UPDATE brake SET pulled_at = pulled_at - interval '400 seconds'",
+            FAILING.format(attempts=4, seconds=100_000),
+            FAILING.format(attempts=5, seconds=500),
         ):
             await tx.execute(sa.text(statement))
     found = await look(database)
@@ -75,6 +81,7 @@ async def test_ages_grow_with_what_waits_longest(executor: Executor, database: A
     assert (found.unsent, lanes, found.deadlines_overdue) == (1, (1, 1, 1), 1)
     ages = (found.oldest_unsent_seconds, found.lanes_human_seconds, found.deadline_overdue_seconds, found.brake_seconds)
     assert [int(age) // 100 for age in ages] == [1, 2, 3, 4]
+    assert (found.errands_failing, int(found.errand_failing_seconds) // 100) == (1, 5)
 
 
 async def test_what_a_batch_has_heard_is_counted_once_for_the_batch(

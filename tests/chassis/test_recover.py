@@ -277,9 +277,7 @@ async def test_a_topic_that_was_lost_is_told_again_with_the_same_ids(lives: Live
     await life.put(box, 2)
     await life.publish()
     ids = [dict(each.headers)["ce_id"] for each in await everything_on(life.addresses, life.own)]
-    await asyncio.to_thread(administered, life.addresses, lambda kafka: kafka.delete_topics([life.own]))
-    spec = admin.TopicSpec(life.own, 2, 1, {})
-    await asyncio.to_thread(administered, life.addresses, lambda kafka: kafka.create_topics([spec]))
+    await made_anew(life)
     assert await life.guard.look() is Standing.RESTORED
 
     report = await life.recover()
@@ -289,6 +287,36 @@ async def test_a_topic_that_was_lost_is_told_again_with_the_same_ids(lives: Live
     await life.publish()
     assert [dict(each.headers)["ce_id"] for each in await everything_on(life.addresses, life.own)] == ids
     assert await life.guard.look() is Standing.SOUND
+
+
+async def test_what_was_said_to_the_new_topic_before_anybody_noticed_hides_no_lost_record(lives: Lives) -> None:
+    life, box = lives.first, new_id()
+    for _ in range(3):
+        await life.put(box, 1)
+    await life.publish()
+    await made_anew(life)
+    await life.put(box, 1)
+    await life.publish(forced=True)
+    assert await numbers(life, box) == [4], "it has the offset that the first one had"
+    assert await life.guard.look() is Standing.RESTORED
+
+    report = await life.recover()
+    assert report is not None
+    assert report.republished == {life.own: 3}
+    await life.publish()
+    assert await numbers(life, box) == [4, 1, 2, 3]
+    assert await life.guard.look() is Standing.SOUND
+
+
+async def made_anew(life: Life) -> None:
+    """The topic is lost, and there is an empty one of its name."""
+    spec = admin.TopicSpec(life.own, 2, 1, {})
+
+    def lose(kafka: admin.Admin) -> None:
+        kafka.delete_topics([life.own])
+        kafka.create_topics([spec])
+
+    await asyncio.to_thread(administered, life.addresses, lose)
 
 
 async def test_a_backup_older_than_what_topics_keep_is_not_recovered(lives: Lives) -> None:

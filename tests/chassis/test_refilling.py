@@ -11,10 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.brake import LANES_MAX
 from chassis.envelope import Envelope, Record
 from chassis.executor import Executor
 from chassis.feed import Feeds, NotHad, Page, Refill
 from contracts.new_ids import new_id
+from tests.chassis.test_brake import OF_B, sent
 from tests.chassis.test_executor import balls, database, executor, record, rows
 
 __all__ = ["database", "executor"]  # fixtures
@@ -50,7 +52,7 @@ class AFeed:
 
 async def one_look(database: AsyncEngine, executor: Executor, feed: AFeed) -> None:
     """Everything that is held for a gap now is looked at once, and what is free then goes on."""
-    refill = Refill(database, "a.boxes", cast(Feeds, feed), executor.hear_aside)
+    refill = Refill(database, "a.boxes", cast(Feeds, feed), executor.hear_aside, executor.brake.topics_unheard)
     for gap in await refill._gaps():
         await refill._fill(gap)
     while not executor.freed_lanes.empty():
@@ -59,6 +61,45 @@ async def one_look(database: AsyncEngine, executor: Executor, feed: AFeed) -> No
 
 async def held(database: AsyncEngine) -> list[tuple[object, ...]]:
     return await rows(database, "SELECT seq, error_class, reason, attempts FROM parked ORDER BY seq")
+
+
+async def test_gaps_of_a_party_that_is_not_heard_are_in_nobodys_way(executor: Executor, database: AsyncEngine) -> None:
+    loud, box = new_id(), new_id()
+    await executor.hear([sent(loud, 2, OF_B), record(box, 2)])
+    for _ in range(LANES_MAX + 1):
+        await executor.hear([sent(new_id(), 1, OF_B, b"{}")])
+    feed = AFeed(sent(loud, 1, OF_B), record(box, 1))
+    await one_look(database, executor, feed)
+    assert (feed.asked, await balls(database, box), await balls(database, loud)) == (1, 2, 0)
+    await executor.brake.release("person:u1")
+    await one_look(database, executor, feed)
+    assert await balls(database, loud) == 2
+
+
+async def test_a_gap_wider_than_memory_is_filled_part_by_part(
+    executor: Executor, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.feed.refilling.FILLED_MAX", 4)
+    box = new_id()
+    said = [record(box, seq, balls=0) for seq in range(1, 12)]
+    feed = AFeed(*said)
+    await executor.hear([said[0], said[10]])
+    await one_look(database, executor, feed)
+    assert await held(database) == []
+    assert feed.asked > 6, "it was all in hand at once: this has shown nothing"
+    assert await rows(database, "SELECT seq FROM inbox ORDER BY heard_at, seq") == [(seq,) for seq in range(1, 12)]
+
+
+async def test_a_feed_without_an_end_is_given_up(
+    executor: Executor, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.feed.refilling.PAGES_MAX", 3)
+    box = new_id()
+    feed = AFeed(*(record(box, 1) for _ in range(1000)))
+    await executor.hear([record(box, 1), record(box, 9)])
+    await one_look(database, executor, feed)
+    assert feed.asked == 3
+    assert [row[2:] for row in await held(database)] == [("not-in-feed", 2)]
 
 
 async def test_a_lane_with_a_gap_is_filled_in_order_and_nothing_happens_twice(
@@ -125,7 +166,7 @@ async def test_a_feed_that_is_shut_is_asked_again_and_others_are_not_held_up(
 async def test_a_gap_wakes_whoever_fills_it(executor: Executor, database: AsyncEngine) -> None:
     box = new_id()
     said = [record(box, seq) for seq in range(1, 4)]
-    refill = Refill(database, "a.boxes", cast(Feeds, AFeed(*said)), executor.hear_aside)
+    refill = Refill(database, "a.boxes", cast(Feeds, AFeed(*said)), executor.hear_aside, executor.brake.topics_unheard)
     executor.after_gap.append(refill.wake)
     running = asyncio.create_task(refill.run())
     await asyncio.sleep(0)

@@ -116,6 +116,24 @@ async def test_what_was_said_is_published_in_order_and_remembered(
     assert len({(row.partition, row.offset) for row in rows}) == 700
 
 
+async def test_of_a_long_log_only_what_is_sent_is_read(database: AsyncEngine, topic: str) -> None:
+    """A prepared statement keeps the plan it was given when the tables were small; it must be a good one for ever."""
+    async with database.begin() as tx:
+        await tx.execute(sa.text("ANALYZE outbox, event_log"))
+        await tx.execute(sa.text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        await tx.execute(relay._BY_INDEX)
+        for name, statement in (("first", relay._READ), ("next", relay._REMEMBER_AND_READ)):
+            compiled = statement.compile(dialect=database.dialect)
+            await tx.exec_driver_sql(f"PREPARE {name} AS {compiled}")
+            given = {"aside": "'{}'", "most": "500", "topics": "'{t}'", "positions": "'{1}'"}
+            given |= {"partitions": "'{0}'", "offsets": "'{0}'"}
+            values = ", ".join(given[parameter] for parameter in compiled.positiontup or ())
+            await tx.exec_driver_sql(f"EXECUTE {name} ({values})")
+            plan = "\n".join((await tx.exec_driver_sql(f"EXPLAIN EXECUTE {name} ({values})")).scalars())
+            assert "event_log_pkey" in plan
+            assert "Scan on event_log" not in plan
+
+
 async def test_a_wake_publishes_at_once(database: AsyncEngine, topic: str, a_relay: Callable[[], Relay]) -> None:
     one = a_relay()
     await one.start()

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.envelope import Envelope, to_headers
-from chassis.horizon import Horizon
+from chassis.horizon import Extent, Horizon, Partition
 from chassis.recovery import Guard, Standing
 from chassis.recovery.guard import history
 from chassis.recovery.noticing import Topics
@@ -191,6 +191,46 @@ async def test_a_database_that_has_heard_less_than_its_group_has_committed_is_no
     await commit(service.addresses, topic, 2)
     assert await service.guard().look() is Standing.RESTORED
     assert await service.findings() == [("heard-behind", 1, 2)]
+
+
+async def test_what_is_heard_and_committed_while_a_guard_looks_is_no_restore(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.say(3)
+    (topic,) = service.heard = (service.topic,)
+    service.topic = f"silent.{new_id()}"
+    heard = "INSERT INTO heard_up_to (consumer, topic, partition, next_offset) VALUES (:group, :topic, 0, 1)"
+    await service.run(heard, group=GROUP, topic=topic)
+    guard = service.guard()
+    ask = service.horizons[-1].committed
+
+    async def meanwhile(partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        await service.run("UPDATE heard_up_to SET next_offset = 3 WHERE topic = :topic", topic=topic)
+        await commit(service.addresses, topic, 3)
+        return await ask(partitions)
+
+    monkeypatch.setattr(service.horizons[-1], "committed", meanwhile)
+    assert await guard.look() is Standing.SOUND
+
+
+async def test_what_another_look_has_judged_meanwhile_is_no_restore(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.say(1)
+    guard, other = service.guard(), service.guard()
+    ask, asked = service.horizons[-2].extents, 0
+
+    async def meanwhile(topics: Collection[str]) -> Mapping[Partition, Extent]:
+        nonlocal asked
+        asked, found = asked + 1, await ask(topics)
+        if asked == 1:
+            await service.say(1)
+            assert await other.look() is Standing.SOUND
+        return found
+
+    monkeypatch.setattr(service.horizons[-2], "extents", meanwhile)
+    assert await guard.look() is Standing.SOUND
+    assert asked
 
 
 async def test_as_long_as_the_broker_cannot_be_asked_nothing_is_known(service: Service) -> None:

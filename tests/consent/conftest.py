@@ -1,5 +1,6 @@
 """The consent service of the Jobcenter on a real database; its neighbours and Kafka are played by hand."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from joserfc.registry import HeaderParameter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.auth import Gate, issue_bearer, new_key, sign_party
-from chassis.database import engine
 from chassis.deadlines import due
 from chassis.envelope import Envelope, from_record, key_of, to_headers
 from chassis.errands import ErrandCall, Returned
@@ -36,7 +36,7 @@ from services.consent.app import service
 from services.consent.door import Resources
 from services.consent.errands import read_items
 from services.consent.settings import Settings
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, SEALING, SIGNING
 
 ISSUER = "urn:staffel:agency:jobcenter"
@@ -44,6 +44,7 @@ KEY = new_key("jobcenter.token")
 NOWHERE = Path("nowhere")
 DECLARED = {"giver": "self", "insight": True, "young_person_heard": True, "form": "written"}  # by the young person
 AUDIENCE = "jobcenter.consent"
+DRIP_SECONDS = 0.01
 
 
 class OneKey:
@@ -61,6 +62,8 @@ class Neighbours:
     items: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     handovers: dict[UUID, str] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
+    drips: bool = False
+    """Whether an answer begins, goes on and never ends."""
 
     def put(self, content: str = "Zora Beispiel-Zimt", **changed: Any) -> UUID:
         """An item that intake has; its id."""
@@ -78,6 +81,9 @@ class Neighbours:
         status, answer = self._answer(scope["path"], request.get("body", b""))
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
+        while self.drips:
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            await asyncio.sleep(DRIP_SECONDS)
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _answer(self, path: str, body: bytes) -> tuple[int, Any]:
@@ -207,10 +213,10 @@ class Consenting:
         return handover
 
     async def fetch(
-        self, handover: UUID, *, agency: str = "jugendamt", items: Sequence[UUID] | None = None
+        self, handover: UUID, *, agency: str = "jugendamt", items: Sequence[UUID] | None = None, **more: Any
     ) -> httpx.Response:
         """That agency's intake comes to the door."""
-        body: dict[str, Any] = {"handover": str(handover)}
+        body: dict[str, Any] = {"handover": str(handover), **more}
         if items is not None:
             body["items"] = [str(item) for item in items]
         return await self.client.post("/releases", json=body, headers=party_token(agency))
@@ -268,10 +274,16 @@ async def always() -> bool:
     return True
 
 
+@pytest.fixture(scope="session")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings, read once: taking alliance files apart takes longer than most of these tests."""
+    return settings(tmp_path_factory.mktemp("consent"))
+
+
 @pytest.fixture
-async def consenting(new_database: NewDatabase, tmp_path: Path) -> AsyncIterator[Consenting]:
-    running = service(settings(tmp_path))
-    database = engine(await new_database("consent"), size=8, overflow=4)  # the harness asks more at once
+async def consenting(new_engine: NewEngine, said: Settings) -> AsyncIterator[Consenting]:
+    running = service(said)
+    database = await new_engine("consent")
     hearing = Hearing(
         running.hears, running.sources,
         scope_attribute=running.scope_attribute, version_attribute=running.version_attribute,
@@ -296,4 +308,3 @@ async def consenting(new_database: NewDatabase, tmp_path: Path) -> AsyncIterator
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://consent") as client:
             yield Consenting(app, client, executor, database, running, resources, neighbours)
         await executor.stop()
-    await database.dispose()

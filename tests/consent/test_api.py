@@ -80,6 +80,16 @@ async def test_the_door_asks_own_handover_and_intake_each_time(consenting: Conse
         assert (await consenting.fetch(handover)).status_code == wanted, state
 
 
+async def test_the_door_waits_for_no_neighbour_that_answers_byte_by_byte(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, handover = await a_story(consenting)
+    monkeypatch.setattr(neighbours, "ANSWER_SECONDS", 0.2)
+    consenting.neighbours.drips = True
+    answer = await consenting.fetch(handover)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/consent/unreachable")
+
+
 async def test_each_fetch_is_a_decision_of_its_own_and_a_line_of_the_ledger(consenting: Consenting) -> None:
     person, item, _, handover = await a_story(consenting)
     first, second = await consenting.fetch(handover), await consenting.fetch(handover)
@@ -134,6 +144,34 @@ async def test_what_does_not_fit_into_one_answer_is_fetched_after_the_rest_was_s
     consenting.neighbours.items[items[0]]["content"] = "x" * 200_000
     too_large = await consenting.fetch(handover, items=[items[0]])
     assert (too_large.status_code, too_large.json()["type"]) == (413, "/problems/consent/too-large")
+
+
+async def test_a_slow_line_is_given_little_at_once_and_the_smallest_first(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    weights = [9_000, 100, 30_000, 2_000]
+    items = {weight: consenting.neighbours.put("x" * weight) for weight in weights}
+    await consenting.given(person)
+    handover = await consenting.proposed(person, list(items.values()))
+    came = []
+    for at_most in (5_000, 5_000, 5_000):
+        dossier = opened((await consenting.fetch(handover, bytes_at_most=at_most)).content)
+        came.append((dossier["completeness"], {len(item["content"]) for item in dossier["items"]}))
+        await consenting.hear("musterland.jugendamt.to.jobcenter.consent", ConsentStorageConfirmed(
+            handover=HandoverRef(handover), release=ReleaseId(UUID(dossier["release"])),
+            items=tuple(ItemId(UUID(item["id"])) for item in dossier["items"]),
+        ))
+    assert came == [("more", {100, 2_000}), ("more", {9_000}), ("complete", {30_000})]
+    for nonsense in (0, 184_321, "many"):
+        assert (await consenting.fetch(handover, bytes_at_most=nonsense)).status_code == 422
+
+
+async def test_an_item_that_fits_into_no_answer_is_in_nobodys_way(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    items = [consenting.neighbours.put("x" * 200_000), consenting.neighbours.put("y")]
+    await consenting.given(person)
+    handover = await consenting.proposed(person, items)
+    dossier = opened((await consenting.fetch(handover)).content)
+    assert (dossier["completeness"], [item["content"] for item in dossier["items"]]) == ("more", ["y"])
 
 
 async def test_a_basis_that_ends_soon_shortens_the_lease(

@@ -220,12 +220,16 @@ class Eyes:
     async def use(self) -> dict[str, Use]:
         """What each service needs now."""
         found = {}
+        brokers = {int(each.rpartition(":")[2]) for each in self._system.addresses.bootstrap.split(",")}
+        database = self._system.addresses.postgres.port
         for principal, server in self._system.servers.items():
             process = psutil.Process(server.pid)
-            query = """SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-            ((connections,),) = await self.rows(principal, query)
-            found[principal] = Use(process.memory_info().rss, process.num_fds(), connections)
+            memory, files = process.memory_info().rss, process.num_fds()
+            lines = (each for each in process.net_connections("tcp") if each.status != psutil.CONN_LISTEN)
+            ends = [line.raddr.port for line in lines]
+            to_brokers, to_database = sum(end in brokers for end in ends), ends.count(database)
+            calls = len(ends) - to_brokers - to_database
+            found[principal] = Use(memory, files - len(ends), to_brokers, calls, to_database)
         return found
 
 

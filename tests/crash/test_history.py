@@ -76,8 +76,8 @@ def _calm() -> History:
         passages=[Passage(REF, 200, 30_000), Passage(REF, 409, 200)],
         shut=[Shut("the answer", REF, {0: 30_000})],
         drained_after=3.0,
-        before={"jobcenter.intake": Use(100, 20, 4)},
-        after={"jobcenter.intake": Use(105, 24, 5)},
+        before={"jobcenter.intake": Use(100, 12, 4, 2, 4)},
+        after={"jobcenter.intake": Use(105, 14, 8, 22, 8)},
     )
 
 
@@ -199,9 +199,11 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("I11", "crossed and not recorded",
      _two(Copy(A_SIDE, "stopped", None, False), Copy(B_SIDE, "completed", "stopped", True))),
     ("I11", "two lead", _two(Copy(A_SIDE, "active", None, True), Copy(B_SIDE, "active", None, True))),
-    ("I12", "memory", _set(after={"jobcenter.intake": Use(111, 20, 4)})),
-    ("I12", "files", _set(after={"jobcenter.intake": Use(100, 37, 4)})),
-    ("I12", "connections", _set(after={"jobcenter.intake": Use(100, 20, 21)})),
+    ("I12", "memory", _set(after={"jobcenter.intake": Use(111, 12, 4, 2, 4)})),
+    ("I12", "files", _set(after={"jobcenter.intake": Use(100, 15, 4, 2, 4)})),
+    ("I12", "broker", _set(after={"jobcenter.intake": Use(100, 12, 9, 2, 4)})),
+    ("I12", "calls", _set(after={"jobcenter.intake": Use(100, 12, 4, 23, 4)})),
+    ("I12", "database", _set(after={"jobcenter.intake": Use(100, 12, 4, 2, 9)})),
 ]
 
 

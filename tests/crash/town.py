@@ -17,7 +17,7 @@ from deploy.system import System
 from tests.crash.clients import Clients
 from tests.crash.door import Door
 from tests.crash.gather import Eyes
-from tests.crash.history import DRAIN_SECONDS_MAX, Broken, History, Outcome, count, judge
+from tests.crash.history import DRAIN_SECONDS_MAX, Broken, History, Outcome, Use, count, judge
 from tests.crash.kills import Killer, schedule
 from tests.crash.partner import Partner
 from tests.crash.points import A, B, Point
@@ -74,6 +74,10 @@ class Proof:
             f"else {count(self.broken, 'I9', 'I10', 'I11', 'I12')} · "
             f"drained after {self.history.drained_after or float('nan'):.1f} s"
         )
+        names = [name for name in Use._fields if name != "memory"]
+        uses = [(self.history.before[who], after) for who, after in self.history.after.items()]
+        grown = (f"{name} {max((getattr(b, name) - getattr(a, name) for a, b in uses), default=0):+}" for name in names)
+        lines.append(f"most that a process has more than before: {', '.join(grown)}")
         return "\n".join(lines)
 
 

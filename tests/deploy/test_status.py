@@ -19,7 +19,8 @@ WELL = dict.fromkeys(Standing.model_fields, 0)
 def seen(ready: bool = True, *, standing: dict[str, Any] | None = None, **more: Any) -> Seen:
     """As a service answers that is well but for this."""
     live = Live(leads=True, lag_records=0, lag_seconds=0, queued=0)
-    found: dict[str, Any] = {"standing": WELL | (standing or {}), "live": live, "brake": None, "held": {}}
+    brakes: dict[str, Any] = {"brake": None, "unheard": []}
+    found: dict[str, Any] = {"standing": WELL | (standing or {}), "live": live, **brakes, "held": {}}
     return Seen("jobcenter.intake", ready, Status.model_validate(found | more).model_dump(mode="json"))
 
 
@@ -43,6 +44,7 @@ def test_a_service_that_is_well_needs_nobody() -> None:
         (seen(standing={"lanes_missing": 1, "lanes_missing_seconds": 61}), "an event is missing"),
         (seen(live=Live(lag_records=500, lag_seconds=61)), "what is heard does not become durable"),
         (seen(brake={"cause": "KeyError", "lanes": 21, "since": SINCE}), "consumer stopped by KeyError"),
+        (seen(unheard=[{"cause": "gap", "lanes": 21, "since": SINCE, "party": "schule"}]), "schule not heard"),
     ],
 )
 def test_whatever_is_not_well_is_said_and_shown(one: Seen, words: str) -> None:

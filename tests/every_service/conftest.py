@@ -10,7 +10,7 @@ from deploy.installation import Installation, install
 from deploy.system import ALLIANCES
 from services.consent.door import withdrawal
 from services.handover.api import commands
-from tests.conftest import AGENCIES, databases
+from tests.conftest import AGENCIES, Databases
 from tests.every_service.anatomy import SERVICES
 from tests.every_service.running import Running, provide_keys, running
 
@@ -23,10 +23,10 @@ def installation(embedded: Addresses, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-async def services(embedded: Addresses, installation: Installation) -> AsyncIterator[Mapping[str, Running]]:
-    async with databases(embedded) as make, AsyncExitStack() as stack:
+async def services(all_databases: Databases, installation: Installation) -> AsyncIterator[Mapping[str, Running]]:
+    async with all_databases.lent() as lend, AsyncExitStack() as stack:
         yield {
-            name: await stack.enter_async_context(running(installation, name, await make(name))) for name in SERVICES
+            name: await stack.enter_async_context(running(installation, name, await lend(name))) for name in SERVICES
         }
 
 

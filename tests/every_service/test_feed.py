@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from chassis.auth import Parties, key_from, read_key, sign_party
 from chassis.envelope import Envelope, Record
-from chassis.feed import MEDIA_TYPE, FeedPlan, Feeds, NotHad
+from chassis.feed import MEDIA_TYPE, FeedPlan, Feeds, NotHad, reading
 from deploy.embedded.keys import SIGNING
 from tests.every_service import scenes
 from tests.every_service.anatomy import SERVICES
@@ -167,6 +168,27 @@ async def test_an_answer_that_is_no_feed_is_not_believed(status: int, headers: d
             signed_for=lambda audience: audience,
         )  # fmt: skip
         with pytest.raises(NotHad):
+            await feeds.page("t")
+
+
+async def test_a_feed_that_comes_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 0.2)
+
+    class Dripping(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b" "
+                await asyncio.sleep(0.01)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": MEDIA_TYPE}, stream=Dripping())
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        feeds = Feeds(
+            client, party="a", writers={"t": "a.x"}, plan=FeedPlan(), sisters={"x": "http://x"},
+            signed_for=lambda audience: audience,
+        )  # fmt: skip
+        with pytest.raises(NotHad, match="too-slow"):
             await feeds.page("t")
 
 

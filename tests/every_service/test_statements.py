@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import cast
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.database import engine
+from chassis.executor import Answer, Executor, Work
 from chassis.service import app_of, executor_of
 from contracts.handover import HandoverCompleted, HandoverResumed
 from contracts.offers import OfferPublished
@@ -46,23 +49,49 @@ def counted(database: AsyncEngine) -> list[str]:
     return found
 
 
-async def in_one_batch(running: Running, stories: Sequence[Story], act: Act) -> list[str]:
-    """The statements of the executor when all these stories ask for the same at the same time."""
-    database = engine(running.service.settings.database)
-    executor = executor_of(running.service, database, SECRET)
-    app = app_of(running.service, running.engine, executor, running.resources, SECRET, always)
-    found = counted(database)
+class Turn:
+    """Stands for whichever executor has its turn, so that one application serves them all."""
+
+    of: Executor
+
+    async def run(self, work: Work) -> Answer | None:
+        return await self.of.run(work)
+
+
+@dataclass
+class Counting:
+    """A service of which every statement of an executor is counted."""
+
+    running: Running
+    database: AsyncEngine
+    turn: Turn
+    statements: list[str]
+
+
+@asynccontextmanager
+async def counting(running: Running) -> AsyncIterator[Counting]:
+    """Beside the service itself: an application, and a way to its database, that executors take in turn."""
+    turn, database = Turn(), engine(running.service.settings.database)
+    app = app_of(running.service, running.engine, cast("Executor", turn), running.resources, SECRET, always)
     async with over_http(app) as client:
-        there = replace(running, executor=executor, client=client)
-        asked = [asyncio.ensure_future(replace(story, running=there).do(act)) for story in stories]
-        waiting = (executor._commands, executor._events)
-        while sum(map(len, waiting)) < len(stories) and not any(one.done() for one in asked):  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.005)
-        await executor.start()
-        await asyncio.gather(*asked)
-        await executor.stop()
+        yield Counting(replace(running, client=client), database, turn, counted(database))
     await database.dispose()
-    return found
+
+
+async def in_one_batch(counting: Counting, stories: Sequence[Story], act: Act) -> list[str]:
+    """The statements of the executor when all these stories ask for the same at the same time."""
+    executor = executor_of(counting.running.service, counting.database, SECRET)
+    counting.turn.of = executor
+    there = replace(counting.running, executor=executor)
+    asked = [asyncio.ensure_future(replace(story, running=there).do(act)) for story in stories]
+    waiting = (executor._commands, executor._events)
+    while sum(map(len, waiting)) < len(stories) and not any(one.done() for one in asked):  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0.005)
+    counting.statements.clear()
+    await executor.start()
+    await asyncio.gather(*asked)
+    await executor.stop()
+    return list(counting.statements)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +102,8 @@ async def test_many_at_once_cost_as_many_statements_as_one(
     services: Mapping[str, Running], name: str, scene: Scene
 ) -> None:
     one, many = [Story(services[name])], [Story(services[name]) for _ in range(MANY)]
-    for act in scene:
-        few = await in_one_batch(services[name], one, act)
-        found = await in_one_batch(services[name], many, act)
-        assert 0 < len(found) <= 1.5 * len(few), (act, Counter(found) - Counter(few))
+    async with counting(services[name]) as there:
+        for act in scene:
+            few = await in_one_batch(there, one, act)
+            found = await in_one_batch(there, many, act)
+            assert 0 < len(found) <= 1.5 * len(few), (act, Counter(found) - Counter(few))

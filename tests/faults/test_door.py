@@ -16,12 +16,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from chassis.auth import read_key, sign_party
+from deploy.desk import ProblemError
 from deploy.embedded.keys import SIGNING
 from services.consent.door.releasing import CHUNK_BYTES
 from tests.crash.clients import RecordingDesk, Tale
@@ -33,6 +35,10 @@ from tests.faults.town import Town
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
 DOOR = f"{A}.consent"
+NARROW_BYTES_PER_SECOND = 60_000  # an item of 30 KB passes within a lease, all of them together do not
+NARROW_REPORTS = 5
+NARROW_SECONDS_MAX = 180.0
+NARROW_RELEASES_MAX = 25  # halving eight times at the most, a part per item, and a part again that was not heard of yet
 SLOW_BYTES_PER_SECOND = 12_000  # a dossier then takes longer than a lease lasts
 LOOK_SECONDS = 0.01
 TRIES = 8
@@ -235,3 +241,41 @@ async def test_a_reader_of_one_byte_a_second_gets_nothing_after_the_answer(town:
     )
     assert later == 0
     assert reader.said.startswith(b"H"), "the door has not answered: this has shown nothing"
+
+
+async def _is_stored(tale: Tale) -> bool:
+    try:
+        found = await tale.receiver.get("intake", f"/cases/{tale.handover}")
+    except ProblemError as no:
+        if no.status != httpx.codes.NOT_FOUND:
+            raise
+        return False  # it has not heard of it yet
+    return bool(found["dossier"] == "stored")
+
+
+async def test_a_dossier_comes_through_a_line_that_is_too_slow_for_it_part_by_part(town: Town) -> None:
+    """The deadline stays; the receiver asks for less until it fits, and each release is one of few."""
+    tale = _tale(town)
+    tale.reports = NARROW_REPORTS
+    town.door.bytes_per_second = NARROW_BYTES_PER_SECOND
+    try:
+        await tale.begun()
+        await tale.receiver_is("requested")
+        began = time.monotonic()
+        await tale.act(tale.receiver, "acceptance")
+        async with asyncio.timeout(NARROW_SECONDS_MAX):
+            while not await _is_stored(tale):  # noqa: ASYNC110  # the view is all that says so
+                await asyncio.sleep(1.0)
+        seconds = time.monotonic() - began
+    finally:
+        town.door.bytes_per_second = None
+    async with _database(town) as eye:
+        rows = sa.text("SELECT completeness FROM release WHERE handover = CAST(:handover AS uuid)")
+        releases = (await eye.execute(rows, {"handover": tale.handover})).scalars().all()
+    cut = releases.count("unknown")
+    town.say(
+        f"  {NARROW_REPORTS} items of 30 KB at {NARROW_BYTES_PER_SECOND:,} bytes/s: stored after {seconds:.0f} s,"
+        f" {len(releases)} releases, {cut} of them cut · seed {town.seed}"
+    )
+    assert cut > 0, "the line was not too slow: this has shown nothing"
+    assert len(releases) <= NARROW_RELEASES_MAX

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from joserfc.jwk import OKPKey
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.auth import Gate, issue_bearer, new_key, sign_internal
-from chassis.database import engine
 from chassis.deadlines import due
 from chassis.envelope import Envelope, from_record, key_of, to_headers
 from chassis.executor import Executor, Work
@@ -28,7 +28,7 @@ from contracts.new_ids import new_id
 from services.handover.api import commands
 from services.handover.app import service
 from services.handover.settings import Settings
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 from tests.handover.builders import ITEMS, NOW
 
 ALLIANCES = tuple((Path(__file__).parents[2] / "deploy" / "alliances").glob("*.yaml"))
@@ -48,6 +48,7 @@ class Known:
         return self._keys.get(kid)
 
 
+@cache
 def settings(agency: str) -> Settings:
     """What the agency's environment says, as far as these tests need it."""
     files = dict.fromkeys(
@@ -193,10 +194,9 @@ async def always() -> bool:
 
 
 @asynccontextmanager
-async def running(agency: str, dsn: str) -> AsyncIterator[Node]:
+async def running(agency: str, database: AsyncEngine) -> AsyncIterator[Node]:
     """The handover service of this agency."""
     built = service(settings(agency))
-    database = engine(dsn)
     hearing = Hearing(
         built.hears, built.sources, scope_attribute=built.scope_attribute, version_attribute=built.version_attribute
     )
@@ -214,18 +214,17 @@ async def running(agency: str, dsn: str) -> AsyncIterator[Node]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{agency}") as client:
         yield Node(agency, client, executor, database, built)
     await executor.stop()
-    await database.dispose()
 
 
 @pytest.fixture
-async def jobcenter(new_database: NewDatabase) -> AsyncIterator[Node]:
-    async with running("jobcenter", await new_database("handover")) as node:
+async def jobcenter(new_engine: NewEngine) -> AsyncIterator[Node]:
+    async with running("jobcenter", await new_engine("handover")) as node:
         yield node
 
 
 @pytest.fixture
-async def jugendamt(new_database: NewDatabase) -> AsyncIterator[Node]:
-    async with running("jugendamt", await new_database("handover")) as node:
+async def jugendamt(new_engine: NewEngine) -> AsyncIterator[Node]:
+    async with running("jugendamt", await new_engine("handover")) as node:
         yield node
 
 

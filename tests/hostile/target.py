@@ -19,11 +19,11 @@ from sqlalchemy.pool import NullPool
 from contracts.new_ids import new_id
 from deploy.embedded.cluster import Addresses
 from deploy.installation import SERVICES, Installation
-from deploy.system import System
 from deploy.tokens import access_token
 from tests.every_service.addresses import of
 from tests.every_service.bodies import whole_body
 from tests.every_service.scenes import nobody_yet
+from tests.hostile.fence import Fence, FencedSystem
 
 AGENCY = "jobcenter"
 COMMANDS = {"intake": "register", "consent": "publish", "handover": "draft", "offers": "draft"}
@@ -41,7 +41,7 @@ SERVING = {"intake": 201, "consent": 201, "handover": 409, "offers": 201}
 class Target:
     """What runs, and how to reach it."""
 
-    system: System
+    system: FencedSystem
     installation: Installation
     client: httpx.AsyncClient
 
@@ -107,8 +107,10 @@ def whole(body: object) -> bytes:
 async def a_target(folder: Path) -> AsyncIterator[Target]:
     """Start everything; at the end it stops, and its data are gone."""
     async with AsyncExitStack() as running:
-        system = System(folder / "data", agencies=(AGENCY,))
+        system = FencedSystem(folder / "data", agencies=(AGENCY,))
+        system.fence = Fence()
         running.callback(system.embedded.erase)
+        running.callback(system.fence.open)
         installation = await running.enter_async_context(system)
         client = await running.enter_async_context(httpx.AsyncClient(timeout=30.0))
         yield Target(system, installation, client)

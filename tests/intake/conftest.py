@@ -12,10 +12,9 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from joserfc.jwk import OKPKey
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.auth import Gate, issue_bearer, key_set, new_key, sign_internal
-from chassis.database import engine
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Executor, Inner, Step, Work
 from chassis.http import build
@@ -24,10 +23,9 @@ from chassis.service import Service, Tools
 from contracts.codes import Role
 from contracts.events import Event
 from contracts.new_ids import new_id
-from deploy.embedded.cluster import Addresses
-from deploy.migrations import migrate
 from services.intake.app import service
 from services.intake.settings import Settings
+from tests.conftest import NewEngine
 from tests.intake.builders import NOW
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
@@ -179,57 +177,30 @@ async def always() -> bool:
     return True
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def keys() -> Keys:
     sealing = (sealing_key("jugendamt.sealing#2"), sealing_key("jugendamt.sealing#1"))
     return Keys(new_key("jugendamt.signing#1"), sealing)
 
 
+@pytest.fixture(scope="session")
+def said(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Settings:
+    """The settings, read once: taking alliance files apart takes longer than most of these tests."""
+    return settings(tmp_path_factory.mktemp("intake"), keys)
+
+
 @pytest.fixture
-async def tools(tmp_path: Path, keys: Keys) -> AsyncIterator[Tools]:
+async def tools(said: Settings) -> AsyncIterator[Tools]:
     """What errands work with, without a database: they have none of their own."""
     nothing: Any = None
     async with httpx.AsyncClient() as outside:
-        yield Tools(settings(tmp_path, keys), nothing, nothing, outside, lambda audience: f"signed for {audience}")
-
-
-@pytest.fixture(scope="session")
-async def intake_dsn(embedded: Addresses) -> AsyncIterator[str]:
-    """One database for all of these tests; making one for each would take most of their time."""
-    administrator = create_async_engine(embedded.postgres.administrator(), isolation_level="AUTOCOMMIT")
-    async with administrator.connect() as connection:
-        await connection.execute(sa.text("CREATE DATABASE test_intake"))
-    dsn = embedded.postgres.administrator("test_intake")
-    await migrate(dsn, "intake")
-    yield dsn
-    async with administrator.connect() as connection:
-        await connection.execute(sa.text("DROP DATABASE test_intake WITH (FORCE)"))
-    await administrator.dispose()
-
-
-EMPTY = """
-    DO $$
-    DECLARE name text;
-    BEGIN
-        SET LOCAL session_replication_role = replica;  -- in any order: nothing looks at references
-        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
-            EXECUTE format('DELETE FROM %I', name);
-        END LOOP;
-    END $$
-"""  # TRUNCATE makes new files for every table and index, and waits for the disk
-
-
-async def emptied(database: AsyncEngine) -> None:
-    """Forget what the test before has written."""
-    async with database.begin() as tx:
-        await tx.execute(sa.text(EMPTY))
+        yield Tools(said, nothing, nothing, outside, lambda audience: f"signed for {audience}")
 
 
 @pytest.fixture
-async def intake(intake_dsn: str, tools: Tools) -> AsyncIterator[Intake]:
+async def intake(new_engine: NewEngine, tools: Tools) -> AsyncIterator[Intake]:
     running = service(tools.settings)
-    database = engine(intake_dsn)
-    await emptied(database)
+    database = await new_engine("intake")
     hearing = Hearing(
         running.hears, running.sources,
         scope_attribute=running.scope_attribute, version_attribute=running.version_attribute,
@@ -251,4 +222,3 @@ async def intake(intake_dsn: str, tools: Tools) -> AsyncIterator[Intake]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://intake") as client:
         yield Intake(client, executor, database, running, tools)
     await executor.stop()
-    await database.dispose()

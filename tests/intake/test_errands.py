@@ -19,11 +19,12 @@ from chassis.errands import Again, ErrandCall
 from chassis.executor import Step
 from chassis.service import Tools
 from contracts.codes import END_STATES, HandoverState, Side
+from contracts.dossier import CONTENT_BYTES_MAX
 from contracts.new_ids import new_id
 from services.intake.domain.case import DossierReason
 from services.intake.domain.commands import NoteRefusal, StoreDossier, StorePart
 from services.intake.domain.dossiers import CATEGORY_OF, contents_of
-from services.intake.errands import NOT_OPEN_TRIES_MAX, UNREADABLE_TRIES_MAX, fetch_dossier
+from services.intake.errands import HALVE_SECONDS, NOT_OPEN_TRIES_MAX, UNREADABLE_TRIES_MAX, fetch_dossier
 from tests.intake.builders import NOW, a_person, changed
 from tests.intake.conftest import DOOR, Intake, Keys, sealing_key
 
@@ -149,14 +150,66 @@ async def test_bytes_are_dropped_unread_where_the_own_copy_says_otherwise(tools:
 
 async def test_a_body_that_is_cut_is_no_dossier(tools: Tools, keys: Keys) -> None:
     whole = sealed(keys.sealing[0])
-    async with half_a_door(whole) as address, httpx.AsyncClient(transport=redirected(address)) as client:
-        call = ErrandCall(
-            REFERENCE, {"sender": "jobcenter", "alliance": "musterland"}, 1, replace(tools, client=client)
-        )
-        with pytest.raises(Again, match="unreachable"):
-            await fetch_dossier(call)
+    assert await cut(tools) == ("line_cut", HALVE_SECONDS, {"bytes_at_most": str(CONTENT_BYTES_MAX // 2)})
     with pytest.raises(Again, match="unreadable"):
         await fetch(tools, gives(whole[:-20]))
+
+
+async def cut(tools: Tools, **about: str) -> tuple[str, float | None, dict[str, str]]:
+    """What is said, for how long, and what was learned, when the line is cut in the middle of an answer."""
+    async with half_a_door(b"x" * 1000) as address, httpx.AsyncClient(transport=redirected(address)) as client:
+        said = {"sender": "jobcenter", "alliance": "musterland", **about}
+        with pytest.raises(Again) as again:
+            await fetch_dossier(ErrandCall(REFERENCE, said, 1, replace(tools, client=client)))
+    return again.value.reason, again.value.seconds, dict(again.value.learned)
+
+
+async def test_a_door_that_takes_the_question_and_never_answers_is_told_from_a_slow_line(tools: Tools) -> None:
+    def silent() -> httpx.Response:
+        raise httpx.ReadTimeout("nothing came")
+
+    with pytest.raises(Again, match="no_answer") as again:
+        await fetch(tools, Outside(silent))
+    assert again.value.learned == {"bytes_at_most": str(CONTENT_BYTES_MAX // 2)}
+    with pytest.raises(Again, match="no_answer") as again:
+        await fetch(tools, Outside(silent), attempt=1, bytes_at_most="1024", in_vain="4")
+    assert again.value.seconds == 32
+
+
+async def test_a_line_that_is_cut_is_asked_for_half_until_only_one_item_is_asked_for(tools: Tools) -> None:
+    about: dict[str, str] = {}
+    asked = []
+    for _ in range(9):
+        reason, _, learned = await cut(tools, **about)
+        about |= learned
+        asked.append((reason, int(about["bytes_at_most"])))
+    fewer = [("line_cut", most) for most in (92160, 46080, 23040, 11520, 5760, 2880, 1440, 1024)]
+    assert asked == [*fewer, ("line_too_slow_for_one_item", 1024)]
+
+
+async def test_an_item_that_never_fits_is_tried_less_and_less_often_but_never_given_up(tools: Tools) -> None:
+    about = {"bytes_at_most": "1024"}
+    waited = []
+    for _ in range(14):
+        reason, seconds, learned = await cut(tools, **about)
+        assert reason == "line_too_slow_for_one_item"
+        about |= learned
+        waited.append(seconds)
+    assert waited == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600]
+    with pytest.raises(Again, match="too_large") as again:
+        await fetch(tools, says_no(413, "too-large"), attempt=1, **about)
+    assert again.value.seconds == 3600
+
+
+async def test_what_the_line_was_found_to_carry_is_asked_for_and_kept_for_the_next_part(
+    tools: Tools, keys: Keys
+) -> None:
+    outside = gives(sealed(keys.sealing[0], a_dossier(completeness="more")))
+    step = await fetch(tools, outside, bytes_at_most="5760", in_vain="3")
+    assert json.loads(outside.asked[0].content) == {"handover": str(REFERENCE), "bytes_at_most": 5760}
+    assert step is not None
+    assert isinstance(step.command, StorePart)
+    assert step.command.bytes_at_most == 5760
 
 
 @asynccontextmanager
@@ -202,7 +255,7 @@ async def test_a_no_for_good_is_shown_at_the_case(
     assert refusal(await fetch(tools, says_no(status, reason))) is shown
 
 
-@pytest.mark.parametrize("status", [400, 401, 413, 422, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [400, 401, 422, 429, 500, 502, 503])
 async def test_a_no_for_now_is_asked_again(tools: Tools, status: int) -> None:
     with pytest.raises(Again, match=str(status)):
         await fetch(tools, says_no(status))

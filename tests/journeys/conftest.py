@@ -27,6 +27,13 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
         yield town
 
 
+@pytest.fixture(autouse=True)
+async def no_service_is_left_dead(town: Town) -> AsyncIterator[None]:
+    """The test that leaves one dead or stopped is the one that fails; the next one finds all of them at work."""
+    yield
+    assert await town.mended() == []
+
+
 @pytest.fixture
 async def asked(town: Town) -> Journey:
     """A handover that the receiver's agency has before it."""

@@ -22,6 +22,8 @@ class Said:
     key: bytes
     headers: dict[str, bytes]
     body: bytes
+    partition: int = 0
+    offset: int = 0
 
     @property
     def id(self) -> bytes:
@@ -61,11 +63,14 @@ async def everything_said(installation: Installation) -> list[Said]:
         names = [name for name in cluster.topics() if not name.startswith("__")]
         parts = [TopicPartition(name, number) for name in names for number in cluster.partitions_for_topic(name) or ()]
         consumer.assign(parts)  # first: asked for the ends of topics it does not follow, the client takes seconds
-        left = {part: end for part, end in (await consumer.end_offsets(parts)).items() if end}
+        first = await consumer.beginning_offsets(parts)  # what was before has been deleted, perhaps all
+        left = {part: end for part, end in (await consumer.end_offsets(parts)).items() if end > first[part]}
         found: list[Said] = []
         while left:
             for part, records in (await consumer.getmany(timeout_ms=READ_MS)).items():
-                found += [Said(part.topic, each.key or b"", dict(each.headers), each.value or b"") for each in records]
+                for each in records:
+                    headers, body = dict(each.headers), each.value or b""
+                    found.append(Said(part.topic, each.key or b"", headers, body, part.partition, each.offset))
                 if part in left and records[-1].offset + 1 >= left[part]:
                     del left[part]
         return found

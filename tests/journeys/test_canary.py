@@ -17,7 +17,6 @@ from deploy.system import STOP_SECONDS_MAX
 from tests.journeys import canary
 from tests.journeys.canary import canaries_in
 from tests.journeys.journey import Journey
-from tests.journeys.records import everything_said
 from tests.journeys.town import Town
 
 PEOPLES_DATA = {"person", "item"}  # the tables of intake that name people; everything else is searched
@@ -97,7 +96,7 @@ async def test_peoples_data_are_where_they_belong(town: Town, whole: Journey) ->
 
 
 async def test_no_topic_names_anybody(town: Town, whole: Journey) -> None:
-    said = await everything_said(town.installation)
+    said = await town.said()
     assert whole.handover.encode() in {each.key for each in said}
     assert _found({f"{each.topic} {each.type}": each.bytes for each in said}) == {}
 

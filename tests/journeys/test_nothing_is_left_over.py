@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.journeys.journey import Journey
-from tests.journeys.records import disorder, everything_said
+from tests.journeys.records import disorder
 from tests.journeys.town import Town
 
 ON_ITS_WAY_SECONDS_MAX = 30.0  # an errand that was refused a moment ago is tried again after some seconds
@@ -43,7 +43,7 @@ async def test_no_service_has_ended(town: Town) -> None:
 
 
 async def test_every_lane_of_every_topic_counts_without_gaps_and_forks(town: Town) -> None:
-    assert disorder(await everything_said(town.installation)) == []
+    assert disorder(await town.said()) == []
 
 
 async def test_exactly_one_agency_leads_every_case_that_was_handed_over(town: Town) -> None:

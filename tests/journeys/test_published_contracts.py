@@ -9,7 +9,6 @@ from jsonschema import Draft7Validator, FormatChecker
 
 from contracts.codes import Service
 from docs.generate import ROOT
-from tests.journeys.records import everything_said
 from tests.journeys.town import Town
 
 FOLDER = ROOT / "contracts" / "generated" / "asyncapi"
@@ -37,7 +36,7 @@ def _judge(whole: dict[str, Any], schema: dict[str, Any]) -> Draft7Validator:
 async def test_whatever_was_told_is_told_as_published(town: Town) -> None:
     published = list(_published())
     seen = set()
-    for said in await everything_said(town.installation):
+    for said in await town.said():
         headers = {name: value.decode() for name, value in said.headers.items()}
         found = [
             judges for topic, name, judges in published if topic.fullmatch(said.topic) and name == headers["ce_type"]

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.journeys.journey import Journey
-from tests.journeys.records import Said, disorder, everything_said
+from tests.journeys.records import Said, disorder
 from tests.journeys.town import Town
 
 SEED = random.SystemRandom().randrange(2**32)  # printed when a test fails; put it here to see the same again
@@ -123,11 +123,11 @@ async def _all_is_well(town: Town, calm: Journey, journeys: Sequence[Journey]) -
 
 async def _when_quiet(town: Town) -> list[Said]:
     """All that was said, once nothing more has come for a while."""
-    said, before = await everything_said(town.installation), -1
+    said, before = await town.said(), -1
     while len(said) > before:
         before = len(said)
         await asyncio.sleep(QUIET_SECONDS)
-        said = await everything_said(town.installation)
+        said = await town.said()
     return said
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from pathlib import Path
@@ -20,15 +22,21 @@ from contracts.new_ids import new_id
 from deploy.desk import Desk
 from deploy.embedded.cluster import Addresses
 from deploy.embedded.ports import remembered
+from deploy.embedded.processes import ServerDiedError
 from deploy.installation import Installation
 from deploy.proxy import Proxy
 from deploy.system import System
 from tests.journeys.collector import Collector, collecting
 from tests.journeys.journey import Journey, invented
+from tests.journeys.records import Said, everything_said
 from tests.journeys.stock import Stock
 
 SENDER, RECEIVER = "jobcenter", "jugendamt"
 PATIENCE_SECONDS = 60.0  # a service that was killed starts anew on a busy machine; whoever waits longer waits for ever
+LOOK_EVERY_SECONDS = 0.1
+LET_GO = """
+    UPDATE brake SET released_at = clock_timestamp(), released_by = 'tests' WHERE released_at IS NULL RETURNING cause
+"""
 CASEWORKERS = 8  # at each agency: one alone would ask more often than one caller may
 
 
@@ -43,6 +51,8 @@ class Town:
     client: httpx.AsyncClient
     answers: list[bytes] = field(default_factory=list)
     """Every answer to a command and every problem document."""
+    gone: list[Said] = field(default_factory=list)
+    """What a test has deleted from topics, as their retention would."""
     journeys: list[Journey] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,6 +143,10 @@ class Town:
             async with self.database(writer) as connection:
                 await connection.execute(sa.text(free), values)
 
+    async def said(self) -> list[Said]:
+        """Every record of every topic, those of one partition in their order, whether or not it still lies there."""
+        return [*self.gone, *await everything_said(self.installation)]
+
     async def parked(self) -> list[str]:
         """Every event that waits for a human, anywhere."""
         found = []
@@ -142,6 +156,34 @@ class Town:
             rows = await self.rows(principal, "SELECT topic, reason FROM unreadable")
             found += [f"{principal} cannot read: {row}" for row in rows]
         return found
+
+    async def mended(self) -> list[str]:
+        """Who had ended, and what it had said last; who hears nothing, and why. All of them are at work again."""
+        found = []
+        for principal, server in list(self.system.servers.items()):
+            try:
+                server.must_run()
+            except ServerDiedError as died:
+                found.append(str(died))
+                self.system.start(*principal.split("."))
+        said = await asyncio.gather(*map(self._at_work, self.system.servers))
+        return [*found, *filter(None, said)]
+
+    async def _at_work(self, principal: str) -> str:
+        """Nothing where it is, or comes to be; else why not."""
+        url = f"{self.installation.url(*principal.split('.'))}/ready"
+        until, said = time.monotonic() + PATIENCE_SECONDS, "no answer"
+        while time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                answer = await self.client.get(url)
+                said = answer.text
+                if "braked_by" in said:
+                    await self.rows(principal, LET_GO)
+                    return f"{principal}: {said}"
+                if answer.is_success:
+                    return ""
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        return f"{principal}: {said}"
 
     def kill(self, principal: str) -> None:
         """End a service at once, as a crash would."""

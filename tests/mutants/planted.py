@@ -190,4 +190,24 @@ MUTANTS: Sequence[Mutant] = (
           "    if not bound:\n")],
         "tests/intake/test_errands.py",
     ),
+    Mutant(
+        "a line that was cut is asked for as much again",
+        "services/intake/errands.py",
+        [("max(asked // 2, ONE_ITEM_BYTES)", "max(asked, ONE_ITEM_BYTES)")],
+        "tests/intake/test_errands.py::test_a_line_that_is_cut_is_asked_for_half_until_only_one_item_is_asked_for",
+    ),
+    Mutant(
+        "one other party can stop the whole consumer",
+        "chassis/brake.py",
+        [("if sum(of.values()) - loudest > LANES_MAX:", "if sum(of.values()) > LANES_MAX:")],
+        "tests/chassis/test_brake.py::"
+        "test_another_party_that_breaks_its_contract_is_not_heard_and_everybody_else_is",
+    ),
+    Mutant(
+        "of two processes under one instance nobody steps aside",
+        "chassis/brake.py",
+        [("        self.ousted = not seated\n", "        self.ousted = False\n")],
+        "tests/chassis/test_brake.py::"
+        "test_of_two_processes_under_one_instance_the_later_one_hears_and_the_other_says_what_to_do",
+    ),
 )

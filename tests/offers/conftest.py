@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from joserfc.jwk import OKPKey
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.auth import Gate, issue_bearer, new_key
-from chassis.database import engine
 from chassis.deadlines import due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Executor, Work
@@ -24,7 +24,7 @@ from contracts.events import Event
 from contracts.new_ids import new_id
 from services.offers.app import service
 from services.offers.settings import Settings
-from tests.conftest import NewDatabase
+from tests.conftest import NewEngine
 from tests.offers.builders import AUTHOR, NOW, content
 
 ALLIANCES = tuple((Path(__file__).parents[2] / "deploy" / "alliances").glob("*.yaml"))
@@ -41,6 +41,7 @@ class OneKey:
         return KEY if kid == KEY.kid else None
 
 
+@cache
 def settings() -> Settings:
     """What the Jobcenter's environment says, as far as these tests need it."""
     files = dict.fromkeys(
@@ -141,9 +142,9 @@ def wording(**changed: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def offers(new_database: NewDatabase) -> AsyncIterator[Offers]:
+async def offers(new_engine: NewEngine) -> AsyncIterator[Offers]:
     running = service(settings())
-    database = engine(await new_database("offers"))
+    database = await new_engine("offers")
     hearing = Hearing(
         running.hears, running.sources,
         scope_attribute=running.scope_attribute, version_attribute=running.version_attribute,
@@ -162,4 +163,3 @@ async def offers(new_database: NewDatabase) -> AsyncIterator[Offers]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://offers") as client:
         yield Offers(client, executor, database, running)
     await executor.stop()
-    await database.dispose()

@@ -141,7 +141,7 @@ class Door:
         if present is None or present.recipient != claim.recipient:
             return Refused(Reason.UNKNOWN_HANDOVER)
         verdicts = releasing._decided(self._resources, person, present, wanted, contents, now)
-        lease = releasing._lease(self._resources, of, present, verdicts, contents)
+        lease = releasing._lease(self._resources, of, present, verdicts, contents, claim.bytes_at_most)
         self._persons.decisions.append(releasing._decision(self._resources, present, verdicts, now))
         if isinstance(lease, Refused):
             return lease

@@ -8,6 +8,7 @@ from pydantic import Field
 from chassis.http import Body, Call, Routes, StreamingAnswer, parties
 from chassis.transitions import Refused
 from contracts.codes import Service
+from contracts.dossier import CONTENT_BYTES_MAX
 from contracts.events import ITEMS_MAX
 from services.consent.door import Resources, release
 
@@ -15,10 +16,12 @@ routes = Routes()
 
 
 class ReleaseBody(Body):
-    """The claim: a handover reference; `items` where not everything is wanted."""
+    """The claim: a handover reference. `items`: where not everything is wanted; `bytes_at_most`: for a slow line."""
 
     handover: UUID
     items: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=ITEMS_MAX)] | None = None
+    bytes_at_most: Annotated[int, Field(ge=1, le=CONTENT_BYTES_MAX)] | None = None
+    """As many items as weigh so much together, the smallest first, and at least one; 180 KB where nothing is said."""
 
 
 @routes.stream("POST", "/releases", allow=parties(Service.INTAKE), body=ReleaseBody)
@@ -26,6 +29,8 @@ async def fetch(call: Call, resources: Resources, body: ReleaseBody) -> Streamin
     """Fetch what is permitted at this instant: a JWE (compact) sealed to the asking agency.
 
     Each fetch is a decision of its own and a line of its own in the ledger; no answer is stored. A connection that
-    breaks off has delivered nothing that could be opened: ask again. `completeness` "more": store it, then ask again.
+    breaks off has delivered nothing that could be opened: ask again. It breaks off two seconds after the request at
+    the latest: where the line is too slow for that, ask for less (`bytes_at_most`). `completeness` "more": store it,
+    then ask again.
     """
-    return await release(call, resources, body.handover, body.items)
+    return await release(call, resources, body.handover, body.items, body.bytes_at_most)

@@ -137,7 +137,9 @@ def _restricted(item: Item, about: Question) -> bool:
 
 def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
     """Approved rows of the matrix whose task was stated here; never for what its owner alone may release."""
-    if about.alliance is None or item.entrusted or item.professional_secret or _restricted(item, about):
+    if not about.stated or about.alliance is None:
+        return ()
+    if item.entrusted or item.professional_secret or _restricted(item, about):
         return ()
     stated = {statement.norm: statement for statement in about.stated}
     rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)

@@ -1,5 +1,6 @@
 """What the door and errands ask the agency's own intake and handover services, each call signed with our own key."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -15,7 +16,8 @@ from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId
 from contracts.topics import Principal
 from services.consent.domain.words import Item
 
-ASK_SECONDS: Final = 1.0  # for a neighbour in the same agency; the lease's time is running
+ASK_SECONDS: Final = 1.0  # until a neighbour in the same agency begins to answer; the lease's time is running
+ANSWER_SECONDS: Final = 2.0  # for all of its answer, however it drips: later no lease would be open any more
 T = TypeVar("T")
 
 
@@ -111,10 +113,11 @@ async def _asked(
     base = settings.intake_url if service is Service.INTAKE else settings.handover_url
     token = tools.signed_for(str(Principal(resources.agency, service)))
     try:
-        return await tools.client.request(
-            method, base + path, json=body, headers={"authorization": f"Bearer {token}"}, timeout=ASK_SECONDS
-        )
-    except httpx.HTTPError as error:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await tools.client.request(
+                method, base + path, json=body, headers={"authorization": f"Bearer {token}"}, timeout=ASK_SECONDS
+            )
+    except (httpx.HTTPError, TimeoutError) as error:
         raise UnreachableError from error
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -22,6 +23,7 @@ from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from chassis.http import Call, StreamingAnswer
 from chassis.transitions import Refused
 from contracts.codes import Completeness, DecisionReason, HandoverState, Side
+from contracts.dossier import CONTENT_BYTES_MAX
 from contracts.ids import AgencyId, HandoverRef, ItemId, PersonId, ReleaseId, TransmissionId
 from contracts.new_ids import new_id
 from services.consent.domain import Reason
@@ -37,19 +39,19 @@ log = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 2.0  # bytes may leave this long after the request came, and no longer
 CHUNK_BYTES: Final = 16 * 1024
-CONTENT_BYTES_MAX: Final = 180 * 1024  # sealed and in base64 this stays below 256 KB
 OPEN: Final = frozenset({HandoverState.ACCEPTED, HandoverState.ACTIVE, HandoverState.PAUSED})
 LOCK_NOT_AVAILABLE: Final = "55P03"  # SQLSTATE
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Somebody at the door: since when (own monotonic clock), who, and for what."""
+    """Somebody at the door: since when (own monotonic clock), who, for what, and how much of it at once."""
 
     since: float
     recipient: AgencyId
     handover: HandoverRef
     items: tuple[ItemId, ...] | None
+    bytes_at_most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ class Opened:
 
 
 async def release(
-    call: Call, resources: Resources, handover: UUID, items: Sequence[UUID] | None
+    call: Call, resources: Resources, handover: UUID, items: Sequence[UUID] | None, bytes_at_most: int | None = None
 ) -> StreamingAnswer | Refused:
     """Decide about every item at this instant, open the lease, seal, write; see the head of this file."""
     since = monotonic()  # Begin: before anything is asked, so that the lease can only be shorter than it looks
     reached("door.begin")
     asked = None if items is None else tuple(ItemId(item) for item in items)
-    claim = Claim(since, AgencyId(call.caller.name), HandoverRef(handover), asked)
+    claim = Claim(since, AgencyId(call.caller.name), HandoverRef(handover), asked, bytes_at_most)
     try:
         return await _released(resources, claim, call.now)
     except UnreachableError:
@@ -132,7 +134,7 @@ async def open_lease(
     if present is None or present.recipient != claim.recipient:
         return Refused(Reason.UNKNOWN_HANDOVER)
     verdicts = _decided(resources, person, present, wanted, contents, now)
-    lease = _lease(resources, of, present, verdicts, contents)
+    lease = _lease(resources, of, present, verdicts, contents, claim.bytes_at_most)
     kept = None if isinstance(lease, Refused) else lease.id
     await add_decisions(tx, [(of, kept, _decision(resources, present, verdicts, now))])
     if isinstance(lease, Refused):
@@ -161,7 +163,7 @@ def _decision(
 
 def _lease(
     resources: Resources, of: PersonId, transmission: Transmission, verdicts: tuple[ItemDecision, ...],
-    contents: Sequence[Content],
+    contents: Sequence[Content], bytes_at_most: int | None,
 ) -> leases.Lease | Refused:
     """What of the permitted fits into one response; the rest is fetched after this has been stored."""
     permitted = {verdict.id: verdict for verdict in verdicts if verdict.permitted}
@@ -169,7 +171,7 @@ def _lease(
         withdrawn = any(verdict.reason is DecisionReason.CONSENT_WITHDRAWN for verdict in verdicts)
         return Refused(Reason.CONSENT_WITHDRAWN if withdrawn else Reason.NOTHING_PERMITTED)
     offered = [content for content in contents if content.id in permitted]
-    fitting = _fitting(offered)
+    fitting = _fitting(offered, bytes_at_most)
     if not fitting:
         return Refused(Reason.TOO_LARGE)
     lines = tuple(
@@ -186,13 +188,20 @@ def _lease(
     )
 
 
-def _fitting(contents: Sequence[Content]) -> list[Content]:
-    """The first items that fit together into one response."""
+def _fitting(contents: Sequence[Content], at_most: int | None) -> list[Content]:
+    """The first items that fit together into one response; one that can fit into none is in nobody's way.
+
+    For a slow line the smallest go first: what is too much for it is left over at the end, and holds up nothing.
+    """
+    weighed = [(len(content.model_dump_json().encode()), content) for content in contents]
+    weighed = [(weight, content) for weight, content in weighed if weight <= CONTENT_BYTES_MAX]
+    if at_most is not None:
+        weighed.sort(key=itemgetter(0))
     chosen: list[Content] = []
-    left = CONTENT_BYTES_MAX
-    for content in contents:
-        left -= len(content.model_dump_json().encode())
-        if left < 0:
+    left = CONTENT_BYTES_MAX if at_most is None else at_most
+    for weight, content in weighed:
+        left -= weight
+        if left < 0 and chosen:
             break
         chosen.append(content)
     return chosen

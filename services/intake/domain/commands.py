@@ -201,7 +201,9 @@ class StoreDossier:
 
 @dataclass(frozen=True, slots=True)
 class StorePart(StoreDossier):
-    """The same, and the door said that there is more."""
+    """The same, and the door said that there is more. `bytes_at_most`: of a slow line, as the fetch has found it."""
+
+    bytes_at_most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

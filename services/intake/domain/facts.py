@@ -148,4 +148,5 @@ def fetch(case: Case, command: Any, context: Context) -> Errand:
 def fetch_rest(case: Case, command: asked.StorePart, context: Context) -> Errand:
     """Ask again for what the door left out; it first has to hear that this part is stored."""
     errand = fetch(case, command, context)
-    return Errand(FETCH_DOSSIER, {**errand.about, "after": str(command.release)})
+    slow = {} if command.bytes_at_most is None else {"bytes_at_most": str(command.bytes_at_most)}
+    return Errand(FETCH_DOSSIER, {**errand.about, "after": str(command.release), **slow})

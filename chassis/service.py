@@ -290,6 +290,8 @@ class Running:
         self._loops_begun = self._speaks = False
         self._restored, self._deadlines_due, self._lanes_due = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.stop_by: float | None = None
+        """When the stop is over, by the loop's clock; known as soon as somebody has told the service to stop."""
 
     @contextlib.asynccontextmanager
     async def parts(self) -> AsyncIterator[Any]:
@@ -451,8 +453,9 @@ class Running:
             await asyncio.sleep(min(LOOK_SECONDS, max(LOOK_SECONDS_LEAST, until)))
 
     async def _stop(self) -> None:
+        stop_by = self.stop_by or asyncio.get_running_loop().time() + STOP_SECONDS
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout_at(stop_by):
                 await self._consumer.stop()
                 for task in self._tasks:
                     task.cancel()
@@ -646,6 +649,7 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
+        running.stop_by = asyncio.get_running_loop().time() + STOP_SECONDS  # the last answers take their part of it
         server.should_exit = True
         await serving
         if running.failed.done():

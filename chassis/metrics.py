@@ -121,6 +121,11 @@ INSTRUMENTS: Final = (
     Instrument(
         "errand.failing.age", "gauge", "s", "How long the oldest of these has been under way.", alarm="1 h"
     ),
+    Instrument(
+        "undone.oldest.age", "gauge", "s",
+        "How long the oldest thing has waited that was begun here and must be carried out, by what it is.",
+        ("chassis.undone",), alarm="60 s",
+    ),
     Instrument("executor.queue", "gauge", "{item}", "Commands and heard events that wait for a transaction."),
 )  # fmt: skip
 BY_NAME: Final = MappingProxyType({each.name: each for each in INSTRUMENTS})

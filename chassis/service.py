@@ -165,6 +165,7 @@ class Service:
     read_models: Sequence[ReadModel] = ()
     resources: Callable[[Tools], Any] = _the_tools_alone
     background: Sequence[Callable[[Any], Awaitable[None]]] = ()
+    undone: standing.Undone = field(default_factory=dict)
 
 
 def hearing_of(service: Service) -> Hearing:
@@ -235,7 +236,9 @@ async def rebuild(service: Service, table: str, *, swap: bool) -> Rebuilt:
 def routes_of(service: Service, executor: Executor, live: Callable[[], Live] = Live) -> Routes:
     """All addresses of a service: its own, the operators', and the feed of what it says."""
     feed = feed_routes(service.feeds.readers, service.feeds.sisters).listed if service.feeds.readers else []
-    return Routes([*service.routes.listed, *operations(executor, service.principal, live).listed, *feed])
+    return Routes(
+        [*service.routes.listed, *operations(executor, service.principal, live, service.undone).listed, *feed]
+    )
 
 
 def _sound() -> Standing:
@@ -533,7 +536,8 @@ class Running:
         """Ages and what waits: one query now and then, and only where somebody looks."""
         while metrics.on():
             async with self._engine.connect() as connection:
-                standing.set_gauges(await standing.look(connection, self._service.principal))
+                found = await standing.look(connection, self._service.principal)
+                standing.set_gauges(found, await standing.ages(connection, self._service.undone))
             metrics.measured("executor.queue", self._executor.queued)
             if (lag := self._consumer.lag()) is not None:
                 metrics.measured("consumer.lag.records", lag[0])

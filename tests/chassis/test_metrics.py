@@ -107,7 +107,8 @@ async def test_what_a_batch_has_heard_is_counted_once_for_the_batch(
 
 
 async def test_every_gauge_of_the_database_is_set(database: AsyncEngine, points: Points) -> None:
-    standing.set_gauges(await look(database))
+    standing.set_gauges(await look(database), {"box": 61.0})
+    assert points()["undone.oldest.age", "box"].value == 61
     of_the_process = {"consumer.lag.records", "consumer.lag.seconds", "executor.queue"}
     gauges = {each.name for each in INSTRUMENTS if each.kind == "gauge"}
     assert {name for name, _ in points()} == gauges - of_the_process

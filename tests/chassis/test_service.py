@@ -11,8 +11,12 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from chassis import service, telemetry
+from chassis import metrics, service, telemetry
+from chassis.database import engine
+from chassis.recovery import Standing
 from chassis.service import Running
+from tests.chassis.test_metrics import Points
+from tests.chassis.test_metrics import points as points  # noqa: PLC0414  # a fixture shared by its name
 
 
 @pytest.fixture
@@ -46,6 +50,42 @@ async def test_a_background_task_that_a_bug_ends_ends_the_service(running: Runni
     assert len(left) == 1
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(running.failed, 1)
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "ousted", "shut"),
+    [
+        (Standing.SOUND, False, False),
+        (Standing.SOUND, True, True),
+        (Standing.RESTORED, False, True),
+        (Standing.UNASKED, False, True),
+    ],
+)
+async def test_where_the_database_cannot_be_looked_at_that_has_an_age_and_nothing_else_of_it_is_said(
+    running: Running, points: Points, monkeypatch: pytest.MonkeyPatch, known: Standing, ousted: bool, shut: bool
+) -> None:
+    monkeypatch.setattr(metrics, "MEASURE_SECONDS", 0.01)
+    parts = cast(Any, running)
+    parts._service = SimpleNamespace(principal="a.boxes", undone={})
+    parts._engine = engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    parts._guard = SimpleNamespace(standing=known)
+    parts._executor = SimpleNamespace(queued=2, brake=SimpleNamespace(ousted=ousted))
+    parts._consumer = SimpleNamespace(lag=lambda: None)
+    measuring = asyncio.create_task(running._measure())
+    ages: set[float] = set()
+    async with asyncio.timeout(10):
+        while len(ages) < 3:
+            await asyncio.sleep(0.01)
+            found = points()
+            ages |= {found[each].value for each in found if each[0] == "standing.age"}
+    measuring.cancel()
+    assert min(ages) > 0
+    assert {name for name, _ in found} == {"standing.age", "service.shut.age", "executor.queue"}
+    assert (found["service.shut.age", ""].value > 0) is shut
+    await parts._engine.dispose()
 
 
 # --- several services in one process ----------------------------------------------------------------------------------

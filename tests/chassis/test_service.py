@@ -17,8 +17,12 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from chassis import service, telemetry
+from chassis import metrics, service, telemetry
+from chassis.database import engine
+from chassis.recovery import Standing
 from chassis.service import Running
+from tests.chassis.test_metrics import Points
+from tests.chassis.test_metrics import points as points  # noqa: PLC0414  # a fixture shared by its name
 
 
 @pytest.fixture
@@ -104,6 +108,42 @@ async def test_the_last_answers_take_their_part_of_the_time_a_stop_has(monkeypat
         await asyncio.wait_for(serving, 10)
     (seconds,) = left
     assert seconds <= service.STOP_SECONDS
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "ousted", "shut"),
+    [
+        (Standing.SOUND, False, False),
+        (Standing.SOUND, True, True),
+        (Standing.RESTORED, False, True),
+        (Standing.UNASKED, False, True),
+    ],
+)
+async def test_where_the_database_cannot_be_looked_at_that_has_an_age_and_nothing_else_of_it_is_said(
+    running: Running, points: Points, monkeypatch: pytest.MonkeyPatch, known: Standing, ousted: bool, shut: bool
+) -> None:
+    monkeypatch.setattr(metrics, "MEASURE_SECONDS", 0.01)
+    parts = cast(Any, running)
+    parts._service = SimpleNamespace(principal="a.boxes", undone={})
+    parts._engine = engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    parts._guard = SimpleNamespace(standing=known)
+    parts._executor = SimpleNamespace(queued=2, brake=SimpleNamespace(ousted=ousted))
+    parts._consumer = SimpleNamespace(lag=lambda: None)
+    measuring = asyncio.create_task(running._measure())
+    ages: set[float] = set()
+    async with asyncio.timeout(10):
+        while len(ages) < 3:
+            await asyncio.sleep(0.01)
+            found = points()
+            ages |= {found[each].value for each in found if each[0] == "standing.age"}
+    measuring.cancel()
+    assert min(ages) > 0
+    assert {name for name, _ in found} == {"standing.age", "service.shut.age", "executor.queue"}
+    assert (found["service.shut.age", ""].value > 0) is shut
+    await parts._engine.dispose()
 
 
 # --- several services in one process ----------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ SAID: dict[str, tuple[str, ...]] = {
         f"the answer waits {ANSWER_SECONDS} s for its lease",
     ),
     "explanation/limits.md": (
+        f"one that never asks is hung up on after {line.HEADER_SECONDS_MAX:.0f} s",
         f"| headers | {limits.HEADERS_BYTES_MAX // KIB} KB, {line.HEADER_SECONDS_MAX:.0f} s |",
         f"| a body | {limits.BODY_BYTES_MAX // KIB} KB, {limits.BODY_SECONDS_MAX:.0f} s |",
         (f"| bodies that come in | {limits.COMING_IN_BYTES_MAX // MIB} MB, of one caller "

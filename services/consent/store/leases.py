@@ -179,5 +179,5 @@ async def untold_age(tx: AsyncConnection) -> float:
 
 async def _age(tx: AsyncConnection, first: sa.Select[tuple[datetime]]) -> float:
     """By the database's clock, which has written the times."""
-    since = sa.func.extract("epoch", sa.func.clock_timestamp() - first.scalar_subquery())
+    since = sa.extract("epoch", sa.func.clock_timestamp() - first.scalar_subquery())
     return float((await tx.execute(sa.select(sa.func.coalesce(since, 0)))).scalar_one())

@@ -61,6 +61,7 @@ BRAKE_SECONDS = 0.5  # how soon it goes on when the brake is released
 QUIET_LOOKS = 2  # so many empty ones, each longer than the broker holds back a fetch: there was nothing to die of
 MISSED_SECONDS_FIRST, MISSED_SECONDS_MOST = 1.0, 60.0
 STEADY_SECONDS = 60.0  # a connection that lasted so long was a good one: its end is a first failure
+WHOLE_SECONDS = 5.0  # who reads everything for so long is not deaf: one that is put out again and again never does
 CAREFUL_SECONDS = 30.0  # after bytes that the library cannot take apart, partitions are read one by one that long
 
 _COMMITTED = {**metrics.MESSAGING, "messaging.operation.name": "commit"}
@@ -169,6 +170,8 @@ class Consumer:
         self._look_again = 0.0
         self._heard_up_to: dict[TopicPartition, int] = {}
         self._commit_due = 0.0
+        self._deaf_since: float | None = monotonic()
+        self._whole_since: float | None = None
         self.assigned = False
         """Whether the group has given this member its partitions (which may be none)."""
 
@@ -194,6 +197,7 @@ class Consumer:
         attempt, loop = 0, asyncio.get_running_loop()
         while not self._stopping.is_set():
             if self._brake.on:  # the group is left: a member that fetches nothing would be put out of it anyway
+                self._deaf_since = None  # on purpose, and whoever pulled it says so
                 await self._pause(BRAKE_SECONDS)
                 continue
             began = loop.time()
@@ -216,6 +220,7 @@ class Consumer:
             log.exception("consumer failed, it will start over", extra={"consumer": self._group})
         finally:
             self.assigned, self._reading = False, None
+            self._misses_something()
             await _close(consumer)
 
     async def _connect(self, consumer: AIOKafkaConsumer) -> None:
@@ -266,6 +271,7 @@ class Consumer:
             await self._catch_up(consumer)
             records = await self._next(consumer)
             self._hold(consumer)  # the brake may have been pulled while we looked
+            self._has_looked()
             if self._behind or self._held:
                 waits = self._behind.keys() | self._held
                 records = [r for r in records if TopicPartition(r.topic, r.partition) not in waits]
@@ -425,6 +431,28 @@ class Consumer:
             return None
         behind = sum(max(0, end - self._next_offset.get(each, end)) for each, end in self._ends(self._reading))
         return behind, 0.0 if self._oldest is None else max(0.0, time() - self._oldest)
+
+    def deaf_seconds(self) -> float:
+        """How long there has been something of our topics that is not read; 0 where everything is, or the brake is on.
+
+        No place in the group, a topic that is missing or not ours, a partition that waits for what is not to be had.
+        """
+        return 0.0 if self._deaf_since is None else monotonic() - self._deaf_since
+
+    def _has_looked(self) -> None:
+        """After a look at the broker that did not fail: whoever has read everything for long enough is not deaf."""
+        waits = any(behind.attempt for behind in self._behind.values())  # one that is catching up page by page does not
+        if not self._placed or self._missing or waits:
+            self._misses_something()
+            return
+        now = monotonic()
+        self._whole_since = now if self._whole_since is None else self._whole_since
+        if now - self._whole_since >= WHOLE_SECONDS:
+            self._deaf_since = None
+
+    def _misses_something(self) -> None:
+        self._whole_since = None
+        self._deaf_since = monotonic() if self._deaf_since is None else self._deaf_since
 
     @staticmethod
     def _ends(consumer: AIOKafkaConsumer) -> Iterable[tuple[TopicPartition, int]]:

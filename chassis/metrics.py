@@ -112,6 +112,12 @@ INSTRUMENTS: Final = (
         alarm="60 s",
     ),
     Instrument(
+        "consumer.deaf.age", "gauge", "s",
+        "How long the consumer has not read everything: it has no place, a topic is missing or not ours to read, or a "
+        "partition waits for what the broker no longer has; 0: it reads everything, or is stopped by the brake.",
+        alarm="60 s",
+    ),
+    Instrument(
         "consumer.brake.age", "gauge", "s", "How long the consumer has been stopped by too much trouble; 0: it runs.",
         alarm="1 s",
     ),

@@ -503,7 +503,13 @@ class Running:
     def live(self) -> Live:
         """What an operator is told that no table knows."""
         records, seconds = self._consumer.lag() or (None, None)
-        return Live(leads=self._relay.leading, lag_records=records, lag_seconds=seconds, queued=self._executor.queued)
+        return Live(
+            leads=self._relay.leading,
+            lag_records=records,
+            lag_seconds=seconds,
+            deaf_seconds=self._consumer.deaf_seconds(),
+            queued=self._executor.queued,
+        )
 
     async def _fire_deadlines(self) -> None:
         if not self._service.deadlines:
@@ -571,6 +577,7 @@ class Running:
             self._shut_since = monotonic()
         metrics.measured("service.shut.age", 0.0 if self._shut_since is None else monotonic() - self._shut_since)
         metrics.measured("executor.queue", self._executor.queued)
+        metrics.measured("consumer.deaf.age", self._consumer.deaf_seconds())
         if (lag := self._consumer.lag()) is not None:
             metrics.measured("consumer.lag.records", lag[0])
             metrics.measured("consumer.lag.seconds", lag[1])

@@ -19,6 +19,7 @@ from deploy.tokens import access_token
 UNSENT_SECONDS_MAX = 60.0
 MISSING_SECONDS_MAX = 60.0  # it comes by itself, or it does not come
 LAG_SECONDS_MAX = 60.0
+DEAF_SECONDS_MAX = 60.0  # joining a group that is given out anew takes less
 OVERDUE_SECONDS_MAX = 300.0
 UNDONE_SECONDS_MAX = 60.0  # ten rounds of what looks after it
 WATCH_SECONDS = 2.0
@@ -53,6 +54,7 @@ def _needs(seen: Seen) -> Sequence[str]:
         (standing["oldest_unsent_seconds"] > UNSENT_SECONDS_MAX, "facts are not sent"),
         (standing["held_subjects"], f"{standing['held_subjects']} subject(s) can never be sent"),
         ((seen.found["live"]["lag_seconds"] or 0) > LAG_SECONDS_MAX, "what is heard does not become durable"),
+        ((seen.found["live"]["deaf_seconds"] or 0) > DEAF_SECONDS_MAX, "does not hear everything"),
         (held, f"{held} lane(s) held"),
         (standing["lanes_missing_seconds"] > MISSING_SECONDS_MAX, "an event is missing"),
         (standing["unreadable"], f"{standing['unreadable']} record(s) unreadable"),

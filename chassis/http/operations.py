@@ -201,12 +201,14 @@ class Released(BaseModel):
 class Live(BaseModel):
     """What only the running process knows; None where that part does not run.
 
-    `leads`: this replica's relay publishes. Lag: see the metrics of that name. `queued`: items before a transaction.
+    `leads`: this replica's relay publishes. Lag: see the metrics of that name. `deaf_seconds`: how long something of
+    what is to be heard has not been read. `queued`: items before a transaction.
     """
 
     leads: bool | None = None
     lag_records: int | None = None
     lag_seconds: float | None = None
+    deaf_seconds: float | None = None
     queued: int | None = None
 
 

@@ -310,6 +310,8 @@ async def test_a_library_that_has_stopped_fetching_without_a_word_is_started_ove
     await until(taker.heard(1))
     assert one._reading is not None
     one._reading._fetcher._fetch_task.cancel()
+    await until(lambda: one._reading is None)
+    assert one.deaf_seconds() > 0
     await tell(embedded, topic, key, [2])
     await until(taker.heard(2))
     assert taker.numbers == {key: [1, 2]}
@@ -324,14 +326,19 @@ async def test_a_missing_topic_is_said_and_read_when_it_is_there(
 ) -> None:
     monkeypatch.setattr(consumer_module, "LOOK_AGAIN_SECONDS", 0.5)
     missing, key = f"consumer.{new_id()}", new_id()
+    monkeypatch.setattr(consumer_module, "WHOLE_SECONDS", 0.5)
     taker = Taker()
-    await a_consumer(taker, topics=[topic, missing]).start()
+    one = a_consumer(taker, topics=[topic, missing])
+    await one.start()
     await tell(embedded, topic, key, [1])
     await until(taker.heard(1))
+    await asyncio.sleep(1)
+    assert one.deaf_seconds() > 1, "it hears one of two"
     assert "topic is missing or not ours to read" in caplog.messages
     await make_topic(embedded, missing)
     await tell(embedded, missing, key, [2])
     await until(taker.heard(2))
+    await until(lambda: one.deaf_seconds() == 0)
     assert taker.numbers == {key: [1, 2]}
     assert len(caplog.records) < 60  # said, not shouted
 
@@ -348,6 +355,7 @@ async def test_a_topic_that_is_not_ours_is_said_without_a_hot_loop_and_read_once
     await until(lambda: said in caplog.messages)
     await asyncio.sleep(1)
     assert not one.assigned
+    assert one.deaf_seconds() > 1
     assert caplog.messages.count(said) <= 4
 
     def allow() -> None:
@@ -578,12 +586,16 @@ async def test_a_newcomer_on_a_trimmed_topic_begins_at_one(
     await trim(embedded, topic, 0, 7)
     feed = AFeed(topic, key, range(1, 11), 0)
     feed.open = False
-    await a_consumer(taker, missed=feed).start()
+    monkeypatch.setattr(consumer_module, "WHOLE_SECONDS", 0.1)
+    one = a_consumer(taker, missed=feed)
+    await one.start()
     await until(taker.heard(1))
     await asyncio.sleep(0.3)
+    assert one.deaf_seconds() > 0.3
     assert taker.numbers == {other: [1]}, "a partition that misses something waits, the others go on"
     feed.open = True
     await until(taker.heard(11))
+    await until(lambda: one.deaf_seconds() == 0)
     assert taker.numbers == {key: list(range(1, 11)), other: [1]}
     assert feed.pages == [(0, 0), (0, 2), (0, 4), (0, 6)]
 

@@ -110,7 +110,8 @@ async def test_every_gauge_of_the_database_is_set(database: AsyncEngine, points:
     standing.set_gauges(await look(database), {"box": 61.0})
     assert points()["undone.oldest.age", "box"].value == 61
     of_the_process = {
-        "consumer.lag.records", "consumer.lag.seconds", "executor.queue", "service.shut.age", "standing.age",
+        "consumer.deaf.age", "consumer.lag.records", "consumer.lag.seconds", "executor.queue", "service.shut.age",
+        "standing.age",
     }  # fmt: skip
     gauges = {each.name for each in INSTRUMENTS if each.kind == "gauge"}
     assert {name for name, _ in points()} == gauges - of_the_process

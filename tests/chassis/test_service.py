@@ -131,7 +131,7 @@ async def test_where_the_database_cannot_be_looked_at_that_has_an_age_and_nothin
     parts._engine = engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
     parts._guard = SimpleNamespace(standing=known)
     parts._executor = SimpleNamespace(queued=2, brake=SimpleNamespace(ousted=ousted))
-    parts._consumer = SimpleNamespace(lag=lambda: None)
+    parts._consumer = SimpleNamespace(lag=lambda: None, deaf_seconds=lambda: 61.0)
     measuring = asyncio.create_task(running._measure())
     ages: set[float] = set()
     async with asyncio.timeout(10):
@@ -141,7 +141,9 @@ async def test_where_the_database_cannot_be_looked_at_that_has_an_age_and_nothin
             ages |= {found[each].value for each in found if each[0] == "standing.age"}
     measuring.cancel()
     assert min(ages) > 0
-    assert {name for name, _ in found} == {"standing.age", "service.shut.age", "executor.queue"}
+    assert {name for name, _ in found} == {
+        "standing.age", "service.shut.age", "executor.queue", "consumer.deaf.age",
+    }  # fmt: skip
     assert (found["service.shut.age", ""].value > 0) is shut
     await parts._engine.dispose()
 

@@ -18,7 +18,7 @@ WELL = dict.fromkeys(Standing.model_fields, 0)
 
 def seen(ready: bool = True, *, standing: dict[str, Any] | None = None, **more: Any) -> Seen:
     """As a service answers that is well but for this."""
-    live = Live(leads=True, lag_records=0, lag_seconds=0, queued=0)
+    live = Live(leads=True, lag_records=0, lag_seconds=0, deaf_seconds=0, queued=0)
     brakes: dict[str, Any] = {"brake": None, "unheard": []}
     well: dict[str, Any] = {"standing": WELL | (standing or {}), "undone": {"withdrawal": 0, "release": 2}, "held": {}}
     found = well | brakes | {"live": live} | more
@@ -45,6 +45,7 @@ def test_a_service_that_is_well_needs_nobody() -> None:
         (seen(standing={"lanes_retrying": 2, "lanes_human": 1}), "3 lane(s) held"),
         (seen(standing={"lanes_missing": 1, "lanes_missing_seconds": 61}), "an event is missing"),
         (seen(live=Live(lag_records=500, lag_seconds=61)), "what is heard does not become durable"),
+        (seen(live=Live(deaf_seconds=61)), "does not hear everything"),
         (seen(brake={"cause": "KeyError", "lanes": 21, "since": SINCE}), "consumer stopped by KeyError"),
         (seen(unheard=[{"cause": "gap", "lanes": 21, "since": SINCE, "party": "schule"}]), "schule not heard"),
     ],

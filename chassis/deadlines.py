@@ -27,6 +27,9 @@ RETRY_SECONDS = 60  # a deadline whose command was refused or failed is tried ag
 WAIT_SECONDS = 5  # for what lies on a topic unread, or for the broker: mostly it is read long before
 BROKER_AWAY, MISSING = "broker-unreachable", "channel-missing"  # reasons for waiting, as operators see them
 UNREAD, LANE_HELD = "channel-unread", "lane-held"
+LATE_SECONDS = 5.0  # a deadline that fires within this is not overdue
+SINCE = "coalesce(postponed_from, due_at)"  # since when one is due: `due_at` of a postponed one is its next try
+OVERDUE = f"{SINCE} < clock_timestamp() - interval '{LATE_SECONDS} seconds'"  # what a human sees and an alarm counts
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +183,7 @@ _ARM = sa.text("""
     SELECT kind, subject, id, due FROM unnest(:kinds, :subjects, :ids, :dues) AS new (kind, subject, id, due)
     ORDER BY kind, subject
     ON CONFLICT (kind, subject) DO UPDATE
-    SET id = excluded.id, due_at = excluded.due_at, attempts = 0, reason = NULL
+    SET id = excluded.id, due_at = excluded.due_at, postponed_from = NULL, attempts = 0, reason = NULL
 """).bindparams(
     sa.bindparam("kinds", type_=_TEXTS),
     sa.bindparam("subjects", type_=_UUIDS),
@@ -190,6 +193,6 @@ _ARM = sa.text("""
 
 _POSTPONE = sa.text("""
     UPDATE deadline SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => :seconds),
-                        reason = why.reason
+                        postponed_from = coalesce(postponed_from, due_at), reason = why.reason
     FROM unnest(:ids, :reasons) AS why (id, reason) WHERE deadline.id = why.id
 """).bindparams(sa.bindparam("ids", type_=_UUIDS), sa.bindparam("reasons", type_=_TEXTS))

@@ -14,10 +14,9 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import metrics
-from chassis.deadlines import RETRY_SECONDS
+from chassis.deadlines import OVERDUE, SINCE
 
 FAILING_ATTEMPTS = 5  # an errand that has come back so often is said to fail
-LATE_SECONDS = 5.0  # a deadline that fires within this is not overdue
 
 
 Undone = Mapping[str, Callable[[AsyncConnection], Awaitable[float]]]
@@ -72,7 +71,7 @@ async def glance(tx: AsyncConnection, consumer: str, instance: str) -> Glance:
 
 async def look(tx: AsyncConnection, consumer: str) -> Standing:
     """One query for everything."""
-    parameters = {"consumer": consumer, "failing": FAILING_ATTEMPTS, "late": LATE_SECONDS}
+    parameters = {"consumer": consumer, "failing": FAILING_ATTEMPTS}
     row = (await tx.execute(_LOOK, parameters)).mappings().one()
     return Standing.model_validate(dict(row))
 
@@ -141,10 +140,8 @@ _LOOK = sa.text(f"""
           WHERE consumer = :consumer AND released_at IS NULL AND party IS NULL) AS e,
          (SELECT count(*) AS parties_unheard, {_AGE.format("pulled_at")} AS party_unheard_seconds FROM brake
           WHERE consumer = :consumer AND released_at IS NULL AND party IS NOT NULL) AS e1,
-         (SELECT coalesce(max(late), 0) AS deadline_overdue_seconds, count(late) AS deadlines_overdue FROM (
-              SELECT extract(epoch FROM clock_timestamp() - due_at) + attempts * {RETRY_SECONDS} AS late FROM deadline
-              WHERE attempts > 0 OR due_at < clock_timestamp() - make_interval(secs => :late)
-          ) AS overdue) AS f,
+         (SELECT {_AGE.format(SINCE)} AS deadline_overdue_seconds, count(*) AS deadlines_overdue FROM deadline
+          WHERE {OVERDUE}) AS f,
          (SELECT count(*) AS errands_failing, {_AGE.format("sent_at")} AS errand_failing_seconds FROM errand
           WHERE attempts >= :failing) AS g,
          (SELECT {", ".join(_LANES.format(state=state, where=where) for state, where in _STATES.items())} FROM (

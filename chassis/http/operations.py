@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import brake, outbox, parking, skips
+from chassis.deadlines import OVERDUE, SINCE
 from chassis.executor import Answer, Executor
 from chassis.http.routes import Call, Routes, people
 from chassis.http.text import Body, Instant, Text
@@ -162,10 +163,14 @@ class WaitingErrand(BaseModel):
 
 
 class OverdueDeadline(BaseModel):
-    """A deadline that could not fire: what it waits for, or why its command was refused. `due_at` is the next try."""
+    """A deadline that could not fire: what it waits for, or why its command was refused.
+
+    `since`: when it fell due; `due_at` is the next try. `reason` is null where the service has not come to it yet.
+    """
 
     kind: str
     subject: UUID
+    since: datetime
     due_at: datetime
     attempts: int
     reason: str | None
@@ -386,6 +391,7 @@ _HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY sinc
 _ERRANDS = sa.text("""
     SELECT name, subject, attempts, last_word, sent_at AS since, next_at FROM errand ORDER BY sent_at LIMIT 100
 """)
-_OVERDUE = sa.text("""
-    SELECT kind, subject, due_at, attempts, reason FROM deadline WHERE attempts > 0 ORDER BY due_at LIMIT 100
-""")
+_OVERDUE = sa.text(f"""
+    SELECT kind, subject, {SINCE} AS since, due_at, attempts, reason FROM deadline
+    WHERE {OVERDUE} ORDER BY since LIMIT 100
+""")  # noqa: S608  # put together from constants

@@ -49,7 +49,7 @@ class Clock:
 
     async def strikes(self, *kinds: str) -> list[Due]:
         """These fall due, each for a subject of its own."""
-        insert = "INSERT INTO deadline VALUES (:kind, :subject, :id, clock_timestamp())"
+        insert = "INSERT INTO deadline (kind, subject, id, due_at) VALUES (:kind, :subject, :id, clock_timestamp())"
         causes = [Due(kind, new_id(), new_id()) for kind in kinds]
         async with self._database.begin() as tx:
             for cause in causes:

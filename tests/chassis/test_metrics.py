@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import metrics, standing
+from chassis import deadlines, metrics, standing
 from chassis.executor import Executor, Step
+from chassis.http import operations
 from chassis.metrics import INSTRUMENTS
 from chassis.standing import Standing
 from chassis.telemetry import ATTRIBUTES
+from chassis.transitions import Arm
 from contracts.new_ids import new_id
 from tests.chassis.test_executor import Put, asked, record
 from tests.chassis.test_executor import database as database  # noqa: PLC0414  # a fixture shared by its name
@@ -82,6 +86,29 @@ async def test_ages_grow_with_what_waits_longest(executor: Executor, database: A
     ages = (found.oldest_unsent_seconds, found.lanes_human_seconds, found.deadline_overdue_seconds, found.brake_seconds)
     assert [int(age) // 100 for age in ages] == [1, 2, 3, 4]
     assert (found.errands_failing, int(found.errand_failing_seconds) // 100) == (1, 5)
+
+
+async def test_a_deadline_is_late_since_it_fell_due_however_often_it_was_tried(database: AsyncEngine) -> None:
+    subject, first = new_id(), new_id()
+    due = "INSERT INTO deadline (kind, subject, id, due_at) VALUES ('shut', :subject, :id, now() - interval '20 s')"
+    async with database.begin() as tx:
+        await tx.execute(sa.text(due), {"subject": subject, "id": first})
+        for _ in range(12):
+            await deadlines.postpone(tx, {first: deadlines.UNREAD}, deadlines.WAIT_SECONDS)
+    found = await look(database)
+    assert found.deadlines_overdue == 1
+    assert 20 <= found.deadline_overdue_seconds < 300, "and not a minute for each of its twelve tries"
+    assert await waiting(database) == [(subject, deadlines.UNREAD, 12)]
+    async with database.begin() as tx:
+        at = datetime.now(UTC) - timedelta(seconds=1)
+        await deadlines.change(tx, {("shut", subject): Arm("shut", at)}, (), [new_id()])
+    assert ((await look(database)).deadlines_overdue, await waiting(database)) == (0, [])
+
+
+async def waiting(database: AsyncEngine) -> list[tuple[UUID, str | None, int]]:
+    """The overdue deadlines that operators see."""
+    async with database.connect() as tx:
+        return [(row.subject, row.reason, row.attempts) for row in await tx.execute(operations._OVERDUE)]
 
 
 async def test_what_a_batch_has_heard_is_counted_once_for_the_batch(

@@ -28,11 +28,16 @@ COLUMNS = ("service", "ready", "relay", "unsent", "lag", "held lanes", "overdue"
 
 @dataclass(frozen=True)
 class Seen:
-    """What one service answered; nothing where it did not."""
+    """What one service answered; nothing where it did not.
+
+    `because`: its word for not being ready. `problem`: what it said instead of how it stands.
+    """
 
     principal: str
     ready: bool = False
     found: Mapping[str, Any] = field(default_factory=dict)
+    because: str | None = None
+    problem: str | None = None
 
     @property
     def needs(self) -> Sequence[str]:
@@ -41,6 +46,9 @@ class Seen:
 
 
 def _needs(seen: Seen) -> Sequence[str]:
+    not_ready = "not ready" if seen.because is None else f"not ready: {seen.because}"
+    if seen.problem is not None:
+        return [seen.problem] if seen.ready else [not_ready, seen.problem]
     if not seen.found:
         return ["does not answer"]
     standing, brake = seen.found["standing"], seen.found["brake"] or {}
@@ -48,7 +56,7 @@ def _needs(seen: Seen) -> Sequence[str]:
     undone = {what: age(seconds) for what, seconds in seen.found["undone"].items() if seconds > UNDONE_SECONDS_MAX}
     held = standing["lanes_human"] + standing["lanes_retrying"]  # one that fails on and on should be looked at, too
     asked = (
-        (not seen.ready, "not ready"),
+        (not seen.ready, not_ready),
         (brake, f"consumer stopped by {brake.get('cause')}"),
         (unheard, f"{', '.join(unheard)} not heard"),
         (standing["oldest_unsent_seconds"] > UNSENT_SECONDS_MAX, "facts are not sent"),
@@ -77,35 +85,46 @@ async def _ask(client: httpx.AsyncClient, installation: Installation, agency: st
     url, principal = installation.url(agency, name), f"{agency}.{name}"
     token = access_token(installation, agency, name, [ROLE], ROLE)
     try:
-        ready = (await client.get(f"{url}/ready")).is_success
-        found = read(await client.get(f"{url}/status", headers={"authorization": f"Bearer {token}"}))
-    except (httpx.TransportError, ProblemError):
+        ready = await client.get(f"{url}/ready")
+        status = await client.get(f"{url}/status", headers={"authorization": f"Bearer {token}"})
+    except httpx.TransportError:
         return Seen(principal)
-    return Seen(principal, ready, found)
+    return answered(principal, ready, status)
 
 
-def screen(seen: Sequence[Seen]) -> Table:
+def answered(principal: str, ready: httpx.Response, status: httpx.Response) -> Seen:
+    """What these two answers say; a no is a no, and not silence."""
+    said = ready.json() if "json" in ready.headers.get("content-type", "") else {}
+    because = said.get("because")
+    try:
+        return Seen(principal, ready.is_success, read(status), because)
+    except ProblemError as no:
+        problem = f"does not say how it stands: {no.status} {no.reason}".rstrip()
+        return Seen(principal, ready.is_success, because=because, problem=problem)
+
+
+def screen(services: Sequence[Seen]) -> Table:
     """One row per service."""
     table = Table(*COLUMNS)
-    for one in seen:
+    for one in services:
         table.add_row(*_row(one), style="red" if one.needs else "")
     return table
 
 
-def _row(seen: Seen) -> Iterator[str]:
-    yield seen.principal
-    if not seen.found:
-        yield from ["no", *[""] * (len(COLUMNS) - 3), "; ".join(seen.needs)]
+def _row(one: Seen) -> Iterator[str]:
+    yield one.principal
+    yield "yes" if one.ready else "no"
+    if not one.found:
+        yield from [*[""] * (len(COLUMNS) - 3), "; ".join(one.needs)]
         return
-    standing, live = seen.found["standing"], seen.found["live"]
-    yield "yes" if seen.ready else "no"
+    standing, live = one.found["standing"], one.found["live"]
     yield "leads" if live["leads"] else "follows"
     yield _waiting(standing["unsent"], standing["oldest_unsent_seconds"])
     yield "" if live["lag_records"] is None else _waiting(live["lag_records"], live["lag_seconds"])
-    yield ", ".join(f"{lanes} {class_}" for class_, lanes in seen.found["held"].items())
+    yield ", ".join(f"{lanes} {class_}" for class_, lanes in one.found["held"].items())
     yield _waiting(standing["deadlines_overdue"], standing["deadline_overdue_seconds"])
     yield _waiting(standing["errands_failing"], standing["errand_failing_seconds"])
-    yield "; ".join(seen.needs)
+    yield "; ".join(one.needs)
 
 
 def _waiting(count: int, seconds: float) -> str:
@@ -123,12 +142,12 @@ def age(seconds: float) -> str:
 async def show(installation: Installation, console: Console, agency: str | None, *, watch: bool) -> bool:
     """Print the screen, with `watch` again and again; whether nothing needs a human."""
     while True:
-        seen = await look(installation, agency)
+        found = await look(installation, agency)
         if watch:
             console.clear()
-        console.print(screen(seen))
-        needed = [one for one in seen if one.needs]
-        words = "nothing needs a human" if not needed else f"{len(needed)} of {len(seen)} services need a human"
+        console.print(screen(found))
+        needed = [one for one in found if one.needs]
+        words = "nothing needs a human" if not needed else f"{len(needed)} of {len(found)} services need a human"
         console.print(words)
         if not watch:
             return not needed

@@ -5,14 +5,18 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
 from chassis.http.operations import Live, Status
 from chassis.standing import Standing
 from deploy.status import Seen, age, screen
+from deploy.status import answered as read_answers
 
 SINCE = "2026-11-22T03:00:00Z"
+READY = httpx.Response(200, json={"ready": True})
+NOT_READY = httpx.Response(503, json={"ready": False, "because": "instance-taken"})
 WELL = dict.fromkeys(Standing.model_fields, 0)
 
 
@@ -23,6 +27,16 @@ def seen(ready: bool = True, *, standing: dict[str, Any] | None = None, **more: 
     well: dict[str, Any] = {"standing": WELL | (standing or {}), "undone": {"withdrawal": 0, "release": 2}, "held": {}}
     found = well | brakes | {"live": live} | more
     return Seen("jobcenter.intake", ready, Status.model_validate(found).model_dump(mode="json"))
+
+
+def answered(ready: httpx.Response, status: httpx.Response) -> Seen:
+    return read_answers("jobcenter.intake", ready, status)
+
+
+def test_who_is_not_ready_and_says_no_is_told_from_who_is_silent() -> None:
+    one = answered(NOT_READY, httpx.Response(429, json={"type": "/problems/http/too-many-requests"}))
+    assert one.needs == ["not ready: instance-taken", "does not say how it stands: 429 too-many-requests"]
+    assert answered(httpx.Response(503, text="a proxy"), httpx.Response(200, json=seen().found)).needs == ["not ready"]
 
 
 def test_a_service_that_is_well_needs_nobody() -> None:
@@ -36,6 +50,12 @@ def test_a_service_that_is_well_needs_nobody() -> None:
     [
         (Seen("jobcenter.intake"), "does not answer"),
         (seen(ready=False), "not ready"),
+        (
+            answered(READY, httpx.Response(401, json={"type": "/problems/http/unauthenticated"})),
+            "does not say how it stands: 401 unauthenticated",
+        ),
+        (answered(READY, httpx.Response(503)), "does not say how it stands: 503"),
+        (answered(NOT_READY, httpx.Response(200, json=seen().found)), "not ready: instance-taken"),
         (seen(standing={"unsent": 1, "oldest_unsent_seconds": 61}), "facts are not sent"),
         (seen(standing={"held_subjects": 1}), "1 subject(s) can never be sent"),
         (seen(standing={"unreadable": 2}), "2 record(s) unreadable"),

@@ -29,7 +29,7 @@ test: $(VENV)/check.stamp ## Run every test; ARGS goes to pytest, for example AR
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 prove: $(VENV)/check.stamp ## Run the long proofs (up to 45 minutes); ARGS goes to pytest.
-	@$(BIN)/python -m pytest -m prove $(ARGS)
+	@$(BIN)/python -m pytest -m prove --durations 0 --durations-min 10 $(ARGS)
 
 bench: $(VENV)/check.stamp ## Measure beside the hand-written limit; ARGS=--short for a look, the report is benchmarks/report.json.
 	@$(BIN)/python -m benchmarks.run $(ARGS)

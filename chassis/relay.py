@@ -41,7 +41,7 @@ from chassis.envelope import key_of
 ROUND_RECORDS_MAX = 500  # one round's rows; more gains nothing (speed), costs memory
 BATCH_BYTES = 60 * 1024  # per partition, before compression: a topic's max.message.bytes (64 KB) counts whole batches
 BUSY_RECORDS = 16  # a round of so many says that more are being written …
-GATHER_SECONDS_MOST = 0.1  # … and they are let come for as long as the last ones took to send
+GATHER_SECONDS_MOST = 0.25  # … and they are let come for as long as the last ones took to send
 POLL_SECONDS_FIRST, POLL_SECONDS_MOST = 0.2, 5.0  # when nobody wakes us; the service itself looks every second
 FOLLOWER_SECONDS = 1.0  # how often a relay that does not lead asks whether it may
 DATABASE_SECONDS = 10.0  # longer than the role's statement_timeout: then the connection is dead, not slow
@@ -177,7 +177,8 @@ class Relay:
                     self.leading = bool(await connection.scalar(_LEAD, {"lock": LOCK}))
                 if self.leading and (self._may_speak is None or await self._may_speak()):
                     log.info("relay leads")
-                    await connection.execute(_BY_INDEX)
+                    async with asyncio.timeout(DATABASE_SECONDS):
+                        await connection.execute(_BY_INDEX)
                     await self._publish_until_stopped(connection)
                     return True
                 return False

@@ -34,6 +34,7 @@ class LineProtocol(HttpToolsProtocol):
 
     _header_bytes = 0
     _in_headers = False
+    _let_in = True
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
@@ -41,6 +42,7 @@ class LineProtocol(HttpToolsProtocol):
         """A connection that says nothing is closed."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)  # we hear of every byte that the kernel does not take
+        self._let_in = len(self.connections) <= CONNECTIONS_MAX
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -80,9 +82,20 @@ class LineProtocol(HttpToolsProtocol):
         """The headers have come: the body has limits of its own."""
         self._in_headers = False
         self._unwatch()
-        full = max(len(self.connections), len(self.tasks)) > CONNECTIONS_MAX and not self._somebody_only_rests()
-        self.app = _come_back if full else self.config.loaded_app
+        if self._has_room():
+            self.app = self.config.loaded_app
+        else:
+            self.app, self.tasks = _come_back, set()  # who is only told to come back takes up nobody's place
         super().on_headers_complete()
+
+    def _has_room(self) -> bool:
+        """Whether this is one of as many as there may be; those that were there first are, whoever else comes.
+
+        Were all looked at as they ask, a rush of too many would find nobody served, and again when it comes again.
+        """
+        if not self._let_in:
+            self._let_in = len(self.connections) <= CONNECTIONS_MAX or self._somebody_only_rests()
+        return self._let_in and (len(self.tasks) <= CONNECTIONS_MAX or self._somebody_only_rests())
 
     def _somebody_only_rests(self) -> bool:
         """Whether there is a connection on which nothing is asked; the one of the longest rest makes room."""

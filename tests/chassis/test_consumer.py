@@ -40,6 +40,9 @@ class Brake:
     def holds(self, topic: str) -> bool:
         return topic in self.unheard
 
+    async def sit(self, instance: str) -> None:
+        self.told.append(f"sit {instance}")
+
     async def begin(self, instance: str) -> None:
         self.told.append(f"begin {instance}")
 
@@ -297,6 +300,21 @@ async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_and_nothing_of_
     assert taker.unreadable == [Reason.MISSING, Reason.UNDECODABLE, Reason.UNDECODABLE]
 
 
+async def test_a_library_that_has_stopped_fetching_without_a_word_is_started_over(
+    embedded: Addresses, topic: str, a_consumer: Making
+) -> None:
+    key, taker = new_id(), Taker()
+    one = a_consumer(taker)
+    await one.start()
+    await tell(embedded, topic, key, [1])
+    await until(taker.heard(1))
+    assert one._reading is not None
+    one._reading._fetcher._fetch_task.cancel()
+    await tell(embedded, topic, key, [2])
+    await until(taker.heard(2))
+    assert taker.numbers == {key: [1, 2]}
+
+
 async def test_a_missing_topic_is_said_and_read_when_it_is_there(
     embedded: Addresses,
     topic: str,
@@ -448,7 +466,7 @@ async def test_a_start_is_counted_before_the_first_fetch_and_forgotten_with_the_
     taker.go_on.clear()
     await a_consumer(taker, brake=brake).start()
     await until(taker.given(1))
-    assert brake.told == ["begin 0"]
+    assert brake.told == ["sit 0", "begin 0"]
     taker.go_on.set()
     await until(lambda: "got through" in brake.told)
 
@@ -476,9 +494,9 @@ async def test_whoever_has_died_of_what_lies_before_it_too_often_does_not_take_i
     brake, taker = Pulled(), Taker()
     one = a_consumer(taker, brake=brake)
     await one.start()
-    await until(lambda: bool(brake.told))
+    await until(lambda: "begin 0" in brake.told)
     await until(lambda: not one.assigned)
-    assert (brake.told, taker.batches) == (["begin 0"], [])
+    assert (brake.told, taker.batches) == (["sit 0", "begin 0"], [])
 
 
 async def test_two_processes_under_one_instance_do_not_put_each_other_out_for_ever(

@@ -18,8 +18,10 @@ AN_OPERATORS = "lives as long as one call of an operator, who is told how much i
 BOUNDS: Mapping[str, str] = {
     "auth.py self._keys": "what stands in one of our own files",
     "auth.py self._remembered": "REMEMBERED_MAX, the oldest goes",
+    "brake.py self.unheard": "one per other party",
     "consumer.py self._behind": PARTITIONS,
     "consumer.py self._heard_up_to": PARTITIONS,
+    "consumer.py self._held": PARTITIONS,
     "consumer.py self._missing": NAMES,
     "consumer.py self._next_offset": PARTITIONS,
     "consumer.py self._there": NAMES,
@@ -60,6 +62,7 @@ BOUNDS: Mapping[str, str] = {
     "http/limits.py self._held": "one per caller whose body is in hand: CONNECTIONS_MAX",
     "http/limits.py self._left": "CALLERS_MAX, the one unused longest goes",
     "http/limits.py self._waiting": "WAITERS_MAX",
+    "http/parse.py names_of": "one per combination of our own models",
     "http/routes.py Route.headers": WIRED,
     "http/routes.py Routes.listed": WIRED,
     "inbox.py _Lane.waiting": OF_A_BATCH,

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -140,6 +141,18 @@ async def test_who_comes_when_too_many_are_there_is_told_when_to_come_back_and_s
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
 
 
+async def test_of_a_rush_as_many_are_served_as_there_may_be(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or all would be sent away at once, come again at once, and nobody would ever be served."""
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    rush = [await served.say(b"") for _ in range(5)]
+    while served.connections < len(rush):  # noqa: ASYNC110  # the server tells nobody
+        await asyncio.sleep(0.01)
+    for _, writer in reversed(rush):
+        writer.write(head(PAINT, f"content-length: {len(RED)}") + RED)
+    answers = [(await reader.readline()).split()[1] for reader, _ in rush]
+    assert sorted(answers) == [b"200"] * 2 + [b"503"] * 3
+
+
 async def test_who_asks_and_never_reads_is_hung_up_on(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a thousand of them would have all the connections there are, for good."""
     monkeypatch.setattr("chassis.http.line.UNREAD_SECONDS_MAX", 0.2)
@@ -239,8 +252,29 @@ async def test_a_stream_whose_reader_hangs_up_is_not_complete(served: Served, wa
         writer.transport.abort()
     else:
         writer.close()
-    for _ in range(100):
-        if served.site.resources:
-            break
-        await asyncio.sleep(0.01)
+    await _closed_at_last(served.site)
     assert served.site.resources == [False]
+
+
+@pytest.mark.parametrize("way", ["closed", "reset"])
+async def test_a_stream_whose_reader_has_hung_up_before_it_begins_is_closed_all_the_same(
+    served: Served, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    body = b'{"colour": "late"}'
+    _, writer = await served.say(head(PIECES, f"content-length: {len(body)}", authorization=as_party()) + body)
+    await asyncio.sleep(STREAM_SECONDS / 4)  # it is asked, and nothing of its answer is there
+    if way == "reset":
+        writer.transport.abort()
+    else:
+        writer.close()
+    await _closed_at_last(served.site)
+    assert served.site.resources == [False]
+    assert [record.getMessage() for record in caplog.records] == ["stream given up by its reader"]
+
+
+async def _closed_at_last(site: Site) -> None:
+    for _ in range(100):
+        if site.resources:
+            return
+        await asyncio.sleep(0.01)

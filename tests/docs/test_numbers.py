@@ -8,6 +8,7 @@ import pytest
 from chassis import brake, consumer, parking, relay, service
 from chassis.executor import run as executor
 from chassis.feed import reading
+from chassis.http import limits, line
 from chassis.inbox import REMEMBERED
 from chassis.metrics import INSTRUMENTS
 from contracts.events import TopicKind
@@ -20,13 +21,15 @@ from services.consent.door.releasing import CHUNK_BYTES, LEASE_SECONDS
 from services.consent.door.withdrawal import ANSWER_SECONDS
 from tests.crash.history import DRAIN_SECONDS_MAX
 from tests.crash.town import ERRANDS_SECONDS
+from tests.hostile.fence import LIMIT_BYTES, MB, PEAK_BYTES_MAX
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "explanation").glob("*.md"), *(DOCS / "how-to").glob("*.md")])
 
-WORDS = {0.1: "a tenth of a second", 1: "one", 2: "two", 3: "three", 16: "sixteen", 100: "a hundred"}
+WORDS: dict[float, str] = {1: "one", 2: "two", 3: "three", 16: "sixteen", 100: "a hundred"}
+WORDS |= {0.1: "a tenth of a second", 0.25: "a quarter of a second"}
 KEPT_DAYS = int(CONFIGS[TopicKind.CHANNEL]["retention.ms"]) // DAY_MS
-KIB = 1024
+KIB, MIB = 1024, 1024 * 1024
 (FIRST, SECOND, THIRD, FOURTH, LAST) = parking.RETRY_SECONDS
 
 # What a page says, made from the constants it speaks of.
@@ -54,6 +57,18 @@ SAID: dict[str, tuple[str, ...]] = {
         f"the platform's SIGKILL after {STOP_SECONDS_MAX} s",
         f"is kept for {service.REST_SECONDS} s",
         f"the answer waits {ANSWER_SECONDS} s for its lease",
+    ),
+    "explanation/limits.md": (
+        f"| headers | {limits.HEADERS_BYTES_MAX // KIB} KB, {line.HEADER_SECONDS_MAX:.0f} s |",
+        f"| a body | {limits.BODY_BYTES_MAX // KIB} KB, {limits.BODY_SECONDS_MAX:.0f} s |",
+        (f"| bodies that come in | {limits.COMING_IN_BYTES_MAX // MIB} MB, of one caller "
+        f"{limits.COMING_IN_BYTES_OF_ONE // MIB} MB |"),
+        (f"| bodies that are worked on | {limits.WORKED_ON_BYTES_MAX // MIB} MB, of one caller "
+        f"{limits.WORKED_ON_BYTES_OF_ONE // MIB} MB:"),
+        f"| an answer that nobody reads | {line.UNREAD_SECONDS_MAX:.0f} s |",
+        f"of one partition {consumer.PARTITION_BYTES // KIB} KB as they are sent",
+        f"whose services have {LIMIT_BYTES // MB} MB each",
+        f"no process may have needed {PEAK_BYTES_MAX // MB} MB",
     ),
     "explanation/speed.md": (
         f"only for {WORDS[executor.BESIDE_MIN]} items or after {WORDS[executor.BESIDE_SECONDS]}",
@@ -90,7 +105,7 @@ SAID: dict[str, tuple[str, ...]] = {
 }
 # What was measured, or counted, and is no constant.
 MEASURED: dict[str, tuple[str, ...]] = {
-    "explanation/faults.md": (r"\| [^|]* \|\n", r"needed 40 to 55 s to come back, PostgreSQL 18 to 30 s"),
+    "explanation/faults.md": (r"\| [^|]* \|\n", r"needed 40 to 55 s to come back, PostgreSQL 14 to 45 s"),
     "explanation/speed.md": (r"12 messages, 28 deliveries, 31 items of work",),
     "how-to/answer-an-alarm.md": (r"(?m)^\| `[a-z.0-9]+`(, state `\w+`)? \| [^|]+ \|", r"no metrics at all \| 1 min"),
 }

@@ -37,11 +37,11 @@ NewEngine = Callable[[str | None], Awaitable[AsyncEngine]]
 
 
 # One town, and one set of services, for all tests of these folders: what is shared is started by one process only.
-SHARING = ("journeys", "every_service", "hostile")
+SHARING = ("journeys", "every_service", "hostile", "faults")
 ALONE = ("models", "simulation")  # these tests share nothing, and some are long
 LONGEST_FIRST = (
-    "journeys", "simulation/test_histories.py", "crash/test_crash.py", "every_service", "hostile", "deploy", "models",
-    "consent", "handover", "intake",
+    "faults", "journeys", "simulation/test_histories.py", "crash/test_crash.py", "mutants", "every_service", "hostile",
+    "deploy", "models", "consent", "handover", "intake",
 )  # fmt: skip
 
 Say = Callable[[str], None]

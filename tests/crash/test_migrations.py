@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from chassis.crashpoints import AT, FOLDER
 from chassis.database import chassis_revisions
 from deploy.embedded.cluster import Addresses
+from tests.conftest import Say
 from tests.crash.points import MIGRATING
 from tests.every_service.anatomy import SERVICES
 
@@ -69,12 +70,9 @@ async def test_a_migration_that_dies_in_the_middle_has_changed_nothing(embedded:
 
 @pytest.mark.prove
 @pytest.mark.timeout(900)
-async def test_every_services_migrations_may_die_at_every_step(
-    embedded: Addresses, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_every_services_migrations_may_die_at_every_step(embedded: Addresses, tmp_path: Path, say: Say) -> None:
     for service in SERVICES:
         await _dies_and_is_whole_afterwards(embedded, tmp_path, service, range(1, STEPS + 1))
     reached, killed = ((tmp_path / name).stat().st_size for name in (MIGRATING, f"{MIGRATING}.killed"))
-    with capsys.disabled():
-        print(f"\n{'point':<24}{'reached':>10}{'killed':>8}\n{MIGRATING:<24}{reached:>10}{killed:>8}")  # noqa: T201  # the figures
+    say(f"{'point':<24}{'reached':>10}{'killed':>8}\n{MIGRATING:<24}{reached:>10}{killed:>8}")
     assert killed == len(SERVICES) * STEPS >= 3

@@ -31,7 +31,7 @@ test: $(VENV)/check.stamp ## Run every test; ARGS goes to pytest, for example AR
 prove: $(VENV)/check.stamp ## Run the long proofs (up to 45 minutes); ARGS goes to pytest.
 	@$(BIN)/python -m pytest -m prove $(ARGS)
 
-bench: $(VENV)/check.stamp ## Measure beside the hand-written limit; ARGS=--short for a look, the report is benchmarks/report.json.
+bench: $(VENV)/check.stamp ## Measure beside its opponents (half an hour); ARGS=--short for a look, the report is benchmarks/report.json.
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 check: $(VENV)/check.stamp ## Run what judges the code without running it: lint, types, floor plan, generated files.
@@ -51,7 +51,7 @@ lock: $(VENV)/uv.stamp ## Choose versions anew for what pyproject.toml asks for,
 	@printf 'uv\n' | $(COMPILE) --upgrade --output-file requirements/bootstrap.txt -
 	@$(COMPILE) --upgrade --output-file requirements/service.txt pyproject.toml
 	@$(COMPILE) --upgrade --extra run --output-file requirements/run.txt pyproject.toml
-	@$(COMPILE) --upgrade --extra run --extra check --output-file requirements/check.txt pyproject.toml
+	@$(COMPILE) --upgrade --extra run --extra check --extra bench --output-file requirements/check.txt pyproject.toml
 
 clean: ## Remove the environment and every cache; the data of demo and up stay.
 	rm -rf $(VENV) staffel.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

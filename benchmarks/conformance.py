@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
-from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]  # ships no types
+from aiokafka import TopicPartition  # type: ignore[import-untyped]  # ships no types
 
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.flow import PRINCIPALS, TOLD
 from benchmarks.ground import Ground
 from benchmarks.load import Load
-from benchmarks.sample import heard, judged
+from benchmarks.sample import LostError, heard, judged
 
 HANDOVERS: Final = 3
 # Belongs to everybody, or is written once at start, before the clock runs.
@@ -52,11 +51,11 @@ async def left_behind(ground: Ground, contestant: str) -> Left:
         await load.open_lines(2)
         try:
             await load.closed(range(HANDOVERS))
-            await heard(ground, HANDOVERS)
+            await heard(ground, ids)
         finally:
             await load.close()
     await judged(ground, ids)
-    found = {}
+    found: dict[str, Counter[str]] = {}
     for principal in PRINCIPALS:
         found |= await _rows(ground, principal, prepared)
     return found | await _records(ground, prepared)
@@ -78,8 +77,8 @@ async def _tables(connection: Any) -> Sequence[str]:
     return [row["tablename"] for row in rows if row["tablename"] not in BESIDE]
 
 
-async def _rows(ground: Ground, principal: str, prepared: frozenset[str]) -> Left:
-    found = {}
+async def _rows(ground: Ground, principal: str, prepared: frozenset[str]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
     async with ground.database(principal) as connection:
         for table in await _tables(connection):
             beside = UNCOMPARED.get(table, frozenset())
@@ -107,23 +106,14 @@ def normal(text: str, prepared: frozenset[str]) -> str:
     return _TIME.sub("a time", text)
 
 
-async def _records(ground: Ground, prepared: frozenset[str]) -> Left:
-    tls = ground.addresses.admin
-    context = create_ssl_context(cafile=tls.ca, certfile=tls.certificate, keyfile=tls.key)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=ground.addresses.bootstrap,
-        security_protocol="SSL",
-        ssl_context=context,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-    )
-    await consumer.start()
+async def _records(ground: Ground, prepared: frozenset[str]) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {topic: Counter() for topic in TOLD}
-    try:
-        await consumer.topics()
-        parts = [TopicPartition(t, n) for t in TOLD for n in sorted(consumer.partitions_for_topic(t) or ())]
-        consumer.assign(parts)
-        left = sum((await consumer.end_offsets(parts)).values())
+    ends = await ground.ends(TOLD)
+    left, wanted = sum(ends.values()), sum(TOLD.values()) * HANDOVERS
+    if left != wanted:
+        raise LostError(f"{left} records on the topics, not {wanted}")
+    async with ground.reader() as consumer:
+        consumer.assign([TopicPartition(topic, partition) for topic, partition in ends])
         while left > 0:
             for records in (await consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
@@ -134,8 +124,6 @@ async def _records(ground: Ground, prepared: frozenset[str]) -> Left:
                         "headers": sorted((name, value.decode()) for name, value in record.headers),
                     }
                     found[record.topic][normal(json.dumps(said, sort_keys=True), prepared)] += 1
-    finally:
-        await consumer.stop()
     return {f"topic {topic}": records for topic, records in found.items()}
 
 

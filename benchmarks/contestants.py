@@ -25,12 +25,13 @@ Runs = Callable[[Ground], AbstractAsyncContextManager[Pids]]
 
 
 @asynccontextmanager
-async def ours(ground: Ground) -> AsyncIterator[Pids]:
-    """The product as it is."""
+async def ours(ground: Ground, down: str = "") -> AsyncIterator[Pids]:
+    """The product as it is; `down`: without this service, which whoever asked for that starts later."""
     system = ground.system
     for agency in system.agencies:
         for name in SERVICES:
-            system.start(agency, name)
+            if f"{agency}.{name}" != down:
+                system.start(agency, name)
     try:
         await system.ready(system.servers)
         yield {principal: server.pid for principal, server in system.servers.items()}
@@ -63,4 +64,5 @@ async def opponent(module: str, ground: Ground) -> AsyncIterator[Pids]:
 CONTESTANTS: Final[Mapping[str, Runs]] = {
     "ours": ours,
     "yardstick": partial(opponent, "benchmarks.yardstick"),
+    "tutorial": partial(opponent, "benchmarks.tutorial"),
 }

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,8 @@ from uuid import UUID
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import httpx
 import yaml
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
+from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]  # ships no types
 
 from benchmarks.flow import PRINCIPALS, RECEIVER, SENDER
 from deploy import topics
@@ -33,6 +36,9 @@ from deploy.tokens import access_token
 
 TIME_BITS: Final = 80  # of a UUID below its 48 bits of time
 KEPT: Final = ("alembic_version", "service_secret", "notice")  # belongs to everybody
+REBUILT: Final = 50_000  # for so many copies indexes are dropped before and made again after
+AT_ONCE: Final = 2  # databases that are filled side by side with many rows: sorting takes memory
+SORTING: Final = "256MB"
 # Says where things lie in topics, which are emptied.
 OF_THE_BROKER = ("publication", "heard_up_to", "judged_up_to", "outbox")
 TOKEN_SECONDS: Final = 3600
@@ -74,6 +80,8 @@ class Ground:
         self.addresses: Addresses = system.addresses
         self._draft = Draft(UUID(int=0), UUID(int=0))
         self._chassis = frozenset(_chassis_tables())
+        self.filled_at = datetime.min.replace(tzinfo=UTC)
+        """By the database's clock: what has been answered since then belongs to the run."""
 
     @property
     def server_pids(self) -> Mapping[str, tuple[int, ...]]:
@@ -100,6 +108,35 @@ class Ground:
             yield connection
         finally:
             await connection.close()
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Any]:
+        """A consumer without a group, as Kafka's administrator; it is told what to read."""
+        tls = self.addresses.admin
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.addresses.bootstrap,
+            security_protocol="SSL",
+            ssl_context=create_ssl_context(cafile=tls.ca, certfile=tls.certificate, keyfile=tls.key),
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
+
+    async def ends(self, wanted: Iterable[str]) -> Mapping[tuple[str, int], int]:
+        """How much each partition of these topics has taken so far. KeyError where there is no such topic."""
+        known = await asyncio.to_thread(self._topics)
+        async with self.reader() as consumer:
+            parts = [TopicPartition(topic, n) for topic in wanted for n in range(known[topic].partitions)]
+            found = await consumer.end_offsets(parts)
+        return {(part.topic, part.partition): offset for part, offset in found.items()}
+
+    def _topics(self) -> Mapping[str, admin.TopicSpec]:
+        with admin.connected(self.addresses.bootstrap, self.addresses.admin) as kafka:
+            return kafka.topics()
 
     # --- templates ----------------------------------------------------------------------------------------------------
 
@@ -136,25 +173,40 @@ class Ground:
 
     # --- fresh ground -------------------------------------------------------------------------------------------------
 
-    async def fresh(self, drafts: int, history: int = 0) -> Sequence[UUID]:
-        """Empty topics, empty tables, so many drafts ready to be requested; returns their handover references."""
+    async def fresh(self, drafts: int, history: int = 0, missed: str = "") -> Sequence[UUID]:
+        """Empty topics, empty tables, so many drafts ready to be requested; returns their handover references.
+
+        `history`: so many subjects have been through all of it before; `missed`: this service knows nothing of them.
+        """
         base = time.time_ns() // 1_000_000 - drafts
-        await asyncio.gather(asyncio.to_thread(self._empty_topics), self._fill(base, drafts, history))
+        await asyncio.gather(asyncio.to_thread(self._empty_topics), self._fill(base, drafts, history, missed))
         async with self.database() as connection:
             await connection.execute("CHECKPOINT")
+            self.filled_at = await connection.fetchval("SELECT clock_timestamp()")
         return [moved(self._draft.handover, base + n) for n in range(drafts)]
+
+    async def gigabytes(self) -> float:
+        """What all databases take on disk."""
+        async with self.database() as connection:
+            return float(await connection.fetchval("SELECT sum(pg_database_size(oid)) FROM pg_database")) / 1e9
 
     def _empty_topics(self) -> None:
         files = [read_alliance(file) for file in self.installation.alliances]
         with admin.connected(self.addresses.bootstrap, self.addresses.admin) as kafka:
             kafka.delete_topics(kafka.topics())
             until = time.monotonic() + GONE_SECONDS_MAX
-            while kafka.topics() and time.monotonic() < until:
+            while not _all_gone(kafka) and time.monotonic() < until:
                 time.sleep(0.05)
             topics.apply(kafka, topics.plan(kafka, files, replication=1))
 
-    async def _fill(self, base: int, drafts: int, history: int) -> None:
-        await asyncio.gather(*(self._fill_one(principal, base, drafts, history) for principal in PRINCIPALS))
+    async def _fill(self, base: int, drafts: int, history: int, missed: str) -> None:
+        room = asyncio.Semaphore(AT_ONCE if history >= REBUILT else len(PRINCIPALS))
+
+        async def fill(principal: str) -> None:
+            async with room:
+                await self._fill_one(principal, base, drafts, 0 if principal == missed else history)
+
+        await asyncio.gather(*map(fill, PRINCIPALS))
 
     async def _fill_one(self, principal: str, base: int, drafts: int, history: int) -> None:
         async with self.database(principal) as connection:
@@ -162,8 +214,10 @@ class Ground:
             await connection.execute("TRUNCATE " + ", ".join(f'"{table}"' for table in tables) + " RESTART IDENTITY")
             if history:
                 await _copy(connection, HISTORY, base - history, history)
-            await _copy(connection, DRAFT, base, drafts)
-            await connection.execute("ANALYZE")
+            if drafts:
+                await _copy(connection, DRAFT, base, drafts)
+            # A history has been vacuumed long ago; autovacuum shall not begin with it while we measure.
+            await connection.execute("VACUUM (ANALYZE)" if history else "ANALYZE")
 
     # --- our services -------------------------------------------------------------------------------------------------
 
@@ -174,6 +228,13 @@ class Ground:
             server.tell_to_stop()
         await asyncio.gather(*(server.stopped(STOP_SECONDS_MAX) for server in servers.values()))
         servers.clear()
+
+
+def _all_gone(kafka: admin.Admin) -> bool:
+    try:
+        return not kafka.topics()
+    except IndexError:  # one that is just going has no partitions any more
+        return False
 
 
 class Draft:
@@ -208,16 +269,45 @@ async def _copy(connection: Any, schema: str, base: int, times: int) -> None:
     for table, of in columns.items():
         names = ", ".join(f'"{column["column_name"]}"' for column in of)
         values = ", ".join(_copied(schema, table, column, base) for column in of)
-        await connection.execute(
-            f'INSERT INTO public."{table}" ({names}) OVERRIDING SYSTEM VALUE '  # names from the catalogue
-            f'SELECT {values} FROM generate_series(0, {times - 1}) AS n, {schema}."{table}" AS t'
-        )
-    for table, column in (("event_log", "pos"),):
-        if table in columns:
+        async with _without_indexes(connection, table, many=times >= REBUILT):
             await connection.execute(
-                f"SELECT setval(pg_get_serial_sequence('public.{table}', '{column}'), "  # as above
-                f"(SELECT coalesce(max({column}), 0) + 1 FROM public.{table}), false)"
+                f'INSERT INTO public."{table}" ({names}) OVERRIDING SYSTEM VALUE '  # names from the catalogue
+                f'SELECT {values} FROM generate_series(0, {times - 1}) AS n, {schema}."{table}" AS t'
             )
+        for name in (column["column_name"] for column in of if column["is_identity"] == "YES"):
+            await connection.execute(
+                f"SELECT setval(pg_get_serial_sequence('public.\"{table}\"', '{name}'), "  # as above
+                f'(SELECT coalesce(max("{name}"), 0) + 1 FROM public."{table}"), false)'
+            )
+
+
+@asynccontextmanager
+async def _without_indexes(connection: Any, table: str, *, many: bool) -> AsyncIterator[None]:
+    """Drop the indexes of a table and make the same ones again: sorting once is cheaper than a million insertions."""
+    if not many:
+        yield
+        return
+    constraints = await connection.fetch(
+        """SELECT conname AS name, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+           WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u')""",
+        f'public."{table}"',
+    )
+    others = await connection.fetch(
+        """SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index
+           WHERE indrelid = $1::text::regclass
+             AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)""",
+        f'public."{table}"',
+    )
+    for one in constraints:
+        await connection.execute(f'ALTER TABLE public."{table}" DROP CONSTRAINT "{one["name"]}"')
+    for one in others:
+        await connection.execute(f"DROP INDEX {one['name']}")
+    yield
+    await connection.execute(f"SET maintenance_work_mem = '{SORTING}'")
+    for one in constraints:
+        await connection.execute(f'ALTER TABLE public."{table}" ADD CONSTRAINT "{one["name"]}" {one["definition"]}')
+    for one in others:
+        await connection.execute(one["definition"])
 
 
 def _copied(schema: str, table: str, column: Mapping[str, str], base: int) -> str:
@@ -225,7 +315,9 @@ def _copied(schema: str, table: str, column: Mapping[str, str], base: int) -> st
     name, kind = f't."{column["column_name"]}"', column["udt_name"]
     at = f"{base} + n"
     if column["is_identity"] == "YES" or (table, column["column_name"]) in NUMBERED:
-        return f'{name} + n * (SELECT max("{column["column_name"]}") FROM {schema}."{table}")'
+        number = f'"{column["column_name"]}"'  # beyond those of this template, and of one that was copied before
+        there = f'(SELECT coalesce(max({number}), 0) FROM public."{table}")'
+        return f'{name} + {there} + n * (SELECT max({number}) FROM {schema}."{table}")'
     if kind == "uuid":
         return f"{schema}.moved({name}, {at})"
     if kind == "_uuid":

@@ -28,8 +28,9 @@ class Line(asyncio.Protocol):
     async def to(cls, url: str, token: str, answered: Answered, lost: Lost) -> Line:
         """A connection to a service for one caller."""
         where = urlsplit(url)
+        port = where.port or 80
         loop = asyncio.get_running_loop()
-        _, line = await loop.create_connection(lambda: cls(answered, lost), where.hostname, where.port)
+        _, line = await loop.create_connection(lambda: cls(answered, lost), where.hostname or "", port)
         line._head = (  # noqa: SLF001  # the same for every request
             f" HTTP/1.1\r\nhost: {where.netloc}\r\nauthorization: Bearer {token}\r\n"
             "content-type: application/json\r\nidempotency-key: "

@@ -11,11 +11,12 @@ from uuid import UUID
 
 from benchmarks import machine
 from benchmarks.contestants import CONTESTANTS, Pids
-from benchmarks.flow import DELIVERIES, PRINCIPALS, RECEIVER, SENDER, TOLD
+from benchmarks.flow import DELIVERIES, HEARD, PRINCIPALS, RECEIVER, SENDER, TOLD
 from benchmarks.ground import Ground
 from benchmarks.load import Load
 
 WARM_UP: Final = 100
+WARM_UP_OF: Final = {"tutorial": 10}  # as many as the others have in a third of a second take it seconds
 LAG_MS_MAX: Final = 2.0
 SETTLE_SECONDS: Final = 1.0
 REST_SECONDS: Final = 3.0
@@ -31,6 +32,7 @@ class Sample:
     """What one run has shown. Times in seconds unless the name says otherwise; costs are per handover."""
 
     contestant: str
+    clients: int
     handovers: int
     seconds: float
     per_second: float
@@ -51,34 +53,33 @@ class Sample:
         return asdict(self)
 
 
-async def closed(ground: Ground, contestant: str, handovers: int, clients: int, history: int = 0) -> Sample:
-    """Closed loop: as many as go, from the first request until everybody has heard everything.
-
-    `history`: so many subjects have been through all of it before.
-    """
-    ids = await ground.fresh(WARM_UP + handovers, history)
+async def closed(ground: Ground, contestant: str, handovers: int, clients: int) -> Sample:
+    """Closed loop: as many as go, from the first request until everybody has heard everything."""
+    warm_up = WARM_UP_OF.get(contestant, WARM_UP)
+    ids = await ground.fresh(warm_up + handovers)
     async with CONTESTANTS[contestant](ground) as pids:
-        rest, idle = _megabytes(pids), await _at_rest(ground, pids)
+        rest, idle = megabytes(pids), await _at_rest(ground, pids)
         load = Load(ground, ids)
         await load.open_lines(clients)
         try:
-            await load.closed(range(WARM_UP))
-            await heard(ground, history + WARM_UP)
+            await load.closed(range(warm_up))
+            await heard(ground, ids[:warm_up])
             commits = await _commits(ground)
-            before = machine.read(_groups(ground, pids))
+            before = machine.read(groups(ground, pids))
             began = perf_counter()
-            await load.closed(range(WARM_UP, WARM_UP + handovers))
-            polls = await heard(ground, history + WARM_UP + handovers)
+            await load.closed(range(warm_up, warm_up + handovers))
+            polls = await heard(ground, ids)
             took = perf_counter() - began
-            after = machine.read(_groups(ground, pids))
+            after = machine.read(groups(ground, pids))
         finally:
             await load.close()
-        full = _megabytes(pids)
+        full = megabytes(pids)
     commits = await _commits(ground) - commits - polls  # a server process counts what it did when it ends
-    items = await judged(ground, ids, history)
+    items = await judged(ground, ids)
     cost = machine.between(before, after)
     return Sample(
         contestant,
+        clients,
         handovers,
         took,
         handovers / took,
@@ -97,9 +98,9 @@ async def closed(ground: Ground, contestant: str, handovers: int, clients: int, 
 
 async def _at_rest(ground: Ground, pids: Pids) -> dict[str, float]:
     await asyncio.sleep(SETTLE_SECONDS)
-    before = machine.read(_groups(ground, pids))
+    before = machine.read(groups(ground, pids))
     await asyncio.sleep(REST_SECONDS)
-    cost = machine.between(before, machine.read(_groups(ground, pids)))
+    cost = machine.between(before, machine.read(groups(ground, pids)))
     return {name: value / cost.seconds * 1000 for name, value in cost.groups.items()}
 
 
@@ -108,6 +109,7 @@ class Latency:
     """How long handovers took at a load below what is possible, from the moment each was due. Milliseconds."""
 
     contestant: str
+    share: float
     per_second: float
     handovers: int
     p50: float
@@ -123,19 +125,21 @@ class Latency:
         return asdict(self)
 
 
-async def open_loop(ground: Ground, contestant: str, handovers: int, per_second: float, seed: int) -> Latency:
-    """Open loop: arrivals as of a Poisson process, whatever becomes of those before."""
+async def open_loop(
+    ground: Ground, contestant: str, handovers: int, per_second: float, share: float, seed: int
+) -> Latency:
+    """Open loop: arrivals as of a Poisson process, whatever becomes of those before; `share` of what is possible."""
     ids = await ground.fresh(WARM_UP + handovers)
     async with CONTESTANTS[contestant](ground) as pids:
         load = Load(ground, ids)
         await load.open_lines(32)
         try:
             await load.closed(range(WARM_UP))
-            await heard(ground, WARM_UP)
-            before = machine.read(_groups(ground, pids))
+            await heard(ground, ids[:WARM_UP])
+            before = machine.read(groups(ground, pids))
             await load.open(range(WARM_UP, WARM_UP + handovers), per_second, seed)
-            cost = machine.between(before, machine.read(_groups(ground, pids)))
-            await heard(ground, WARM_UP + handovers)
+            cost = machine.between(before, machine.read(groups(ground, pids)))
+            await heard(ground, ids)
         finally:
             await load.close()
     await judged(ground, ids)
@@ -143,6 +147,7 @@ async def open_loop(ground: Ground, contestant: str, handovers: int, per_second:
     lag = sorted(load.lag)[int(len(load.lag) * 0.99)] * 1000
     return Latency(
         contestant,
+        share,
         per_second,
         handovers,
         took[len(took) // 2],
@@ -154,12 +159,14 @@ async def open_loop(ground: Ground, contestant: str, handovers: int, per_second:
     )
 
 
-def _groups(ground: Ground, pids: Pids) -> dict[str, Sequence[int]]:
+def groups(ground: Ground, pids: Pids) -> dict[str, Sequence[int]]:
+    """Whose processor time is read: every service and the two servers."""
     by_principal = {principal: [pid] for principal, pid in pids.items()}
     return {**by_principal, **ground.server_pids}
 
 
-def _megabytes(pids: Pids) -> dict[str, float]:
+def megabytes(pids: Pids) -> dict[str, float]:
+    """What each service has in memory."""
     return {principal: machine.resident_megabytes(pid) for principal, pid in pids.items()}
 
 
@@ -173,55 +180,69 @@ async def _commits(ground: Ground) -> int:
         )
 
 
-async def heard(ground: Ground, handovers: int) -> int:
-    """Wait until every event of so many handovers has been published and heard by everybody; how often was asked."""
+async def heard(ground: Ground, ids: Sequence[UUID]) -> int:
+    """Wait until every event of these handovers has been published and heard by everybody; how often was asked."""
     async with asyncio.timeout(DRAINED_SECONDS_MAX):
-        asked = await asyncio.gather(*(_heard(ground, principal, handovers) for principal in PRINCIPALS))
+        asked = await asyncio.gather(*(_heard(ground, principal, ids) for principal in PRINCIPALS))
     return sum(asked)
 
 
-async def _heard(ground: Ground, principal: str, handovers: int) -> int:
-    asked, wanted = 0, DELIVERIES[principal] * handovers
+async def _heard(ground: Ground, principal: str, ids: Sequence[UUID]) -> int:
+    asked, wanted = 0, DELIVERIES[principal] * len(ids)
     async with ground.database(principal) as connection:
         while True:
             asked += 1
             row = await connection.fetchrow(
                 """SELECT (SELECT count(*) FROM outbox) AS waiting,
-                          (SELECT coalesce(sum(last_seq), 0) FROM lane) AS heard,
-                          (SELECT count(*) FROM errand WHERE next_at < 'infinity') AS errands"""
+                          (SELECT coalesce(sum(last_seq), 0) FROM lane
+                           WHERE consumer = $1 AND topic = ANY($2) AND key >= $3) AS heard,
+                          (SELECT count(*) FROM errand WHERE next_at < 'infinity') AS errands""",
+                principal,
+                list(HEARD[principal]),
+                ids[0],
             )
             if row["waiting"] == 0 and row["errands"] == 0 and row["heard"] >= wanted:
                 return asked
             await asyncio.sleep(0.05)
 
 
-async def judged(ground: Ground, ids: Sequence[UUID], history: int = 0) -> float:
-    """Everything that was asked has happened exactly once, in order. Returns the items of one transaction."""
-    handovers = len(ids) + history
+async def judged(ground: Ground, ids: Sequence[UUID]) -> float:
+    """Everything that was asked has happened exactly once, in order. Returns the items of one transaction.
+
+    Ids begin with their time, so what has been there before the run has smaller ones.
+    """
+    handovers, since = len(ids), ids[0]
     items = transactions = 0
     for principal in PRINCIPALS:
         async with ground.database(principal) as connection:
-            said = dict(await connection.fetch("SELECT topic, count(*) FROM event_log GROUP BY topic"))
+            said = dict(
+                await connection.fetch("SELECT topic, count(*) FROM event_log WHERE key >= $1 GROUP BY topic", since)
+            )
             _same(principal, "told", said, {topic: n * handovers for topic, n in TOLD.items() if topic in said})
             published = await connection.fetchrow(
                 """SELECT count(*) AS n, count(DISTINCT pos) AS positions, (SELECT count(*) FROM outbox) AS waiting
-                   FROM publication"""
+                   FROM publication JOIN event_log USING (pos) WHERE key >= $1""",
+                since,
             )
-            new = sum(said.values()) // handovers * len(ids)
+            new = sum(said.values())
             _same(principal, "published", tuple(published), (new, new, 0))
             gaps = await connection.fetchval(
                 """SELECT count(*) FROM (SELECT count(*) AS n, max(seq) AS last, min(seq) AS first
-                   FROM event_log GROUP BY topic, key) AS stream WHERE n <> last OR first <> 1"""
+                   FROM event_log WHERE key >= $1 GROUP BY topic, key) AS stream WHERE n <> last OR first <> 1""",
+                since,
             )
             _same(principal, "gaps", gaps, 0)
-            lanes = await connection.fetchval("SELECT coalesce(sum(last_seq), 0) FROM lane")
+            lanes = await connection.fetchval("SELECT coalesce(sum(last_seq), 0) FROM lane WHERE key >= $1", since)
             _same(principal, "heard", lanes, DELIVERIES[principal] * handovers)
             held = await connection.fetchval("SELECT (SELECT count(*) FROM parked) + (SELECT count(*) FROM unreadable)")
             _same(principal, "held", held, 0)
             # What was written in one transaction has one number.
             row = await connection.fetchrow(
                 """SELECT count(*) AS items, count(DISTINCT number) AS transactions FROM (
-                   SELECT xmin::text AS number FROM inbox UNION ALL SELECT xmin::text FROM answer) AS work"""
+                   SELECT xmin::text AS number FROM inbox WHERE key >= $1
+                   UNION ALL SELECT xmin::text FROM answer WHERE answered_at >= $2) AS work""",
+                since,
+                ground.filled_at,
             )
             items, transactions = items + row["items"], transactions + row["transactions"]
     for agency in (SENDER, RECEIVER):
@@ -230,10 +251,14 @@ async def judged(ground: Ground, ids: Sequence[UUID], history: int = 0) -> float
                 "SELECT count(*) FROM handover WHERE state = 'accepted' AND id = ANY($1)", list(ids)
             )
             _same(agency, "accepted", accepted, len(ids))
-            answers = await connection.fetchval("SELECT count(*) FROM answer WHERE status = 200")
+            answers = await connection.fetchval(
+                "SELECT count(*) FROM answer WHERE status = 200 AND answered_at >= $1", ground.filled_at
+            )
             _same(agency, "answers", answers, handovers)
     async with ground.database(f"{RECEIVER}.intake") as connection:
-        announced = await connection.fetchval("SELECT count(*) FROM \"case\" WHERE state = 'announced'")
+        announced = await connection.fetchval(
+            "SELECT count(*) FROM \"case\" WHERE state = 'announced' AND id >= $1", since
+        )
         _same(RECEIVER, "cases", announced, handovers)
     return float(items / max(transactions, 1))
 

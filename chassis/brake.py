@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -183,6 +184,17 @@ class Brake:
         self._see(())
         return released
 
+    async def sit(self, instance: str) -> None:
+        """Take the seat of that instance, once, from whoever has it: this process is about to hear."""
+        if self._seat is not None:
+            return
+        seat = {"consumer": self._consumer, "instance": instance, "process": self._process}
+        async with self._connected() as tx:
+            await tx.execute(_TAKE_SEAT, seat)
+            found = await pulled(tx, self._consumer)
+        self._seat = seat | {"seconds": SEAT_SECONDS}
+        self._see(found)
+
     async def begin(self, instance: str) -> None:
         """Something lies before a consumer: count it until `got_through` says that it lived through its first batch.
 
@@ -191,21 +203,24 @@ class Brake:
         """
         if self._begun is not None:
             return
+        async with self._connected() as tx:
+            times: int = (await tx.execute(_BEGIN, {"consumer": self._consumer, "instance": instance})).scalar_one()
+            if times > DEATHS_MAX:
+                await tx.execute(_PULL, {"consumer": self._consumer, "cause": DEATHS, "lanes": 0, "party": None})
+            found = await pulled(tx, self._consumer)
+        self._begun = instance
+        self._see(found)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction of the consumer's, to which a database that is away is a broker that is away."""
         try:
             async with self._engine.begin() as tx:
-                seat = {"consumer": self._consumer, "instance": instance, "process": self._process}
-                await tx.execute(_TAKE_SEAT, seat)
-                times: int = (await tx.execute(_BEGIN, {"consumer": self._consumer, "instance": instance})).scalar_one()
-                if times > DEATHS_MAX:
-                    values = {"consumer": self._consumer, "cause": DEATHS, "lanes": 0, "party": None}
-                    await tx.execute(_PULL, values)
-                found = await pulled(tx, self._consumer)
+                yield tx
         except Exception as error:
             if not is_weather(error):
                 raise
             raise ConnectionError from error
-        self._begun, self._seat = instance, seat | {"seconds": SEAT_SECONDS}
-        self._see(found)
 
     async def leave(self) -> None:
         """The process stops in good order: its seat is free."""
@@ -217,6 +232,7 @@ class Brake:
         except Exception as error:
             if not is_weather(error):
                 raise
+            log.warning("the seat is not given back: it is free when it was not seen for a while")
         self._seat = None
 
     async def got_through(self) -> None:

@@ -82,7 +82,7 @@ Standing = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
 class Holds(Protocol):
     """What may stop the consumer: while it is on nothing is fetched, and the group does without this member.
 
-    Where it holds some topics only, their partitions are paused, and the others go on.
+    Where it holds some topics only, their partitions are put aside, and the others go on.
     """
 
     @property
@@ -92,6 +92,10 @@ class Holds(Protocol):
 
     def holds(self, topic: str) -> bool:
         """Whether nothing of this topic may be fetched."""
+        ...
+
+    async def sit(self, instance: str) -> None:
+        """The consumer is about to join the group; raises ConnectionError."""
         ...
 
     async def begin(self, instance: str) -> None:
@@ -227,7 +231,9 @@ class Consumer:
         self._there = [topic for topic in self._topics if topic in visible]
         if not self._there:
             raise UnknownTopicOrPartitionError
-        consumer.subscribe(self._there, listener=_Drain(self, consumer))
+        await self._brake.sit(self._instance)
+        if not self._brake.on:
+            consumer.subscribe(self._there, listener=_Drain(self, consumer))
 
     def _ask_for_new_topics(self, consumer: AIOKafkaConsumer) -> None:
         """Once after joining: a static member that comes back gets its old partitions, whatever it subscribes to now.
@@ -259,15 +265,14 @@ class Consumer:
             self._hold(consumer)
             await self._catch_up(consumer)
             records = await self._next(consumer)
+            self._hold(consumer)  # the brake may have been pulled while we looked
             if self._behind or self._held:
                 waits = self._behind.keys() | self._held
                 records = [r for r in records if TopicPartition(r.topic, r.partition) not in waits]
             if not records:
                 await self._commit(consumer)
             if not records or not self._placed:  # unplaced: read from wherever the library stood; `_place` goes back
-                quiet = quiet + 1 if self._placed else 0
-                if quiet == QUIET_LOOKS:
-                    await self._brake.got_through()
+                quiet = await self._quiet(quiet)
                 continue
             quiet = 0
             self._idle.clear()  # no await since the records came: a rebalance either was before or waits for this batch
@@ -292,6 +297,14 @@ class Consumer:
             finally:
                 self._idle.set()
         await self._commit(consumer)
+
+    async def _quiet(self, looks: int) -> int:
+        """One more look has found nothing; after some there was nothing to die of. Careful ones are too short."""
+        if not self._placed or asyncio.get_running_loop().time() < self._careful_until:
+            return 0
+        if looks + 1 == QUIET_LOOKS:
+            await self._brake.got_through()
+        return looks + 1
 
     async def _place(self, consumer: AIOKafkaConsumer) -> None:
         """Go to where the database says hearing stands, in every partition; a rebalance meanwhile has it done again."""
@@ -329,7 +342,7 @@ class Consumer:
                 self._behind[partition] = _Behind(offset, first)
 
     def _hold(self, consumer: AIOKafkaConsumer) -> None:
-        """Pause what the brake holds; where it has let go of something, go on from where the database says."""
+        """Put aside what the brake holds; where it has let go of something, go on from where the database says."""
         held = {partition for partition in consumer.assignment() if self._brake.holds(partition.topic)}
         for partition in held - self._held:
             consumer.pause(partition)
@@ -521,7 +534,7 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
 
 def _must_fetch(consumer: AIOKafkaConsumer) -> None:
-    """Raise KafkaError where the library's own task that fetches has ended: it tells nobody, and no record ever comes.
+    """Raise KafkaError where the library's own task that fetches is dead: it tells nobody, and no record ever comes.
 
     It dies where a group's partitions are given out anew in the moment in which it is told of them.
     """

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
+
+from opentelemetry.metrics import CallbackOptions, Observation
 
 from chassis.telemetry import EXPORT_TIMEOUT_SECONDS, seen
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:  # some megabytes, which a service without a collector never u
 
 MEASURE_SECONDS = 5.0  # between two looks at the database
 EXPORT_SECONDS = 10.0  # between two exports: every one has something to say
+STALE_SECONDS = 30.0  # after this without a new one a gauge says nothing: an old number would silence the alarms
 
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -59,6 +63,16 @@ INSTRUMENTS: Final = (
     Instrument(
         "messaging.process.duration", "histogram", "s", "How long a transaction took that applied heard events.",
         ("messaging.consumer.group.name", "messaging.operation.name", "messaging.system"),
+    ),
+    Instrument(
+        "standing.age", "gauge", "s", "How long ago the last look at the database was that all ages of it come from.",
+        alarm="60 s",
+    ),
+    Instrument(
+        "service.shut.age", "gauge", "s",
+        "How long `/ready` has said no because the database is a restored one, because nobody could say yet whether "
+        "it is, or because another process has come under the same instance; 0: none of these.",
+        alarm="60 s",
     ),
     Instrument("outbox.backlog", "gauge", "{event}", "Facts that the broker has not got yet."),
     Instrument(
@@ -121,10 +135,30 @@ INSTRUMENTS: Final = (
     Instrument(
         "errand.failing.age", "gauge", "s", "How long the oldest of these has been under way.", alarm="1 h"
     ),
+    Instrument(
+        "undone.oldest.age", "gauge", "s",
+        "How long the oldest thing has waited that was begun here and must be carried out, by what it is.",
+        ("chassis.undone",), alarm="60 s",
+    ),
     Instrument("executor.queue", "gauge", "{item}", "Commands and heard events that wait for a transaction."),
 )  # fmt: skip
 BY_NAME: Final = MappingProxyType({each.name: each for each in INSTRUMENTS})
 MESSAGING: Final = {"messaging.system": "kafka"}
+
+
+class _Gauge:
+    """The last value under each combination of attributes, until it is stale: then nothing is said at all."""
+
+    def __init__(self) -> None:
+        self._last: dict[frozenset[tuple[str, str | int]], tuple[float, float]] = {}
+
+    def set(self, value: float, attributes: Attributes) -> None:
+        self._last[frozenset(attributes.items())] = (value, monotonic())
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        """Asked at each export, in the exporter's thread."""
+        oldest = monotonic() - STALE_SECONDS
+        return [Observation(value, dict(key)) for key, (value, at) in list(self._last.items()) if at >= oldest]
 
 
 class _Metrics:
@@ -139,7 +173,9 @@ class _Metrics:
                 case "counter":
                     self.add[each.name] = meter.create_counter(each.name, each.unit, each.meaning).add
                 case "gauge":
-                    self.add[each.name] = meter.create_gauge(each.name, each.unit, each.meaning).set
+                    gauge = _Gauge()
+                    meter.create_observable_gauge(each.name, [gauge.observe], each.unit, each.meaning)
+                    self.add[each.name] = gauge.set
                 case "histogram":
                     bounds = SECONDS if each.unit == "s" else RECORDS
                     self.add[each.name] = meter.create_histogram(

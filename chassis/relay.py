@@ -177,7 +177,8 @@ class Relay:
                     self.leading = bool(await connection.scalar(_LEAD, {"lock": LOCK}))
                 if self.leading and (self._may_speak is None or await self._may_speak()):
                     log.info("relay leads")
-                    await connection.execute(_BY_INDEX)
+                    async with asyncio.timeout(DATABASE_SECONDS):
+                        await connection.execute(_BY_INDEX)
                     await self._publish_until_stopped(connection)
                     return True
                 return False

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +60,7 @@ from chassis.relay import Relay
 log = logging.getLogger(__name__)
 
 OUSTED = "instance-taken"  # why a process is not ready that another one has come after, under the same instance
+MEASURE_SECONDS_MOST = 10.0  # for one look at the database; what comes later than that is no news
 GUARD_SECONDS = 1.0  # between two looks at a database that is not known to be whole
 LOOK_SECONDS = 1.0  # how late a replica learns what another one has done, and how late a deadline may fire
 LOOK_SECONDS_LEAST = 0.05  # a deadline that is due sooner waits so long
@@ -165,6 +167,7 @@ class Service:
     read_models: Sequence[ReadModel] = ()
     resources: Callable[[Tools], Any] = _the_tools_alone
     background: Sequence[Callable[[Any], Awaitable[None]]] = ()
+    undone: standing.Undone = field(default_factory=dict)
 
 
 def hearing_of(service: Service) -> Hearing:
@@ -235,7 +238,9 @@ async def rebuild(service: Service, table: str, *, swap: bool) -> Rebuilt:
 def routes_of(service: Service, executor: Executor, live: Callable[[], Live] = Live) -> Routes:
     """All addresses of a service: its own, the operators', and the feed of what it says."""
     feed = feed_routes(service.feeds.readers, service.feeds.sisters).listed if service.feeds.readers else []
-    return Routes([*service.routes.listed, *operations(executor, service.principal, live).listed, *feed])
+    return Routes(
+        [*service.routes.listed, *operations(executor, service.principal, live, service.undone).listed, *feed]
+    )
 
 
 def _sound() -> Standing:
@@ -288,8 +293,11 @@ class Running:
         self._tasks: list[asyncio.Task[None]] = []
         self._loops: list[Loop] = []
         self._loops_begun = self._speaks = False
+        self._shut_since: float | None = None
         self._restored, self._deadlines_due, self._lanes_due = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.stop_by: float | None = None
+        """When the stop is over, by the loop's clock; known as soon as somebody has told the service to stop."""
 
     @contextlib.asynccontextmanager
     async def parts(self) -> AsyncIterator[Any]:
@@ -372,12 +380,12 @@ class Running:
             self._retry_due_lanes,
             self._refill.run,
             self._forget_what_is_over,
-            self._measure,
             *(partial(background, resources) for background in self._service.background),
         ]
         await self._executor.brake.look()
         await self._executor.start()
         await self._guard.look()
+        self._tasks.append(asyncio.create_task(self._guarded(self._measure)))  # also where nothing else may begin
         await self._go_on()
         self._tasks.append(asyncio.create_task(self._guarded(self._keep_looking)))
 
@@ -451,8 +459,9 @@ class Running:
             await asyncio.sleep(min(LOOK_SECONDS, max(LOOK_SECONDS_LEAST, until)))
 
     async def _stop(self) -> None:
+        stop_by = self.stop_by or asyncio.get_running_loop().time() + STOP_SECONDS
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout_at(stop_by):
                 await self._consumer.stop()
                 for task in self._tasks:
                     task.cancel()
@@ -506,39 +515,65 @@ class Running:
                 causes = await deadlines.due(connection)
             if causes:
                 reached("deadline.after_claim")
-            await self._fire_all([cause for cause in causes if self._waits_for(cause) is None])
+            fired = await self._fire_all([cause for cause in causes if self._waits_for(cause) is None])
             waiting = [cause for cause in causes if self._waits_for(cause) is not None]
             kinds, consumer = self._service.deadlines, self._service.principal
-            await self._fire_all(await deadlines.fair(self._engine, consumer, kinds, waiting, self._horizon))
+            fair = await deadlines.fair(self._engine, consumer, kinds, waiting, self._horizon)
+            if await self._fire_all(fair) and fired and len(causes) == deadlines.AT_ONCE:
+                self._deadlines_due.set()  # there may be more; where one had to wait, the next look is soon enough
 
     def _waits_for(self, cause: Due) -> WaitsFor | None:
         return self._service.deadlines[cause.kind].waits_for
 
-    async def _fire_all(self, causes: Sequence[Due]) -> None:
-        await asyncio.gather(*(self._fire(cause) for cause in causes))
+    async def _fire_all(self, causes: Sequence[Due]) -> bool:
+        return all(await asyncio.gather(*(self._fire(cause) for cause in causes)))
 
-    async def _fire(self, cause: Due) -> None:
+    async def _fire(self, cause: Due) -> bool:
+        """Whether it is no longer due."""
         step = self._service.deadlines[cause.kind].step(cause.subject)
         try:
             await self._executor.run(Work(cause, (step,)))
             reached("deadline.after_commit")
         except (Overloaded, Unavailable):
             log.warning("deadline waits", extra={"deadline": cause.kind})
+            return False
         except Bug as bug:
             log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})  # noqa: TRY400  # its stack is logged where it happened
             async with self._engine.begin() as tx:
                 await deadlines.postpone(tx, {cause.id: str(bug)})
+        return True
 
     async def _measure(self) -> None:
-        """Ages and what waits: one query now and then, and only where somebody looks."""
+        """Ages and what waits: one query now and then, and only where somebody looks.
+
+        Where the database cannot be looked at, its ages are not said again; that they are missing has an age, too.
+        """
+        looked_at = monotonic()
         while metrics.on():
-            async with self._engine.connect() as connection:
-                standing.set_gauges(await standing.look(connection, self._service.principal))
-            metrics.measured("executor.queue", self._executor.queued)
-            if (lag := self._consumer.lag()) is not None:
-                metrics.measured("consumer.lag.records", lag[0])
-                metrics.measured("consumer.lag.seconds", lag[1])
+            self._measure_the_process()
+            try:
+                async with asyncio.timeout(MEASURE_SECONDS_MOST), self._engine.connect() as connection:
+                    found = await standing.look(connection, self._service.principal)
+                    standing.set_gauges(found, await standing.ages(connection, self._service.undone))
+                looked_at = monotonic()
+            except Exception as error:
+                if not is_weather(error):
+                    raise
+                log.warning("nobody can say how this service stands", extra={"error_class": type(error).__name__})
+            metrics.measured("standing.age", monotonic() - looked_at)
             await asyncio.sleep(metrics.MEASURE_SECONDS)
+
+    def _measure_the_process(self) -> None:
+        """What no table knows."""
+        if self._guard.standing is Standing.SOUND and not self._executor.brake.ousted:
+            self._shut_since = None
+        elif self._shut_since is None:
+            self._shut_since = monotonic()
+        metrics.measured("service.shut.age", 0.0 if self._shut_since is None else monotonic() - self._shut_since)
+        metrics.measured("executor.queue", self._executor.queued)
+        if (lag := self._consumer.lag()) is not None:
+            metrics.measured("consumer.lag.records", lag[0])
+            metrics.measured("consumer.lag.seconds", lag[1])
 
     async def _missed(self, topic: str, partition: int, offset: int, after: int) -> tuple[Sequence[Record], int, bool]:
         """A page of what the broker no longer has of a partition, from the writer's feed."""
@@ -641,6 +676,7 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
+        running.stop_by = asyncio.get_running_loop().time() + STOP_SECONDS  # the last answers take their part of it
         server.should_exit = True
         await serving
         if running.failed.done():

@@ -6,6 +6,7 @@ long of which nobody has told this process: what other replicas have written, an
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -17,6 +18,10 @@ from chassis.deadlines import RETRY_SECONDS
 
 FAILING_ATTEMPTS = 5  # an errand that has come back so often is said to fail
 LATE_SECONDS = 5.0  # a deadline that fires within this is not overdue
+
+
+Undone = Mapping[str, Callable[[AsyncConnection], Awaitable[float]]]
+"""What a service has begun beside errands and must not leave so, by what it is -> the oldest one's age in seconds."""
 
 
 class Standing(BaseModel):
@@ -72,7 +77,12 @@ async def look(tx: AsyncConnection, consumer: str) -> Standing:
     return Standing.model_validate(dict(row))
 
 
-def set_gauges(standing: Standing) -> None:
+async def ages(tx: AsyncConnection, undone: Undone) -> dict[str, float]:
+    """How long the oldest of each has waited; 0 where nothing waits."""
+    return {what: await age(tx) for what, age in undone.items()}
+
+
+def set_gauges(standing: Standing, undone: Mapping[str, float]) -> None:
     """Set every gauge that comes from the database."""
     for name, value in (
         ("outbox.backlog", standing.unsent),
@@ -91,13 +101,15 @@ def set_gauges(standing: Standing) -> None:
         metrics.measured(
             "lane.parked.oldest.age", getattr(standing, f"lanes_{state}_seconds"), {"chassis.lane.state": state}
         )
+    for what, seconds in undone.items():
+        metrics.measured("undone.oldest.age", seconds, {"chassis.undone": what})
 
 
 _GLANCE = sa.text("""
     SELECT EXISTS (SELECT FROM restoration WHERE recovered_at IS NULL),
            (SELECT count(*) FROM brake WHERE consumer = :consumer AND released_at IS NULL),
            (SELECT process FROM seat WHERE consumer = :consumer AND instance = :instance),
-           EXISTS (SELECT FROM outbox),
+           (SELECT pos FROM outbox ORDER BY pos LIMIT 1) IS NOT NULL,
            EXISTS (SELECT FROM errand WHERE next_at <= clock_timestamp()),
            EXISTS (SELECT FROM parked WHERE consumer = :consumer AND next_attempt_at <= clock_timestamp()),
            EXISTS (SELECT FROM deadline WHERE due_at <= clock_timestamp()),

@@ -34,6 +34,7 @@ ATTRIBUTES = frozenset({
     "chassis.lane.state",
     "chassis.parked",
     "chassis.subjectseq",
+    "chassis.undone",
     "cloudevents.event_id",
     "cloudevents.event_type",
     "error.type",

@@ -20,6 +20,7 @@ UNSENT_SECONDS_MAX = 60.0
 MISSING_SECONDS_MAX = 60.0  # it comes by itself, or it does not come
 LAG_SECONDS_MAX = 60.0
 OVERDUE_SECONDS_MAX = 300.0
+UNDONE_SECONDS_MAX = 60.0  # ten rounds of what looks after it
 WATCH_SECONDS = 2.0
 COLUMNS = ("service", "ready", "relay", "unsent", "lag", "held lanes", "overdue", "errands", "needs a human")
 
@@ -43,6 +44,7 @@ def _needs(seen: Seen) -> Sequence[str]:
         return ["does not answer"]
     standing, brake = seen.found["standing"], seen.found["brake"] or {}
     unheard = [on["party"] for on in seen.found["unheard"]]
+    undone = {what: age(seconds) for what, seconds in seen.found["undone"].items() if seconds > UNDONE_SECONDS_MAX}
     held = standing["lanes_human"] + standing["lanes_retrying"]  # one that fails on and on should be looked at, too
     asked = (
         (not seen.ready, "not ready"),
@@ -56,6 +58,7 @@ def _needs(seen: Seen) -> Sequence[str]:
         (standing["unreadable"], f"{standing['unreadable']} record(s) unreadable"),
         (standing["deadline_overdue_seconds"] > OVERDUE_SECONDS_MAX, "deadlines overdue"),
         (standing["errands_failing"], "errands fail"),
+        (undone, "not carried out: " + ", ".join(f"{what} since {since}" for what, since in undone.items())),
     )
     return [words for needed, words in asked if needed]
 

@@ -104,6 +104,27 @@ class Said:
     scope: bool = False
 
 
+def headers_of(said: Said, event: UUID, seq: int, source: str, moment: str) -> list[list[str]]:
+    """How a fact goes onto the wire."""
+    headers = [
+        ["ce_specversion", "1.0"],
+        ["ce_id", str(event)],
+        ["ce_type", said.type],
+        ["ce_source", source],
+        ["ce_subject", f"{said.kind}/{said.key}"],
+        ["ce_time", moment],
+        ["ce_dataschema", f"urn:staffel:schema:{said.type}"],
+        ["ce_subjectseq", str(seq)],
+        ["content-type", "application/json"],
+        ["ce_correlationid", str(said.key)],
+    ]
+    if said.scope:
+        headers += [["ce_alliance", "musterland"], ["ce_allianceversion", "1"]]
+    if said.cause is not None:
+        headers.append(["ce_causationid", str(said.cause)])
+    return [*headers, ["ce_traceparent", said.trace], ["traceparent", said.trace]]
+
+
 @dataclass(slots=True)
 class Written:
     """What a service's meaning wants written beside its own rows."""
@@ -207,7 +228,7 @@ class Engine:
         )
         await consumer.start()
         seen: asyncio.Event = asyncio.Event()
-        consumer.subscribe(topics, listener=_Assigned(seen))
+        consumer.subscribe(topics, listener=Assigned(seen))
         committed, offsets = 0.0, {}
         loop = asyncio.get_running_loop()
         while True:
@@ -357,23 +378,7 @@ class Engine:
             key = (one.topic, one.key)
             following[key] += 1
             event = new_id()
-            headers = [
-                ["ce_specversion", "1.0"],
-                ["ce_id", str(event)],
-                ["ce_type", one.type],
-                ["ce_source", self._source],
-                ["ce_subject", f"{one.kind}/{one.key}"],
-                ["ce_time", moment],
-                ["ce_dataschema", f"urn:staffel:schema:{one.type}"],
-                ["ce_subjectseq", str(following[key])],
-                ["content-type", "application/json"],
-                ["ce_correlationid", str(one.key)],
-            ]
-            if one.scope:
-                headers += [["ce_alliance", "musterland"], ["ce_allianceversion", "1"]]
-            if one.cause is not None:
-                headers.append(["ce_causationid", str(one.cause)])
-            headers += [["ce_traceparent", one.trace], ["traceparent", one.trace]]
+            headers = headers_of(one, event, following[key], self._source, moment)
             columns.append((event, one.topic, one.key, following[key], one.type, json.dumps(headers), one.body))
         await tx.execute(_SAY, *map(list, zip(*columns, strict=True)))
 
@@ -439,7 +444,8 @@ class Engine:
 
 
 def _batches(producer: Any, group: Sequence[tuple[Any, bytes]]) -> Iterable[tuple[list[int], Any]]:
-    builder, batch = producer.create_batch(), []
+    builder: Any = producer.create_batch()
+    batch: list[int] = []
     for row, key in group:
         headers = [(name, value.encode()) for name, value in json.loads(row["headers"])]
         while builder.append(timestamp=None, key=key, value=row["payload"], headers=headers) is None:
@@ -465,7 +471,9 @@ def _event(record: Any) -> Event:
     )
 
 
-class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Notes when the group has given out its partitions."""
+
     def __init__(self, seen: asyncio.Event) -> None:
         self._seen = seen
 

@@ -24,7 +24,8 @@ def _json(value: Any) -> bytes:
     return bytes(to_json(value))
 
 
-def _working_days(moment: datetime, days: int) -> datetime:
+def working_days(moment: datetime, days: int) -> datetime:
+    """So many days later that are no weekend."""
     while days:
         moment += timedelta(days=1)
         days -= moment.weekday() < SATURDAY
@@ -313,7 +314,7 @@ class Handover(Offers):
             event.trace,
             event.id,
             now,
-            {"contact": _working_days(now, 10)},
+            {"contact": working_days(now, 10)},
             written,
         )
 
@@ -347,7 +348,7 @@ class Handover(Offers):
             event.trace,
             event.id,
             now,
-            {"contact": _working_days(now, 10)},
+            {"contact": working_days(now, 10)},
             written,
         )
 
@@ -529,8 +530,7 @@ class Consent(Offers):
         reader, writer = self._line
         writer.write(
             b"POST /internal/items/flags HTTP/1.1\r\nhost: intake\r\n"
-            b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s"
-            % (token.encode(), len(body), body)
+            b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s" % (token.encode(), len(body), body)
         )
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -635,7 +635,7 @@ class Intake(Offers):
                     "dossier": "pending",
                     "has_own": False,
                     "person": event.key,
-                    "local_number": _number(event.key),
+                    "local_number": local_number(event.key),
                 }
             )
             needs += [
@@ -649,7 +649,7 @@ class Intake(Offers):
                 }
                 for code in preview["needs"]
             ]
-            written.reservations.append(("local_number", _number(event.key), event.key))
+            written.reservations.append(("local_number", local_number(event.key), event.key))
             told = _json({"case": event.key, "handover": event.key})
             trace = child(event.trace)
             written.said.append(Said(self._own, "cases", "staffel.case.announced.v1", event.key, told, event.id, trace))
@@ -667,7 +667,8 @@ class Intake(Offers):
 _SIGNS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def _number(case: UUID) -> str:
+def local_number(case: UUID) -> str:
+    """Eight signs that people can read to each other."""
     return "".join(_SIGNS[(case.int >> shift) & 31] for shift in range(35, -1, -5))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,10 +20,11 @@ from chassis.http.text import Body, Instant, Text
 from chassis.parking import PAGE
 from chassis.recovery.guard import history
 from chassis.skips import REASON_CHARACTERS_MAX, No, Skipping
-from chassis.standing import Standing, look
+from chassis.standing import Standing, Undone, ages, look
 from chassis.transitions import Refused
 
 OPERATOR = "operator"
+NOTHING: Undone = MappingProxyType({})
 
 
 class HeldLane(BaseModel):
@@ -213,9 +215,13 @@ class Live(BaseModel):
 
 
 class Status(BaseModel):
-    """How this service stands, in numbers; `held` says how many lanes each class holds."""
+    """How this service stands, in numbers; `held` says how many lanes each class holds.
+
+    `undone`: what was begun here and must be carried out, by what it is -> age of the oldest in seconds, 0: nothing is.
+    """
 
     standing: Standing
+    undone: dict[str, float]
     live: Live
     brake: BrakeOn | None
     unheard: list[BrakeOn]
@@ -277,7 +283,7 @@ def _of_restorations(routes: Routes) -> None:
         return Restorations(restorations=[Restoration(**row) for row in await history(tx)])
 
 
-def operations(executor: Executor, consumer: str, live: Callable[[], Live] = Live) -> Routes:
+def operations(executor: Executor, consumer: str, live: Callable[[], Live] = Live, undone: Undone = NOTHING) -> Routes:
     """The operators' routes of one service; every one needs the role `operator`."""
     routes = Routes()
     _held_lanes(routes, executor, consumer)
@@ -294,6 +300,7 @@ def operations(executor: Executor, consumer: str, live: Callable[[], Live] = Liv
         brakes = await _brakes(tx, consumer)
         return Status(
             standing=await look(tx, consumer),
+            undone=await ages(tx, undone),
             live=live(),
             brake=next((on for on in brakes if on.party is None), None),
             unheard=[on for on in brakes if on.party is not None],

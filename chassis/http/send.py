@@ -55,10 +55,13 @@ class Transport(Protocol):
 class Line:
     """A connection held short: little of an answer lies in the kernel, and what lies there can be taken back.
 
-    A kernel would take a whole answer at once and go on sending it long after this process believed it gone.
+    A kernel would take a whole answer at once and go on sending it long after this process believed it gone. Raises
+    HungUp where the connection is gone already.
     """
 
     def __init__(self, transport: Transport) -> None:
+        if transport.is_closing():  # the number of its socket may be another connection's by now
+            raise HungUp
         self._transport = transport
         self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -102,9 +105,10 @@ async def send_answer(answer: Answer, send: Send) -> None:
 async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None:
     """Write an answer piece by piece; at its deadline what has not left this machine never will."""
     transport: Transport | None = scope.get("extensions", {}).get(LINE)
-    line = None if transport is None else Line(transport)
+    line: Line | None = None
     complete = False
     try:
+        line = None if transport is None else Line(transport)
         async with asyncio.timeout(answer.deadline - monotonic()):
             await _write(answer, line, send)
         complete = True
@@ -121,7 +125,7 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
             line.close()
         await answer.closed(complete)
     if not complete:
-        if line is None:
+        if transport is None:
             raise Aborted
         await asyncio.sleep(0)  # lets the server notice, or it would complain about an answer without an end
 

@@ -29,7 +29,7 @@ from chassis.recovery.noticing import Finding, Kind, Topics
 from chassis.recovery.remembering import Memory, Recollection, read, remember
 from chassis.transitions import Said
 
-SETTLE_SECONDS = 2.5  # longer than any replica needs to learn that the database is shut (`service.GUARD_SECONDS`)
+SETTLE_SECONDS = 4.0  # longer than any replica needs to learn that the database is shut (`service.LOOK_SECONDS`)
 REPUBLISHED_DAYS = 30  # a topic's retention: what is older had gone from it by itself
 
 Stream = tuple[str, UUID]

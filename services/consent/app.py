@@ -21,6 +21,7 @@ from services.consent.errands import ERRANDS
 from services.consent.events import HEARS, REMEMBERS
 from services.consent.problems import PROBLEMS
 from services.consent.settings import Settings
+from services.consent.store.leases import intended_age, untold_age
 from services.consent.store.persons import NOTICES, PERSON, persons
 
 
@@ -57,4 +58,5 @@ def service(settings: Settings) -> Service:
         party_keys=keys_by(signing_jwks(alliances)),
         resources=resources,
         background=(sweep,),
+        undone={"withdrawal": intended_age, "release": untold_age},
     )

@@ -52,11 +52,7 @@ CONSENT_WITHDRAWN: Final = "consent-withdrawn"
 
 
 class _CutError(Exception):
-    """The door was reached, so it may have written a release, and its answer did not come, or not whole."""
-
-    def __init__(self, *, begun: bool) -> None:
-        super().__init__()
-        self.begun = begun
+    """The door's answer had begun and did not come whole."""
 
 
 class _UnreadableError(Exception):
@@ -78,7 +74,7 @@ async def fetch_dossier(call: ErrandCall) -> Step | None:
     try:
         status, body = await _ask(tools.client, door, call, _token(settings, sender))
     except _CutError as error:
-        raise _for_less(call.about, begun=error.begun) from error
+        raise _for_less(call.about) from error
     if status != httpx.codes.OK:
         return _no(call, status, body)
     reached("dossier.after_fetch")
@@ -128,10 +124,10 @@ async def _ask(client: httpx.AsyncClient, door: str, call: ErrandCall, token: st
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise Again("unreachable") from error
     except httpx.TransportError as error:
-        raise _CutError(begun=begun) from error
+        raise (_CutError() if begun else _seldom("no_answer", call.about)) from error
 
 
-def _for_less(about: Mapping[str, str], *, begun: bool) -> Again:
+def _for_less(about: Mapping[str, str]) -> Again:
     """The door tears its answer down after two seconds, so a slow line gets nothing of a long one: ask for half of it.
 
     Where the smallest item alone is too much, nobody gives up, but tries become seldom and operators see why.
@@ -139,8 +135,8 @@ def _for_less(about: Mapping[str, str], *, begun: bool) -> Again:
     asked = int(about.get(BYTES_AT_MOST, CONTENT_BYTES_MAX))
     if asked > ONE_ITEM_BYTES:
         learned = {BYTES_AT_MOST: str(max(asked // 2, ONE_ITEM_BYTES))}
-        return Again("line_cut" if begun else "no_answer", seconds=HALVE_SECONDS, learned=learned)
-    return _seldom("line_too_slow_for_one_item" if begun else "no_answer", about)
+        return Again("line_cut", seconds=HALVE_SECONDS, learned=learned)
+    return _seldom("line_too_slow_for_one_item", about)
 
 
 def _seldom(reason: str, about: Mapping[str, str]) -> Again:

@@ -157,6 +157,8 @@ async def pieces(call: Call, resources: Any, thing: UUID, body: Paint) -> Stream
     """The thing in pieces."""
     if body.colour == "none":
         return Refused(Reason.DRY)
+    if body.colour == "late":
+        await asyncio.sleep(STREAM_SECONDS / 2)
 
     async def chunks() -> AsyncGenerator[bytes, None]:
         yield f"{call.caller.name} {thing} ".encode()

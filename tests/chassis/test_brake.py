@@ -230,7 +230,7 @@ async def test_of_two_processes_under_one_instance_the_later_one_hears_and_the_o
 ) -> None:
     elder, younger, other = seen_anew(database), seen_anew(database), seen_anew(database)
     for process, instance in ((elder, "0"), (other, "1"), (younger, "0")):
-        await process.begin(instance)
+        await process.sit(instance)
     for _ in range(3):
         for process in (elder, younger, other):
             await process.look()
@@ -243,7 +243,7 @@ async def test_a_look_is_due_when_a_brake_or_a_seat_has_changed_and_now_and_then
     database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, other = seen_anew(database), seen_anew(database)
-    await process.begin("0")
+    await process.sit("0")
 
     async def outdated() -> bool:
         async with database.connect() as tx:
@@ -252,7 +252,7 @@ async def test_a_look_is_due_when_a_brake_or_a_seat_has_changed_and_now_and_then
 
     await process.look()
     assert not await outdated()
-    await other.begin("0")
+    await other.sit("0")
     assert await outdated()
     await process.look()
     assert not await outdated()
@@ -269,15 +269,15 @@ async def test_a_look_is_due_when_a_brake_or_a_seat_has_changed_and_now_and_then
 
 async def test_a_process_that_stepped_aside_hears_again_when_the_other_one_has_gone(database: AsyncEngine) -> None:
     elder, younger = seen_anew(database), seen_anew(database)
-    await elder.begin("0")
-    await younger.begin("0")
+    await elder.sit("0")
+    await younger.sit("0")
     await elder.look()
     assert elder.ousted
     await younger.leave()
     await elder.look()
     assert not elder.ousted
     last = seen_anew(database)
-    await last.begin("0")
+    await last.sit("0")
     await elder.look()
     assert elder.ousted
     async with database.begin() as tx:  # it dies, and is not seen any more

@@ -40,6 +40,9 @@ class Brake:
     def holds(self, topic: str) -> bool:
         return topic in self.unheard
 
+    async def sit(self, instance: str) -> None:
+        self.told.append(f"sit {instance}")
+
     async def begin(self, instance: str) -> None:
         self.told.append(f"begin {instance}")
 
@@ -485,7 +488,7 @@ async def test_a_start_is_counted_before_the_first_fetch_and_forgotten_with_the_
     taker.go_on.clear()
     await a_consumer(taker, brake=brake).start()
     await until(taker.given(1))
-    assert brake.told == ["begin 0"]
+    assert brake.told == ["sit 0", "begin 0"]
     taker.go_on.set()
     await until(lambda: "got through" in brake.told)
 
@@ -513,9 +516,9 @@ async def test_whoever_has_died_of_what_lies_before_it_too_often_does_not_take_i
     brake, taker = Pulled(), Taker()
     one = a_consumer(taker, brake=brake)
     await one.start()
-    await until(lambda: bool(brake.told))
+    await until(lambda: "begin 0" in brake.told)
     await until(lambda: not one.assigned)
-    assert (brake.told, taker.batches) == (["begin 0"], [])
+    assert (brake.told, taker.batches) == (["sit 0", "begin 0"], [])
 
 
 async def test_two_processes_under_one_instance_do_not_put_each_other_out_for_ever(

@@ -284,6 +284,9 @@ async def test_a_stream_that_is_not_done_at_its_deadline_is_torn_down(site: Site
         def abort(self) -> None:
             aborted.append(True)
 
+        def is_closing(self) -> bool:
+            return False
+
         def get_write_buffer_size(self) -> int:
             return 0
 

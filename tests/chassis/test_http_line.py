@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -251,8 +252,29 @@ async def test_a_stream_whose_reader_hangs_up_is_not_complete(served: Served, wa
         writer.transport.abort()
     else:
         writer.close()
-    for _ in range(100):
-        if served.site.resources:
-            break
-        await asyncio.sleep(0.01)
+    await _closed_at_last(served.site)
     assert served.site.resources == [False]
+
+
+@pytest.mark.parametrize("way", ["closed", "reset"])
+async def test_a_stream_whose_reader_has_hung_up_before_it_begins_is_closed_all_the_same(
+    served: Served, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    body = b'{"colour": "late"}'
+    _, writer = await served.say(head(PIECES, f"content-length: {len(body)}", authorization=as_party()) + body)
+    await asyncio.sleep(STREAM_SECONDS / 4)  # it is asked, and nothing of its answer is there
+    if way == "reset":
+        writer.transport.abort()
+    else:
+        writer.close()
+    await _closed_at_last(served.site)
+    assert served.site.resources == [False]
+    assert [record.getMessage() for record in caplog.records] == ["stream given up by its reader"]
+
+
+async def _closed_at_last(site: Site) -> None:
+    for _ in range(100):
+        if site.resources:
+            return
+        await asyncio.sleep(0.01)

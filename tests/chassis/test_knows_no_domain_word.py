@@ -51,6 +51,7 @@ HOMONYMS = {
     "told": "facts are told",
     "too-large": "a record that is too large",
     "transfer": "the header Transfer-Encoding",
+    "unheard": "what another party says is not read while a brake is on",
     "unreachable": "an address does not answer",
     "withdrawn": "a key is withdrawn",
     "Write": "English",

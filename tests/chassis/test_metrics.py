@@ -107,10 +107,25 @@ async def test_what_a_batch_has_heard_is_counted_once_for_the_batch(
 
 
 async def test_every_gauge_of_the_database_is_set(database: AsyncEngine, points: Points) -> None:
-    standing.set_gauges(await look(database))
-    of_the_process = {"consumer.lag.records", "consumer.lag.seconds", "executor.queue"}
+    standing.set_gauges(await look(database), {"box": 61.0})
+    assert points()["undone.oldest.age", "box"].value == 61
+    of_the_process = {
+        "consumer.lag.records", "consumer.lag.seconds", "executor.queue", "service.shut.age", "standing.age",
+    }  # fmt: skip
     gauges = {each.name for each in INSTRUMENTS if each.kind == "gauge"}
     assert {name for name, _ in points()} == gauges - of_the_process
+
+
+def test_a_gauge_that_nobody_sets_any_more_falls_silent(points: Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics.measured("outbox.oldest.age", 3)
+    metrics.measured("lane.parked", 1, {"chassis.lane.state": "human"})
+    assert points()["outbox.oldest.age", ""].value == 3
+    assert points()["lane.parked", "human"].value == 1, "as often as somebody looks"
+    monkeypatch.setattr(metrics, "STALE_SECONDS", 0)
+    assert points() == {}
+    monkeypatch.undo()
+    metrics.measured("outbox.oldest.age", 4)
+    assert points()["outbox.oldest.age", ""].value == 4
 
 
 async def test_nothing_but_listed_attributes_and_codes_passes(points: Points) -> None:

@@ -51,6 +51,11 @@ BOX = Kind("box", load, save, decide, answer, reserves)
 SAID = "SELECT event_id, topic, key, seq, type, headers, payload FROM event_log ORDER BY topic, key, seq"
 SENT = 'SELECT topic, number, partition, "offset" FROM publication WHERE "offset" >= 0 ORDER BY topic, number'
 HEADS = "SELECT topic, key, last FROM stream_head ORDER BY topic, key"
+# As a relay leaves it that died after it had sent the last fact.
+FORGET_THE_LAST = """
+    WITH gone AS (DELETE FROM publication WHERE number > 1 RETURNING pos)
+    INSERT INTO outbox (pos, topic, key) SELECT pos, topic, key FROM event_log JOIN gone USING (pos) RETURNING pos
+"""
 
 
 def remembered(box: Box, said: Said) -> Remembered[Box]:
@@ -122,7 +127,7 @@ class Life:
 
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What the database says."""
-        async with self.engine.connect() as tx:
+        async with self.engine.begin() as tx:
             return [tuple(row) for row in await tx.execute(sa.text(statement))]
 
     async def balls(self, box: UUID) -> list[tuple[Any, ...]]:
@@ -269,6 +274,14 @@ async def test_whoever_is_forced_to_speak_without_it_is_stopped_by_its_hearers_a
         seq, event = int(headers["ce_subjectseq"]), UUID(headers["ce_id"].decode())
         await hearer.executor.hear([record(box, seq, event=event, topic=hearer.heard, body=body)])
     assert await hearer.rows("SELECT seq, error_class FROM parked") == [(2, "fork")]
+
+    await second.rows(FORGET_THE_LAST)
+    report = await second.recover()
+    assert report is not None
+    first_word, _ = (UUID(headers["ce_id"].decode()) for headers, _ in said if headers["ce_subjectseq"] == b"2")
+    assert (report.forks, report.facts) == ((first_word,), {}), "it is said, and no word takes the other's place"
+    assert await second.balls(box) == [(5, 2)]
+    assert await second.guard.look() is Standing.SOUND
 
 
 async def test_a_topic_that_was_lost_is_told_again_with_the_same_ids(lives: Lives) -> None:

@@ -1,18 +1,28 @@
-"""What a running service does when one of its background tasks ends."""
+"""What a running service does when one of its background tasks ends, and when it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import logging
+import socket
+from collections.abc import AsyncIterator
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from chassis import service, telemetry
+from chassis import metrics, service, telemetry
+from chassis.database import engine
+from chassis.recovery import Standing
 from chassis.service import Running
+from tests.chassis.test_metrics import Points
+from tests.chassis.test_metrics import points as points  # noqa: PLC0414  # a fixture shared by its name
 
 
 @pytest.fixture
@@ -46,6 +56,94 @@ async def test_a_background_task_that_a_bug_ends_ends_the_service(running: Runni
     assert len(left) == 1
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(running.failed, 1)
+
+
+# --- told to stop -----------------------------------------------------------------------------------------------------
+
+
+async def test_what_hangs_at_a_stop_is_left_when_its_time_is_over(running: Running) -> None:
+    disposed: list[bool] = []
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def dispose() -> None:
+        disposed.append(True)
+
+    running._consumer = cast(Any, SimpleNamespace(stop=hang))
+    running._engine = cast(Any, SimpleNamespace(dispose=dispose))
+    running.stop_by = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(running._stop(), 5)
+    assert disposed == [True]
+
+
+async def test_the_last_answers_take_their_part_of_the_time_a_stop_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    stop, left = asyncio.Event(), []
+
+    class Parts:
+        failed = asyncio.get_running_loop().create_future()
+        stop_by: float | None = None
+
+        @contextlib.asynccontextmanager
+        async def parts(self) -> AsyncIterator[Any]:
+            yield app
+
+    running = Parts()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        stop.set()
+        while running.stop_by is None:  # noqa: ASYNC110  # an answer under way when the service is told to stop
+            await asyncio.sleep(0.01)
+        left.append(running.stop_by - asyncio.get_running_loop().time())
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        serving = asyncio.create_task(service._serve(cast(Any, running), listener, stop))
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(url)).status_code == HTTPStatus.NO_CONTENT
+        await asyncio.wait_for(serving, 10)
+    (seconds,) = left
+    assert seconds <= service.STOP_SECONDS
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "ousted", "shut"),
+    [
+        (Standing.SOUND, False, False),
+        (Standing.SOUND, True, True),
+        (Standing.RESTORED, False, True),
+        (Standing.UNASKED, False, True),
+    ],
+)
+async def test_where_the_database_cannot_be_looked_at_that_has_an_age_and_nothing_else_of_it_is_said(
+    running: Running, points: Points, monkeypatch: pytest.MonkeyPatch, known: Standing, ousted: bool, shut: bool
+) -> None:
+    monkeypatch.setattr(metrics, "MEASURE_SECONDS", 0.01)
+    parts = cast(Any, running)
+    parts._service = SimpleNamespace(principal="a.boxes", undone={})
+    parts._engine = engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    parts._guard = SimpleNamespace(standing=known)
+    parts._executor = SimpleNamespace(queued=2, brake=SimpleNamespace(ousted=ousted))
+    parts._consumer = SimpleNamespace(lag=lambda: None)
+    measuring = asyncio.create_task(running._measure())
+    ages: set[float] = set()
+    async with asyncio.timeout(10):
+        while len(ages) < 3:
+            await asyncio.sleep(0.01)
+            found = points()
+            ages |= {found[each].value for each in found if each[0] == "standing.age"}
+    measuring.cancel()
+    assert min(ages) > 0
+    assert {name for name, _ in found} == {"standing.age", "service.shut.age", "executor.queue"}
+    assert (found["service.shut.age", ""].value > 0) is shut
+    await parts._engine.dispose()
 
 
 # --- several services in one process ----------------------------------------------------------------------------------

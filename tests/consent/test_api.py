@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from chassis import standing
 from chassis.executor import Bug, Inner, Work
 from contracts.codes import DutyAnswer, HandoverState, Kind, Role, Side, Trigger, Urgency
 from contracts.consent import ConsentDataAnswered, ConsentStorageConfirmed, ConsentWithdrawalNotified
@@ -328,6 +329,9 @@ async def test_one_that_cannot_be_swept_is_logged_and_holds_up_nobody(
     sweeping.cancel()
     assert [row.person for row in told] == [whole[0]]
     assert (await consenting.get(f"/consents/{whole[2]}"))["state"] == "withdrawn"
+    await consenting.rows("UPDATE withdrawal_intent SET intended_at = intended_at - interval '100 seconds'")
+    await consenting.rows("UPDATE release SET opened_at = opened_at - interval '200 seconds'")
+    assert [age // 100 for age in await undone(consenting)] == [1, 2], "the alarm for it rings"
     named = {(record.getMessage(), getattr(record, "subject", None)) for record in caplog.records}
     assert {("release cannot be told", str(broken[0])), ("withdrawal cannot be carried out", str(broken[0]))} <= named
 
@@ -337,8 +341,15 @@ async def test_a_release_whose_process_died_is_closed_and_told_as_unknown(consen
     await consenting.fetch(handover)
     await consenting.rows("UPDATE release SET closed_at = NULL, told = false")
     await sweep_once(consenting)
+    assert await undone(consenting) == [0, 0]
     assert (await consenting.get(f"/persons/{person}/releases"))["releases"][0]["completeness"] == "unknown"
     assert (await consenting.told())[-1] == ("jobcenter.consent.events", "transmission.released")
+
+
+async def undone(consenting: Consenting) -> list[float]:
+    """Ages of the oldest withdrawal that was not carried out, and of the oldest release nothing was said of."""
+    async with consenting.engine.connect() as tx:
+        return list((await standing.ages(tx, consenting.service.undone)).values())
 
 
 async def sweep_once(consenting: Consenting) -> None:

@@ -20,8 +20,9 @@ def seen(ready: bool = True, *, standing: dict[str, Any] | None = None, **more: 
     """As a service answers that is well but for this."""
     live = Live(leads=True, lag_records=0, lag_seconds=0, queued=0)
     brakes: dict[str, Any] = {"brake": None, "unheard": []}
-    found: dict[str, Any] = {"standing": WELL | (standing or {}), "live": live, **brakes, "held": {}}
-    return Seen("jobcenter.intake", ready, Status.model_validate(found | more).model_dump(mode="json"))
+    well: dict[str, Any] = {"standing": WELL | (standing or {}), "undone": {"withdrawal": 0, "release": 2}, "held": {}}
+    found = well | brakes | {"live": live} | more
+    return Seen("jobcenter.intake", ready, Status.model_validate(found).model_dump(mode="json"))
 
 
 def test_a_service_that_is_well_needs_nobody() -> None:
@@ -40,6 +41,7 @@ def test_a_service_that_is_well_needs_nobody() -> None:
         (seen(standing={"unreadable": 2}), "2 record(s) unreadable"),
         (seen(standing={"deadlines_overdue": 1, "deadline_overdue_seconds": 301}), "deadlines overdue"),
         (seen(standing={"errands_failing": 1}), "errands fail"),
+        (seen(undone={"withdrawal": 150, "release": 2}), "not carried out: withdrawal since 2 min"),
         (seen(standing={"lanes_retrying": 2, "lanes_human": 1}), "3 lane(s) held"),
         (seen(standing={"lanes_missing": 1, "lanes_missing_seconds": 61}), "an event is missing"),
         (seen(live=Live(lag_records=500, lag_seconds=61)), "what is heard does not become durable"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import httpx
+
+ID = re.compile("[0-9a-f]{8}-[0-9a-f-]{27}")
+REASON = re.compile(rb'"type": *"[^"]*/([a-z-]+)"')
 
 
 class Error(NamedTuple):
@@ -20,6 +24,10 @@ class Error(NamedTuple):
     """The status, or the class of the broken connection."""
     comes_again: bool
     """Whether the answer says when to ask again."""
+    asked: str
+    """Method and address, with ids left out."""
+    reason: str = ""
+    """What the problem document calls it."""
 
 
 @dataclass
@@ -37,15 +45,18 @@ class Callers(httpx.AsyncBaseTransport):
         """One request."""
         asked_at = time.monotonic()
         principal = self.principals.get(request.url.port or 0, str(request.url.port))
+        asked = f"{request.method} {ID.sub('…', request.url.path)}"
         try:
             answer = await self.inner.handle_async_request(request)
         except httpx.TransportError as error:
             what = type(error).__name__
-            self.errors.append(Error(asked_at, time.monotonic(), principal, what, comes_again=False))
+            self.errors.append(Error(asked_at, time.monotonic(), principal, what, comes_again=False, asked=asked))
             raise
         if answer.is_server_error:
             again = "retry-after" in answer.headers
-            self.errors.append(Error(asked_at, time.monotonic(), principal, str(answer.status_code), again))
+            said, ended_at = REASON.search(await answer.aread()), time.monotonic()
+            reason = "" if said is None else said[1].decode()
+            self.errors.append(Error(asked_at, ended_at, principal, str(answer.status_code), again, asked, reason))
         else:
             self.answers.append((time.monotonic(), principal))
         return answer
@@ -84,7 +95,7 @@ class Seen:
     @property
     def kinds(self) -> Counter[str]:
         """How many of which."""
-        return Counter(each.what for each in self.errors)
+        return Counter(f"{each.what} {each.reason}".strip() for each in self.errors)
 
     def later_than(self, moment: float) -> list[Error]:
         """Errors of questions that were asked after that moment."""

@@ -18,7 +18,10 @@ class Way(Enum):
     SILENT = "accepts, and nothing passes either way"
     ONE_WAY = "questions pass, answers are swallowed"
     TORN = "an answer is reset in its middle"
-    DRIPPING = "one byte of an answer per second"
+    DRIPPING = "an answer comes byte by byte"
+
+
+SPOILED = (Way.SILENT, Way.ONE_WAY, Way.TORN, Way.DRIPPING)
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Line:
     way: Way = Way.WHOLE
     torn_after: int = 300
     """Bytes of an answer that pass before it is torn: its head is through by then."""
+    drip_seconds: float = 1.0
+    """Between two bytes of an answer that drips."""
     met: int = 0
     """Connections that were spoiled."""
     _open: set[asyncio.Task[None]] = field(default_factory=set)
@@ -103,4 +108,4 @@ class Line:
             if self.way is not Way.DRIPPING:
                 writer.write(piece[place + 1 :])
                 return
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(self.drip_seconds)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.town import Town
 
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(1200)]
 OUT_SECONDS = 60.0
 
 

@@ -32,7 +32,7 @@ from tests.faults.line import Way
 from tests.faults.replicas import Replica, a_replica
 from tests.faults.town import Town
 
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(1200)]
 
 DOOR = f"{A}.consent"
 NARROW_BYTES_PER_SECOND = 60_000  # an item of 30 KB passes within a lease, all of them together do not

@@ -30,8 +30,9 @@ from tests.faults.line import Line
 CLIENTS = 4
 BROKERS = 3
 WARM_COMMANDS = 30
-GOES_ON_SECONDS = 120.0  # for so many commands as a test asks for; on an idle machine a few seconds
+GOES_ON_SECONDS = 300.0  # for so many commands as a test asks for; on an idle machine a few seconds
 LOOK_SECONDS = 0.05
+LAST_LINES = 20
 
 
 @dataclass
@@ -51,13 +52,21 @@ class Load:
         """Until that many more commands are acknowledged; how long that took."""
         began = time.monotonic()
         wanted = self.town.acknowledged + commands
+        await self._goes_on_until(lambda: self.town.acknowledged >= wanted)
+        return time.monotonic() - began
+
+    async def meets(self, line: Line) -> None:
+        """Until somebody has asked over this line, which is spoiled."""
+        before = line.met
+        await self._goes_on_until(lambda: line.met > before)
+
+    async def _goes_on_until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(GOES_ON_SECONDS):
-            while self.town.acknowledged < wanted:
+            while not holds():
                 for task in self.tasks:
                     if task.done():
                         task.result()
                 await asyncio.sleep(LOOK_SECONDS)
-        return time.monotonic() - began
 
 
 @dataclass
@@ -134,6 +143,19 @@ class Town:
             self.history.before = await eyes.use()
         finally:
             await eyes.close()
+
+    def log(self, principal: str) -> str:
+        """What a service has said since it was last started."""
+        return (self.system.data / "logs" / f"{principal}.log").read_text(errors="replace")
+
+    def last_words(self, principal: str) -> str:
+        """The end of that."""
+        return "\n".join(self.log(principal).splitlines()[-LAST_LINES:])
+
+    def logged(self, words: str) -> dict[str, int]:
+        """How often each service has said this in its log, since it was last started."""
+        found = {principal: self.log(principal).count(words) for principal in self.system.servers}
+        return {principal: count for principal, count in found.items() if count}
 
     def tell(self, fault: str, load: Load, *figures: str) -> None:
         """One line for one fault."""

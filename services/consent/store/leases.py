@@ -96,6 +96,11 @@ async def intents(tx: AsyncConnection) -> Sequence[Intent]:
     return [Intent(row.id, row.person, row.consent, None if row.grants is None else tuple(row.grants)) for row in rows]
 
 
+async def intended_age(tx: AsyncConnection) -> float:
+    """How long the oldest of these has waited, in seconds; 0 where there is none."""
+    return await _age(tx, sa.select(sa.func.min(withdrawal_intent.c.intended_at)))
+
+
 # --- release ----------------------------------------------------------------------------------------------------------
 
 
@@ -165,3 +170,14 @@ async def untold(tx: AsyncConnection) -> Sequence[tuple[UUID, UUID]]:
     """Releases that nothing was said of yet: (release, person), oldest first."""
     query = sa.select(release.c.id, release.c.person).where(~release.c.told).order_by(release.c.id).limit(SWEPT_MAX)
     return [(row.id, row.person) for row in await tx.execute(query)]
+
+
+async def untold_age(tx: AsyncConnection) -> float:
+    """How long the oldest of these has waited, in seconds; 0 where there is none."""
+    return await _age(tx, sa.select(sa.func.min(release.c.opened_at)).where(~release.c.told))
+
+
+async def _age(tx: AsyncConnection, first: sa.Select[tuple[datetime]]) -> float:
+    """By the database's clock, which has written the times."""
+    since = sa.extract("epoch", sa.func.clock_timestamp() - first.scalar_subquery())
+    return float((await tx.execute(sa.select(sa.func.coalesce(since, 0)))).scalar_one())

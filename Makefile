@@ -3,8 +3,10 @@
 PYTHON ?= python3
 ARGS ?=
 # Tests run in so many processes; each that needs them starts a Kafka and a PostgreSQL of its own. One more than the two
-# processors we promise for: whoever tests running services mostly waits for them.
+# processors we promise for: whoever tests running services mostly waits for them. Of proofs two at a time: what dies and
+# comes back is waited for, too, and what computes does so beside it.
 PROCESSES ?= 3
+PROOFS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,7 +31,8 @@ test: $(VENV)/check.stamp ## Run every test; ARGS goes to pytest, for example AR
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 prove: $(VENV)/check.stamp ## Run the long proofs (up to 45 minutes); ARGS goes to pytest.
-	@$(BIN)/python -m pytest -m prove $(ARGS)
+	@$(BIN)/python -m pytest -m prove --numprocesses $(PROOFS) --dist loadscope --no-loadscope-reorder \
+		--durations 0 --durations-min 10 $(ARGS)
 
 bench: $(VENV)/check.stamp ## Measure beside its opponents (half an hour); ARGS=--short for a look, the report is benchmarks/report.json.
 	@$(BIN)/python -m benchmarks.run $(ARGS)

@@ -322,7 +322,10 @@ class Consumer:
         async with asyncio.timeout(CONNECT_SECONDS):
             firsts = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
-        if any(standing.get((each.topic, each.partition), 0) != ends[each] for each in partitions):
+        waiting = [each for each in partitions if standing.get((each.topic, each.partition), 0) != ends[each]]
+        for each in waiting:  # said before it is fetched: if something in it kills, this is the last that is said
+            log.info("reading begins here", extra=_told(each, standing.get((each.topic, each.partition), 0)))
+        if waiting:
             await self._brake.begin(self._instance)  # before anything is unpacked: that may be what kills
         if self._brake.on:
             self._placed = False

@@ -157,6 +157,14 @@ class Hearing:
             return Heard(record, meta, None, None, "wrong-key", redrive)
         return Heard(record, meta, hear, event, None, redrive)
 
+    def body(self, event_type: str, payload: bytes) -> Any:
+        """What the contract knows of a body, nothing else that stands there; None where there is no such contract."""
+        hear = self._hears.get(event_type)
+        try:
+            return None if hear is None else hear.event.model_validate_json(payload).model_dump(mode="json")
+        except ValidationError:
+            return None
+
     def _meta(self, topic: str, envelope: Envelope, source: Source) -> Meta:
         version = envelope.extensions.get(self._version_attribute, "0")
         return Meta(
@@ -250,7 +258,8 @@ class Lanes:
             return self._judge_unheard(heard, lane)
         if self._held(heard, lane):
             return Fate.PARK, "behind"
-        if seq <= lane.last_seq and heard.meta.time < now - REMEMBERED:  # read again from a feed, not said anew
+        if seq <= lane.last_seq and not heard.redrive and heard.meta.time < now - REMEMBERED:
+            # Read again from a feed, not said anew. What waits here had no effect yet: a fork stays one, however old.
             return Fate.KNOWN, ""
         if seq <= lane.last_seq:
             return Fate.PARK, "fork"

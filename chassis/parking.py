@@ -1,8 +1,8 @@
 """Events that wait: original bytes, the whole lane in order, listed, tried again by themselves or by hand.
 
 Nothing is skipped here (see `skips`). A fork (a database was restored) and a gap (something before it is missing) are
-classes of their own; `behind` waits for the event before it. Facts carry ids and codes only, so their bytes may be
-shown.
+classes of their own; `behind` waits for the event before it. The bytes themselves are shown to nobody: their writer may
+have put more into them than the contract knows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -24,11 +24,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TEXT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis import telemetry
 from chassis.envelope import Record, Unreadable, from_record
 
 log = logging.getLogger(__name__)
 
-PAGE = 100  # rows of one answer to an operator
+PAGE = 100  # rows of one answer to an operator; one more is read, so that the answer can say that there are more
 LANES_AT_ONCE = 200  # lanes that one call tries again
 LANE_EVENTS_AT_ONCE = 500  # of each lane, read with their bytes
 UNPROVEN = (
@@ -225,13 +226,13 @@ def _evidence(record: Record) -> bytes:
 
 async def unreadable(tx: AsyncConnection, consumer: str) -> list[dict[str, Any]]:
     """Where the records are that are no events, newest first, and why; never what is in them."""
-    rows = await tx.execute(_UNREAD, {"consumer": consumer, "page": PAGE})
+    rows = await tx.execute(_UNREAD, {"consumer": consumer, "page": PAGE + 1})
     return [dict(row) for row in rows.mappings()]
 
 
 async def lanes(tx: AsyncConnection, consumer: str, error_class: str | None = None) -> list[dict[str, Any]]:
     """The held lanes, oldest first: what an operator's list shows."""
-    rows = await tx.execute(_LANES, {"consumer": consumer, "error_class": error_class, "page": PAGE})
+    rows = await tx.execute(_LANES, {"consumer": consumer, "error_class": error_class, "page": PAGE + 1})
     return [dict(row) for row in rows.mappings()]
 
 
@@ -240,15 +241,18 @@ async def classes(tx: AsyncConnection, consumer: str) -> dict[str, int]:
     return {row.error_class: row.lanes for row in await tx.execute(_CLASSES, {"consumer": consumer})}
 
 
-async def lane(tx: AsyncConnection, consumer: str, topic: str, key: UUID) -> list[dict[str, Any]]:
-    """Every event that waits in one lane, in order; its body where that is a fact by its contract."""
-    rows = await tx.execute(_LANE, {"consumer": consumer, "topic": topic, "key": key, "page": PAGE})
-    return [_shown(dict(row)) for row in rows.mappings()]
+async def lane(
+    tx: AsyncConnection, consumer: str, topic: str, key: UUID, body: Callable[[str, bytes], Any]
+) -> list[dict[str, Any]]:
+    """Every event that waits in one lane, in order, and its body as `body` reads one of that type."""
+    rows = await tx.execute(_LANE, {"consumer": consumer, "topic": topic, "key": key, "page": PAGE + 1})
+    return [_shown(dict(row), body) for row in rows.mappings()]
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    payload = bytes(row.pop("payload"))
-    row["body"] = None if row["error_class"] in UNPROVEN else json.loads(payload)
+def _shown(row: dict[str, Any], body: Callable[[str, bytes], Any]) -> dict[str, Any]:
+    payload, trace = bytes(row.pop("payload")), row["traceparent"]
+    row["body"] = None if row["error_class"] in UNPROVEN else body(row["type"], payload)
+    row["traceparent"] = None if telemetry.parse(trace) is None else trace  # a header is what its writer puts there
     return row
 
 

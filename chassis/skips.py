@@ -84,7 +84,7 @@ def _row(consumer: str, first: Waits, wanted: Skipping, word: str) -> dict[str, 
 
 async def skips(tx: AsyncConnection, consumer: str) -> list[dict[str, Any]]:
     """Who let go of what and why, newest first; who asked and was not agreed with is there, too."""
-    return [dict(row) for row in (await tx.execute(_SKIPS, {"consumer": consumer, "page": PAGE})).mappings()]
+    return [dict(row) for row in (await tx.execute(_SKIPS, {"consumer": consumer, "page": PAGE + 1})).mappings()]
 
 
 # Whatever is decided about a lane is decided under this lock, by the executor too.

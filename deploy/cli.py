@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import httpx
 import typer
@@ -20,6 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.installation import SERVICES, Installation, read_alliance
 from deploy.mistakes import MistakeError
+
+if TYPE_CHECKING:  # a service starts without what asks services
+    from deploy.operating import Operator
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -312,7 +315,9 @@ def parked_list(data: DataOption = DATA, agency: Annotated[str | None, typer.Opt
     """The held lanes of every service."""
     from deploy.operating import Operator
 
-    asyncio.run(Operator(_installation(data), console).list(agency))
+    operator = Operator(_installation(data), console)
+    asyncio.run(operator.list(agency))
+    _end(operator)
 
 
 @app.command()
@@ -320,7 +325,9 @@ def waiting(data: DataOption = DATA, agency: Annotated[str | None, typer.Option(
     """What waits in every service beside held lanes: unsent facts, unreadable records, errands, overdue deadlines."""
     from deploy.operating import Operator
 
-    asyncio.run(Operator(_installation(data), console).waiting(agency))
+    operator = Operator(_installation(data), console)
+    asyncio.run(operator.waiting(agency))
+    _end(operator)
 
 
 @app.command()
@@ -369,8 +376,7 @@ def parked_retry(
         free = asyncio.run(operator.retry(agency, service, topic, key))
     else:
         _fail("either --class, or --agency, --service, topic and key of one lane")
-    if not free:
-        raise typer.Exit(1)
+    _end(operator, well=free)
 
 
 @parked_app.command("skip")
@@ -397,23 +403,25 @@ def parked_skips(data: DataOption = DATA, agency: Annotated[str | None, typer.Op
     """Who let go of which events, when and why."""
     from deploy.operating import Operator
 
-    asyncio.run(Operator(_installation(data), console).skips(agency))
+    operator = Operator(_installation(data), console)
+    asyncio.run(operator.skips(agency))
+    _end(operator)
 
 
 @brake_app.command("list")
 def brake_list(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
-    """The services whose consumer is stopped, and by what; exit code 1 if there is one."""
+    """The services whose consumer is stopped, and by what; exit code 1 if there is one, 2 if one did not answer."""
     from deploy.operating import Operator
 
-    if not asyncio.run(Operator(_installation(data), console).brakes(agency)):
-        raise typer.Exit(1)
+    operator = Operator(_installation(data), console)
+    _end(operator, well=asyncio.run(operator.brakes(agency)))
 
 
 @brake_app.command("release")
 def brake_release(
     agency: AgencyOption,
     service: Annotated[str, typer.Option()],
-    by: Annotated[str, typer.Option("--as", help="Who says so: an id of the agency's own user.")] = "operator",
+    by: Annotated[str, typer.Option("--as", help="Who says so: an id of the agency's own user.")],
     data: DataOption = DATA,
 ) -> None:
     """Let the consumer of a service go on, after what had stopped it has been mended."""
@@ -466,6 +474,14 @@ def demo(
     raise typer.Exit(asyncio.run(tell(data.absolute(), stay=sys.stdout.isatty() and not once, console=console)))
 
 
+def _end(operator: Operator, *, well: bool = True) -> None:
+    """Exit code 2 where a service did not answer: what it holds nobody has said. 1: something needs a human."""
+    if operator.unasked:
+        raise typer.Exit(2)
+    if not well:
+        raise typer.Exit(1)
+
+
 def _installation(data: Path) -> Installation:
     return Installation.load(data)
 
@@ -480,12 +496,12 @@ MISTAKES = (MistakeError, ValidationError, OSError, httpx.TransportError, KafkaE
 
 
 def main() -> None:
-    """The program `staffel`: an operator's mistake is one line and exit code 1."""
+    """The program `staffel`: an operator's mistake is one line and exit code 1, or 2 where nobody could be asked."""
     try:
         app()
     except MISTAKES as error:
         errors.print(f"{type(error).__name__.removesuffix('Error')}: {error}", soft_wrap=True, markup=False)
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, MistakeError) else 1)
 
 
 if __name__ == "__main__":

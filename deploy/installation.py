@@ -19,7 +19,7 @@ from contracts.topics import CHANNEL_SERVICES
 from deploy.embedded.files import PUBLIC, private_folder, write
 from deploy.embedded.keys import SEALING, SIGNING, TOKEN, AgencyKeys, service
 from deploy.embedded.ports import HOST, remembered
-from deploy.mistakes import MistakeError
+from deploy.mistakes import CannotTellError, MistakeError
 
 if TYPE_CHECKING:  # a service reads its settings here and needs nothing of what starts a broker
     from deploy.embedded.pki import Tls
@@ -29,8 +29,8 @@ FILE = "installation.json"
 NO_DOORS: Mapping[str, str] = MappingProxyType({})
 
 
-class NotInstalledError(MistakeError):
-    """There is no installation in this data folder yet: `staffel up` makes one."""
+class NotInstalledError(CannotTellError):
+    """There is no installation in this data folder: whoever asks looks in the wrong one, more often than not."""
 
 
 class Addresses(Protocol):
@@ -95,7 +95,10 @@ class Installation:
         """The installation in a data folder. Raises NotInstalledError."""
         file = data.resolve() / FILE
         if not file.exists():
-            raise NotInstalledError(f"nothing is installed in {data}; begin with: staffel up")
+            raise NotInstalledError(
+                f"there is no installation in {file.parent}: name its folder with --data or STAFFEL_DATA; "
+                "services that `staffel up` does not run are asked over HTTP (docs/how-to/answer-an-alarm.md)"
+            )
         known: dict[str, Any] = json.loads(file.read_text())
         return cls(
             Path(known["data"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +26,8 @@ from tests.embedded import embedded_for_tests
 AGENCIES = ["jobcenter", "jugendamt", "agentur"]
 SERVICES = ["intake", "consent", "handover", "offers"]
 SAID = "said"
+LENT = "STAFFEL_TESTS_EMBEDDED"
+"""A file with the addresses of a PostgreSQL and a Kafka that somebody else has started and will stop."""
 
 NewDatabase = Callable[[str | None], Awaitable[str]]
 """(service or None) -> DSN of an empty database with that service's tables, or with the chassis' alone."""
@@ -33,11 +37,11 @@ NewEngine = Callable[[str | None], Awaitable[AsyncEngine]]
 
 
 # One town, and one set of services, for all tests of these folders: what is shared is started by one process only.
-SHARING = ("journeys", "every_service", "hostile")
+SHARING = ("journeys", "every_service", "hostile", "faults")
 ALONE = ("models", "simulation")  # these tests share nothing, and some are long
 LONGEST_FIRST = (
-    "journeys", "simulation/test_histories.py", "crash/test_crash.py", "every_service", "hostile", "deploy", "models",
-    "consent", "handover", "intake",
+    "faults", "journeys", "simulation/test_histories.py", "crash/test_crash.py", "mutants", "every_service", "hostile",
+    "deploy", "models", "consent", "handover", "intake",
 )  # fmt: skip
 
 Say = Callable[[str], None]
@@ -88,8 +92,16 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 async def embedded() -> AsyncIterator[Addresses]:
+    if lent := os.environ.get(LENT):
+        yield _lent(Path(lent))
+        return
     async with embedded_for_tests(AGENCIES, SERVICES) as addresses:
         yield addresses
+
+
+def _lent(file: Path) -> Addresses:
+    found: Addresses = pickle.loads(file.read_bytes())  # noqa: S301  # written by tests that run these (mutants)
+    return found
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ class Databases:
     """
 
     def __init__(self, embedded: Addresses) -> None:
-        self._dsn = embedded.postgres.administrator
+        self._dsn, self._run = embedded.postgres.administrator, uuid.uuid4().hex
         self._administrator = create_async_engine(self._dsn(), isolation_level="AUTOCOMMIT")
         self._templates: dict[str | None, Template] = {}
         self._free: dict[tuple[str | None, bool], list[str]] = {}
@@ -141,7 +153,7 @@ class Databases:
             await self._say(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     async def _copy(self, service: str | None) -> str:
-        name, template = f"test_{uuid.uuid4().hex}", f"template_{service or 'chassis'}"
+        name, template = f"test_{uuid.uuid4().hex}", f"template_{self._run}_{service or 'chassis'}"
         if service not in self._templates:
             await self._say(f'CREATE DATABASE "{template}"')
             self._templates[service] = await provide_tables(self._dsn(template), service)

@@ -200,6 +200,10 @@ class Executor:
         async with self._engine.connect() as tx:
             return await parking.lanes_of_class(tx, self._consumer, error_class, before)
 
+    def body(self, event_type: str, payload: bytes) -> Any:
+        """See `Hearing.body`."""
+        return self._hearing.body(event_type, payload)
+
     async def _retry(self, lanes: Sequence[Retried], most: int) -> int:
         """One round: the first events of each lane, at once; how many were tried. The executor keeps their order."""
         keys = [one.lane for one in lanes]

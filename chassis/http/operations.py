@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from chassis.deadlines import OVERDUE, SINCE
 from chassis.executor import Answer, Executor
 from chassis.http.routes import Call, Routes, people
 from chassis.http.text import Body, Instant, Text
+from chassis.parking import PAGE
 from chassis.recovery.guard import history
 from chassis.skips import REASON_CHARACTERS_MAX, No, Skipping
 from chassis.standing import Standing, Undone, ages, look
@@ -43,13 +44,14 @@ class HeldLane(BaseModel):
 
 
 class HeldLanes(BaseModel):
-    """The held lanes of this service, oldest first, at most 100."""
+    """The held lanes of this service, oldest first, at most 100; `more`: whether there are others."""
 
     lanes: list[HeldLane]
+    more: bool
 
 
 class ParkedEvent(BaseModel):
-    """One event that waits. `body` is shown where it is a fact by its contract: ids, codes and times."""
+    """One event that waits. `body` is shown as far as its contract knows it: ids, codes and times."""
 
     seq: int
     event_id: UUID
@@ -68,9 +70,10 @@ class ParkedEvent(BaseModel):
 
 
 class ParkedEvents(BaseModel):
-    """What waits in one lane, in its order, at most 100."""
+    """What waits in one lane, in its order, at most 100; `more`: whether others wait behind these."""
 
     events: list[ParkedEvent]
+    more: bool
 
 
 class Retried(BaseModel):
@@ -135,9 +138,10 @@ class SaidOfSkipping(BaseModel):
 
 
 class Skips(BaseModel):
-    """Who let go of what and why, newest first, at most 100."""
+    """Who let go of what and why, newest first, at most 100; `more`: whether there are older ones."""
 
     skips: list[SaidOfSkipping]
+    more: bool
 
 
 class UnreadableRecord(BaseModel):
@@ -232,7 +236,10 @@ class Status(BaseModel):
 
 
 class Waiting(BaseModel):
-    """Everything else that waits here. `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet."""
+    """Everything else that waits here, of each at most 100; `more` names the lists that have more.
+
+    `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet.
+    """
 
     brake: BrakeOn | None
     unheard: list[BrakeOn]
@@ -241,6 +248,7 @@ class Waiting(BaseModel):
     unreadable: list[UnreadableRecord]
     errands: list[WaitingErrand]
     deadlines: list[OverdueDeadline]
+    more: list[str]
 
 
 class Sign(BaseModel):
@@ -310,14 +318,21 @@ def operations(executor: Executor, consumer: str, live: Callable[[], Live] = Liv
     async def waiting(call: Call, tx: AsyncConnection) -> Waiting:
         """What the broker has not got, records that are no events, errands under way, deadlines that are overdue."""
         brakes = await _brakes(tx, consumer)
+        found: dict[str, Sequence[Any]] = {
+            "held_subjects": (await tx.execute(_HELD, {"page": PAGE + 1})).mappings().all(),
+            "unreadable": await parking.unreadable(tx, consumer),
+            "errands": (await tx.execute(_ERRANDS, {"page": PAGE + 1})).mappings().all(),
+            "deadlines": (await tx.execute(_OVERDUE, {"page": PAGE + 1})).mappings().all(),
+        }
         return Waiting(
             brake=next((on for on in brakes if on.party is None), None),
             unheard=[on for on in brakes if on.party is not None],
             oldest_unsent_seconds=await outbox.oldest_age(tx),
-            held_subjects=[HeldSubject(**row) for row in (await tx.execute(_HELD)).mappings()],
-            unreadable=[UnreadableRecord(**row) for row in await parking.unreadable(tx, consumer)],
-            errands=[WaitingErrand(**row) for row in (await tx.execute(_ERRANDS)).mappings()],
-            deadlines=[OverdueDeadline(**row) for row in (await tx.execute(_OVERDUE)).mappings()],
+            held_subjects=[HeldSubject(**row) for row in found["held_subjects"][:PAGE]],
+            unreadable=[UnreadableRecord(**row) for row in found["unreadable"][:PAGE]],
+            errands=[WaitingErrand(**row) for row in found["errands"][:PAGE]],
+            deadlines=[OverdueDeadline(**row) for row in found["deadlines"][:PAGE]],
+            more=[name for name, rows in found.items() if len(rows) > PAGE],
         )
 
     @routes.stream("POST", "/held-subjects/{topic}/{key}/retry", allow=people(OPERATOR), answer=Freed)
@@ -333,12 +348,14 @@ def _held_lanes(routes: Routes, executor: Executor, consumer: str) -> None:
     @routes.view("/parked", allow=people(OPERATOR))
     async def held(call: Call, tx: AsyncConnection, error_class: str | None = None) -> HeldLanes:
         """The lanes that are held, oldest first; with `error_class` only those whose first event has it."""
-        return HeldLanes(lanes=[HeldLane(**row) for row in await parking.lanes(tx, consumer, error_class)])
+        found = await parking.lanes(tx, consumer, error_class)
+        return HeldLanes(lanes=[HeldLane(**row) for row in found[:PAGE]], more=len(found) > PAGE)
 
     @routes.view("/parked/{topic}/{key}", allow=people(OPERATOR))
     async def lane(call: Call, tx: AsyncConnection, topic: str, key: UUID) -> ParkedEvents:
         """Every event that waits in one lane, in order."""
-        return ParkedEvents(events=[ParkedEvent(**row) for row in await parking.lane(tx, consumer, topic, key)])
+        found = await parking.lane(tx, consumer, topic, key, executor.body)
+        return ParkedEvents(events=[ParkedEvent(**row) for row in found[:PAGE]], more=len(found) > PAGE)
 
     @routes.stream("POST", "/parked/{topic}/{key}/retry", allow=people(OPERATOR), answer=Retried)
     async def retry(call: Call, topic: str, key: UUID) -> Answer:
@@ -375,7 +392,8 @@ def _held_lanes(routes: Routes, executor: Executor, consumer: str) -> None:
     @routes.view("/skips", allow=people(OPERATOR))
     async def skipped(call: Call, tx: AsyncConnection) -> Skips:
         """Who let go of what, when and why."""
-        return Skips(skips=[SaidOfSkipping(**row) for row in await skips.skips(tx, consumer)])
+        found = await skips.skips(tx, consumer)
+        return Skips(skips=[SaidOfSkipping(**row) for row in found[:PAGE]], more=len(found) > PAGE)
 
 
 async def _brakes(tx: AsyncConnection, consumer: str) -> list[BrakeOn]:
@@ -387,11 +405,11 @@ def _said(body: BaseModel) -> Answer:
     return Answer(200, body.model_dump_json().encode(), (("content-type", "application/json"),))
 
 
-_HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY since LIMIT 100")
+_HELD = sa.text("SELECT topic, key, reason, since FROM outbox_hold ORDER BY since LIMIT :page")
 _ERRANDS = sa.text("""
-    SELECT name, subject, attempts, last_word, sent_at AS since, next_at FROM errand ORDER BY sent_at LIMIT 100
+    SELECT name, subject, attempts, last_word, sent_at AS since, next_at FROM errand ORDER BY sent_at LIMIT :page
 """)
 _OVERDUE = sa.text(f"""
     SELECT kind, subject, {SINCE} AS since, due_at, attempts, reason FROM deadline
-    WHERE {OVERDUE} ORDER BY since LIMIT 100
+    WHERE {OVERDUE} ORDER BY since LIMIT :page
 """)  # noqa: S608  # put together from constants

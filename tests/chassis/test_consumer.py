@@ -381,6 +381,28 @@ async def test_a_broker_that_is_away_makes_no_hot_loop_and_no_slow_stop(
     assert 1 <= caplog.messages.count("consumer cannot read its topics") <= 5
 
 
+async def test_before_a_start_counts_it_is_said_where_reading_begins(
+    embedded: Addresses, a_consumer: Making, stands: Stands, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = [await make_topic(embedded, f"consumer.{new_id()}", partitions=1) for _ in range(3)]
+    for topic, count in zip(topics, (3, 2, 0), strict=True):
+        await tell(embedded, topic, new_id(), range(1, count + 1))
+    stands.update({(topics[0], 0): 1, (topics[1], 0): 2})
+    caplog.set_level("INFO", "chassis.consumer")
+    seen: list[tuple[object, ...]] = []
+
+    class Looking(Brake):
+        async def begin(self, instance: str) -> None:
+            await super().begin(instance)
+            said = [record.__dict__ for record in caplog.records if record.message == "reading begins here"]
+            seen.extend((each["topic"], each["partition"], each["offset"]) for each in said)
+
+    taker = Taker()
+    await a_consumer(taker, topics=topics, brake=Looking()).start()
+    await until(taker.heard(2))
+    assert set(seen) == {(topics[0], 0, 1)}
+
+
 async def test_reading_begins_where_the_database_says_whatever_the_broker_remembers(
     embedded: Addresses, topic: str, a_consumer: Making, stands: Stands
 ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, cast
 from uuid import UUID
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chassis import parking
+from chassis import inbox, parking
 from chassis.database import upsert
 from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
@@ -366,6 +366,16 @@ async def test_another_event_under_a_number_already_heard_is_a_fork_and_stops_th
     assert await executor.retry_lane("b.boxes.events", box) == (0, "fork")
 
 
+async def test_a_fork_that_is_tried_again_stays_one_however_old_it_is(
+    executor: Executor, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = new_id()
+    await executor.hear([record(box, 1), record(box, 1)])
+    monkeypatch.setattr(inbox, "REMEMBERED", timedelta(0))  # so long ago that ids are no longer remembered
+    assert await executor.retry_lane("b.boxes.events", box) == (0, "fork")
+    assert await rows(database, "SELECT error_class FROM parked") == [("fork",)]
+
+
 async def test_a_refused_event_is_parked_with_all_that_follows_and_goes_on_when_it_can(
     executor: Executor, database: AsyncEngine
 ) -> None:
@@ -490,8 +500,24 @@ async def test_a_body_that_breaks_its_contract_is_parked_and_not_shown(
     box = new_id()
     await executor.hear([record(box, 1, body=b'{"name": "Zora Beispiel-Zimt"}')])
     async with database.connect() as connection:
-        shown = await parking.lane(connection, "a.boxes", "b.boxes.events", box)
+        shown = await parking.lane(connection, "a.boxes", "b.boxes.events", box, executor.body)
     assert (shown[0]["error_class"], shown[0]["body"]) == ("invalid-body", None)
+
+
+@pytest.mark.parametrize(("class_", "balls"), [("refused", 11), ("LookupError", 7), ("wrong-key", 1)])
+async def test_of_a_held_event_only_what_its_contract_knows_is_shown(
+    executor: Executor, database: AsyncEngine, class_: str, balls: int
+) -> None:
+    box, about = new_id(), new_id()
+    body = {"box": str(about if class_ == "wrong-key" else box), "balls": balls}
+    more = {"given_name": "Zora Beispiel-Zimt"}
+    said = record(box, 1, body=json.dumps(body | more).encode())
+    headers = [*said.headers, ("traceparent", b"Zora")]
+    await executor.hear([from_record(said.topic, 0, 1, said.key, headers, said.value)])
+    async with database.connect() as connection:
+        (shown,) = await parking.lane(connection, "a.boxes", "b.boxes.events", box, executor.body)
+    assert (shown["error_class"], shown["body"]) == (class_, body)
+    assert "Zora" not in str(shown)
 
 
 async def test_what_is_no_event_is_kept_sealed(executor: Executor, database: AsyncEngine) -> None:

@@ -17,6 +17,7 @@ from chassis import deadlines, metrics, standing
 from chassis.executor import Executor, Step
 from chassis.http import operations
 from chassis.metrics import INSTRUMENTS
+from chassis.parking import PAGE
 from chassis.standing import Standing
 from chassis.telemetry import ATTRIBUTES
 from chassis.transitions import Arm
@@ -108,7 +109,8 @@ async def test_a_deadline_is_late_since_it_fell_due_however_often_it_was_tried(d
 async def waiting(database: AsyncEngine) -> list[tuple[UUID, str | None, int]]:
     """The overdue deadlines that operators see."""
     async with database.connect() as tx:
-        return [(row.subject, row.reason, row.attempts) for row in await tx.execute(operations._OVERDUE)]
+        rows = await tx.execute(operations._OVERDUE, {"page": PAGE})
+        return [(row.subject, row.reason, row.attempts) for row in rows]
 
 
 async def test_what_a_batch_has_heard_is_counted_once_for_the_batch(

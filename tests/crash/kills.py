@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Killer:
     seed: int
     missed: list[str] = field(default_factory=list)
     """Deaths for which a second start was needed, because the first did not come to its pass in time."""
+    took: list[tuple[float, str]] = field(default_factory=list)
+    """How long each process lived until its death, in seconds, and where that was."""
 
     async def carry_out(self, deaths: Mapping[str, Sequence[Kill]]) -> None:
         """All of them; raises where a process does not come to its point at all.
@@ -82,7 +85,7 @@ class Killer:
         raise AssertionError(f"{principal} never comes to {point}")
 
     async def _dies(self, principal: str, kill: Kill) -> bool:
-        before = self.killed(kill.point)
+        before, began = self.killed(kill.point), time.monotonic()
         self._start(principal, {AT: f"{kill.point}:{kill.at_pass}", FOLDER: str(self.folder)})
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -92,6 +95,7 @@ class Killer:
             return False
         if self.killed(kill.point) == before:
             raise AssertionError(f"{principal} ended by itself before it came to {kill.point}")
+        self.took.append((time.monotonic() - began, f"{principal} {kill.point}:{kill.at_pass}"))
         return True
 
     def _start(self, principal: str, environment: Mapping[str, str]) -> None:

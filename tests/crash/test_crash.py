@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Say
 from tests.crash.points import POINTS, A, B, Point
 from tests.crash.town import prove
 
@@ -21,7 +22,7 @@ A_HANDFUL = (
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201  # shown with a failure, and by `make prove`
+    print(text)  # noqa: T201  # shown with a failure
 
 
 @pytest.mark.timeout(300)
@@ -34,11 +35,8 @@ async def test_services_that_die_at_a_handful_of_points_lose_nothing_and_do_noth
 
 @pytest.mark.prove
 @pytest.mark.timeout(1800)
-async def test_services_that_die_at_every_point_lose_nothing_and_do_nothing_twice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with capsys.disabled():
-        proof = await prove(tmp_path, POINTS, SEED, _say)
-        _say(proof.table(POINTS))
+async def test_services_that_die_at_every_point_lose_nothing_and_do_nothing_twice(tmp_path: Path, say: Say) -> None:
+    proof = await prove(tmp_path, POINTS, SEED, _say)
+    say(proof.table(POINTS))
     assert (proof.broken, proof.idle) == ([], [])
     assert [point.name for point in POINTS if proof.killer.killed(point.name) < 3] == []

@@ -74,6 +74,12 @@ class Proof:
             f"else {count(self.broken, 'I9', 'I10', 'I11', 'I12')} · "
             f"drained after {self.history.drained_after or float('nan'):.1f} s"
         )
+        took = sorted(self.killer.took, reverse=True)
+        slowest = ", ".join(f"{where} {seconds:.0f} s" for seconds, where in took[:3])
+        lines.append(
+            f"{len(took)} deaths, {sum(seconds for seconds, _ in took) / max(len(took), 1):.1f} s after their start; "
+            f"the slowest: {slowest}"
+        )
         names = [name for name in Use._fields if name != "memory"]
         uses = [(self.history.before[who], after) for who, after in self.history.after.items()]
         grown = (f"{name} {max((getattr(b, name) - getattr(a, name) for a, b in uses), default=0):+}" for name in names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,15 +139,15 @@ def test_a_service_is_not_run_for_an_agency_that_its_settings_do_not_name(
 
 
 @pytest.mark.parametrize("verb", [("topics", "plan"), ("acls", "apply"), ("timeline", "x"), ("parked", "list")])
-def test_where_nothing_is_installed_it_says_how_to_begin(
+def test_where_nothing_is_installed_it_says_where_it_looked_and_how_to_name_another_folder(
     verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["staffel", *verb, "--data", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
         main()
     said = " ".join(capfd.readouterr().err.split())
-    assert (ended.value.code, "Traceback" in said) == (1, False)
-    assert "begin with: staffel up" in said
+    assert (ended.value.code, "Traceback" in said) == (2, False)
+    assert f"there is no installation in {tmp_path}: name its folder with --data" in said
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
@@ -223,17 +222,35 @@ def test_access_that_was_applied_leaves_nothing_to_plan_and_what_is_too_much_is_
     before = kafka.acls()
     try:
         first = acls.plan(kafka, [alliance])
-        acls.apply(kafka, replace(first, revoke=()))  # those of other tests stay
+        acls.apply(kafka, first)
+        assert before <= kafka.acls()  # those of other tests stay
         assert acls.plan(kafka, [alliance]).allow == ()
         too_much = Acl("cli-jobcenter.offers", "READ", "TOPIC", "cli-jugendamt.intake.events")
         kafka.create_acls([too_much])
         plan = acls.plan(kafka, [alliance])
         assert too_much in plan.revoke
         assert any(line.startswith("- cli-jobcenter.offers  read") for line in plan.lines())
-        acls.apply(kafka, replace(plan, revoke=(too_much,)))
+        acls.apply(kafka, plan)
         assert too_much not in kafka.acls()
+        assert before <= kafka.acls()
     finally:
         kafka.delete_acls(kafka.acls() - before)
+
+
+def test_what_another_alliance_on_the_cluster_allows_is_shown_and_left_alone(alliance: Alliance) -> None:
+    said = alliance.model_dump(mode="json", by_alias=True)
+    other = Alliance.model_validate({**said, "id": "cli-other"})  # the same agencies, in a second alliance
+    both = frozenset(acls.compared([alliance, other], frozenset()).allow)
+    stranger = Acl("their-agency.offers", "READ", "TOPIC", "their-agency.intake.events")
+    plan = acls.compared([alliance], both | {stranger})
+    assert (plan.allow, plan.revoke) == ((), ())
+    assert {acl.name.partition(".")[0] for acl in plan.unknown} == {"cli-other", "their-agency"}
+    assert all(line.startswith("? ") and line.endswith("left as it is") for line in plan.lines())
+
+
+def test_an_agency_that_has_left_the_alliance_may_no_longer_read_its_topics(alliance: Alliance) -> None:
+    theirs = Acl("cli-gone.handover", "READ", "TOPIC", "cli-musterland.cli-jobcenter.to.cli-gone.handover")
+    assert acls.compared([alliance], frozenset({theirs})).revoke == (theirs,)
 
 
 def test_the_command_line_applies_an_installation_and_then_has_nothing_to_change(

@@ -79,7 +79,11 @@ SAID: dict[str, tuple[str, ...]] = {
             for one in (consumer, relay)
         ),
     ),
-    "how-to/answer-an-alarm.md": (f"more than {brake.LANES_MAX} lanes within a minute",),
+    "how-to/answer-an-alarm.md": (
+        f"more than {brake.LANES_MAX} lanes within a minute",
+        f"facts have room for {int(CONFIGS[TopicKind.OWN]['max.message.bytes']) // KIB} KB",
+        f"cut after {parking.PAGE} rows",
+    ),
     "how-to/catch-up-after-a-long-absence.md": (
         f"Topics keep {KEPT_DAYS} days",
         f"a page takes longer than {reading.ANSWER_SECONDS:.0f} s",
@@ -90,6 +94,7 @@ SAID: dict[str, tuple[str, ...]] = {
         f"at most {parking.LANES_AT_ONCE} lanes in one call",
         f"More than {brake.LANES_MAX} lanes parked with one class within a minute",
         f"when it has died {WORDS[brake.DEATHS_MAX]} times in a row",
+        f"among the first {consumer.BATCH_RECORDS_MAX} records of those partitions",
     ),
     "how-to/restore-a-backup.md": (f"facts of the last {KEPT_DAYS} days",),
     "how-to/rotate-a-key.md": (f"within {keys.RENEW_DAYS} days of a key's end",),

@@ -21,7 +21,7 @@ DOOR, HANDOVER = "tests/consent/test_api.py::test_", "tests/handover/test_domain
 
 MUTANTS: Sequence[Mutant] = (
     Mutant(
-        "no inbox: a repeat is taken for news",
+        "no inbox: a repeat is taken for another event",
         "chassis/inbox.py",
         [("known = heard.meta.id in self._known or heard.meta.id == lane.last_id\n", "known = False\n")],
         f"{EXECUTOR}an_event_heard_twice_has_one_effect",
@@ -30,7 +30,8 @@ MUTANTS: Sequence[Mutant] = (
         "the offset is committed before the effect",
         "chassis/consumer.py",
         [("if await self._durable(records):",
-          "if [await self._commit(consumer, records)] and await self._durable(records):")],
+          ("if [self._heard_up_to.update(_ends_of(records)), await self._commit(consumer)]"
+           " and await self._durable(records):"))],
         "tests/chassis/test_consumer.py::test_nothing_is_committed_before_it_is_durable",
     ),
     Mutant(

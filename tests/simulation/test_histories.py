@@ -1,5 +1,6 @@
 """A thousand histories in which everything goes wrong, and no law is broken; fifty thousand of them are the proof."""
 
+import random
 from collections import Counter
 from collections.abc import Mapping
 from os import cpu_count
@@ -7,11 +8,12 @@ from os import cpu_count
 import pytest
 
 from contracts.codes import END_STATES, Side
+from tests.conftest import Say
 from tests.simulation.history import History
 from tests.simulation.runner import Found, run
 
 SHORT, LONG = 1_000, 50_000
-LONG_FROM = 1_000_000  # other histories than the short form's
+LONG_FROM = random.SystemRandom().randrange(SHORT, 2**31)  # others each time; put a printed one here to see them again
 
 # What must have happened in the short form, or it would prove nothing about it.
 MUST_BE_SEEN: Mapping[str, int] = {
@@ -37,10 +39,9 @@ MUST_BE_SEEN: Mapping[str, int] = {
 
 
 @pytest.mark.timeout(600)  # some twenty seconds where nobody else computes
-def test_a_thousand_histories_keep_every_law() -> None:
-    found = run(0, SHORT)
+def test_a_thousand_histories_keep_every_law(say: Say) -> None:
+    found = judged(0, SHORT, 1, say)
 
-    judged(found)
     missing = {what: found.seen[what] for what, times in MUST_BE_SEEN.items() if found.seen[what] < times}
     assert not missing, "seen too rarely to prove anything"
     assert not {end for end in ends() if not found.seen[end]}, "ends that were never reached"
@@ -48,8 +49,8 @@ def test_a_thousand_histories_keep_every_law() -> None:
 
 @pytest.mark.prove
 @pytest.mark.timeout(1800)
-def test_fifty_thousand_histories_keep_every_law() -> None:
-    judged(run(LONG_FROM, LONG, cpu_count() or 1))
+def test_fifty_thousand_histories_keep_every_law(say: Say) -> None:
+    judged(LONG_FROM, LONG, cpu_count() or 1, say)
 
 
 def test_a_seed_tells_the_same_history_again() -> None:
@@ -61,10 +62,13 @@ def test_a_seed_tells_the_same_history_again() -> None:
     assert seen[0] == seen[1]
 
 
-def judged(found: Found) -> None:
-    """Say what was done, and fail with the commands that show what failed."""
+def judged(first: int, count: int, processes: int, say: Say) -> Found:
+    """Run them, say what was done, and fail with the commands that show what failed."""
+    found = run(first, count, processes)
     print(found.summary())  # noqa: T201  # the figures belong to the proof
+    say(f"{found.histories} histories, {found.steps} steps, {found.seconds:.0f} s: seeds from {first} on")
     assert not found.failures, found.failed()
+    return found
 
 
 def ends() -> set[str]:

@@ -16,10 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from chassis.auth import issue_bearer, read_key
 from contracts.new_ids import new_id
 from deploy.embedded.cluster import Addresses
-from deploy.installation import SERVICES, Installation
-from deploy.tokens import access_token
+from deploy.embedded.keys import TOKEN
+from deploy.installation import SERVICES, Installation, read_alliance
+from deploy.tokens import CLIENT
 from tests.every_service.addresses import of
 from tests.every_service.bodies import whole_body
 from tests.every_service.scenes import nobody_yet
@@ -47,6 +49,9 @@ class Target:
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
+        self._key = read_key(self.installation.keys(AGENCY).file(TOKEN))
+        alliance = read_alliance(self.installation.alliances[0])
+        (self._issuer,) = (agency.issuer for agency in alliance.agencies if agency.id == AGENCY)
 
     @property
     def addresses(self) -> Addresses:
@@ -55,7 +60,10 @@ class Target:
 
     def token(self, service: str, *roles: str) -> str:
         """Of somebody who has not asked before: one caller alone would soon ask too often."""
-        return access_token(self.installation, AGENCY, service, roles, f"stranger-{next(self._numbers)}", 300)
+        return issue_bearer(
+            self._key, issuer=self._issuer, audience=f"{AGENCY}.{service}", subject=f"stranger-{next(self._numbers)}",
+            client=CLIENT, roles=roles,
+        )  # fmt: skip
 
     def url(self, service: str) -> str:
         """Where the service listens."""

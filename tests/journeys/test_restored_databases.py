@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from chassis.auth import read_key, sign_party
@@ -21,18 +22,18 @@ async def test_a_consent_withdrawn_after_the_backup_is_withdrawn_and_not_one_byt
     await asked.act(asked.receiver, "acceptance")
     await asked.dossier_is("stored")
     async with town.stock.resting():
-        async with restored(town, CONSENT):
+        async with restored(town.system, CONSENT):
             await asked.withdraw_consent()
             await asked.both_are("stopped")
             await asked.receiver.until("consent", "/duties", lambda found: bool(_of(asked, found)))
-        await stays_shut(town, CONSENT)
+        await stays_shut(town.system, CONSENT)
         assert await _door(town, asked) == (503, "restored")
         assert await _asked_again(town, asked) == (503, "restored")
 
-        code, said = await recover(town, CONSENT)
+        code, said = await recover(town.system, CONSENT)
         assert (code, "nothing was changed" in said) == (1, True), said
         assert await _door(town, asked) == (503, "restored")
-        code, said = await recover(town, CONSENT, "--apply")
+        code, said = await recover(town.system, CONSENT, "--apply")
         assert code == 0, said
         assert "found: unknown-record" in said
         assert f"person {asked.person}: consent.withdrawn, consent.withdrawal_notified, transmission.ended" in said
@@ -52,14 +53,17 @@ async def test_a_handover_accepted_and_met_after_the_backup_leads_where_the_youn
     town: Town, asked: Journey
 ) -> None:
     async with town.stock.resting():
-        async with restored(town, HANDOVER):
+        async with restored(town.system, HANDOVER):
             await asked.act(asked.receiver, "acceptance")
             await asked.receiver_is("accepted")
             await asked.first_contact()
             await asked.sender_is("active")
-        await stays_shut(town, HANDOVER)
+        await stays_shut(town.system, HANDOVER)
         assert (await asked.copy_of(asked.sender))["state"] == "requested", "people see what there is"
-        code, said = await recover(town, HANDOVER, "--apply")
+        refused = await town.ask(asked.sender, "handover", f"/handovers/{asked.handover}/withdrawal")
+        assert (refused.status_code, _problem(refused)) == (503, "restored")
+        assert await _door(town, asked) == (503, "unreachable"), "the door believes nobody who does not know"
+        code, said = await recover(town.system, HANDOVER, "--apply")
         assert code == 0, said
         await town.system.ready([HANDOVER])
 
@@ -98,14 +102,14 @@ async def test_an_intake_restored_from_before_the_handover_has_given_its_case_aw
 async def _recovered(town: Town, principal: str, journey: Journey) -> None:
     """The first contact is not in that database when it comes back, and is known again."""
     async with town.stock.resting():
-        async with restored(town, principal):
+        async with restored(town.system, principal):
             await journey.first_contact()
             await journey.both_are("active")
             await journey.sender.until(
                 "intake", f"/cases/{journey.case}", lambda found: found["state"] == "handed_over"
             )
-        await stays_shut(town, principal)
-        code, said = await recover(town, principal, "--apply")
+        await stays_shut(town.system, principal)
+        code, said = await recover(town.system, principal, "--apply")
         assert code == 0, said
         await town.system.ready([principal])
 
@@ -121,7 +125,7 @@ async def _door(town: Town, journey: Journey) -> tuple[int, str]:
     url = f"{town.installation.url('jobcenter', 'consent')}/releases"
     headers = {"authorization": f"Bearer {token}"}
     answer = await town.client.post(url, json={"handover": journey.handover}, headers=headers)
-    return answer.status_code, answer.json()["type"].rpartition("/")[2]
+    return answer.status_code, _problem(answer)
 
 
 async def _asked_again(town: Town, journey: Journey) -> tuple[int, str]:
@@ -129,4 +133,8 @@ async def _asked_again(town: Town, journey: Journey) -> tuple[int, str]:
     answer = await town.ask(
         journey.sender, "consent", f"/consents/{journey.consent}/withdrawal", {"person": journey.person}
     )
-    return answer.status_code, answer.json()["type"].rpartition("/")[2]
+    return answer.status_code, _problem(answer)
+
+
+def _problem(answer: httpx.Response) -> str:
+    return str(answer.json()["type"]).rpartition("/")[2]

@@ -77,6 +77,7 @@ FORGET = (
 )
 REST_SECONDS = 75  # a resting connection; pools of callers give theirs up before, or they would ask into a closing one
 LISTEN_BACKLOG = 512  # connections the kernel keeps while the process is busy
+ACCEPTED_AT_ONCE = 16  # a busy process has 50 rounds a second: with one of each, a rush would wait unheard for 30 s
 CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
 KEEPS_ITS_WORD = {
     "synchronous_commit": "on",
@@ -662,6 +663,11 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
         yield listener
 
 
+def several(listener: socket.socket) -> list[socket.socket]:
+    """The same address several times: of each uvloop accepts one connection in every round of its loop, and no more."""
+    return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
+
+
 async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event) -> None:
     async with running.parts() as app:
         server = _Server(
@@ -678,7 +684,7 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
         )
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
-        serving = asyncio.create_task(server.serve([listener]))
+        serving = asyncio.create_task(server.serve(several(listener)))
         waiting = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

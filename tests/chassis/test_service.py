@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import uvloop
 from sqlalchemy.exc import OperationalError
 
 from chassis import metrics, service, telemetry
@@ -206,3 +207,35 @@ async def test_each_of_them_has_telemetry_of_its_own(monkeypatch: pytest.MonkeyP
     await service.serve_all(services("a", "b"), asyncio.Event())
     assert said == {"a": "a", "b": "b"}
     assert "service" not in json.loads(telemetry.JsonFormatter().format(record))
+
+
+# --- many callers at once ---------------------------------------------------------------------------------------------
+
+
+def test_a_rush_is_let_in_within_few_rounds_of_the_loop() -> None:
+    """Or whoever is too many would hear so only when the kernel has asked for the fifth time, after half a minute."""
+    assert uvloop.run(let_in(128, rounds=10)) == 128
+
+
+async def let_in(rush: int, rounds: int) -> int:
+    """How many of them are after so many rounds."""
+    made: list[asyncio.BaseTransport] = []
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.append(transport)
+
+    with contextlib.ExitStack() as ends:
+        listener = ends.enter_context(socket.create_server(("127.0.0.1", 0), backlog=service.LISTEN_BACKLOG))
+        loop = asyncio.get_running_loop()
+        servers = [
+            await loop.create_server(Protocol, sock=each, backlog=service.LISTEN_BACKLOG)
+            for each in service.several(listener)
+        ]
+        for _ in range(rush):
+            ends.enter_context(socket.create_connection(listener.getsockname()))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        for server in servers:
+            server.close()
+        return len(made)

@@ -112,6 +112,7 @@ SAID: dict[str, tuple[str, ...]] = {
 # What was measured, or counted, and is no constant.
 MEASURED: dict[str, tuple[str, ...]] = {
     "explanation/faults.md": (r"\| [^|]* \|\n", r"needed 40 to 55 s to come back, PostgreSQL 14 to 45 s"),
+    "explanation/limits.md": (r"took intake to \d+ MB",),
     "explanation/speed.md": (r"12 messages, 28 deliveries, 31 items of work",),
     "how-to/answer-an-alarm.md": (r"(?m)^\| `[a-z.0-9]+`(, state `\w+`)? \| [^|]+ \|", r"no metrics at all \| 1 min"),
 }

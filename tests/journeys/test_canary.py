@@ -122,23 +122,24 @@ async def test_no_answer_to_a_command_and_no_problem_names_anybody(town: Town, w
 
 @pytest.fixture(scope="package")
 async def stopped(town: Town, whole: Journey) -> Journey:
-    """No service runs any more; all that was to be logged and exported has been."""
+    """Every service has ended and begun anew; all that was to be logged and exported before has been."""
     async with town.stock.resting():
         servers = town.system.servers.values()
         for server in servers:
             server.tell_to_stop()
         await asyncio.gather(*(server.stopped(STOP_SECONDS_MAX) for server in servers))
+        await town.mended()
         return whole
 
 
 async def test_no_log_names_anybody(town: Town, stopped: Journey) -> None:
     """Neither those of the services, of Kafka and PostgreSQL, nor any other file of the installation."""
     files = {str(file.relative_to(town.installation.data)): file for file in _files(town)}
-    assert {f"logs/{principal}.log" for principal in town.system.servers} <= set(files)
+    assert {f"logs/{principal}.log.before" for principal in town.system.servers} <= set(files)
     assert "kafka/node-1.log" in files
     assert "postgres/postgres.log" in files
     searched = {name: file.read_bytes() for name, file in files.items()}
-    assert all(searched[f"logs/{principal}.log"] for principal in town.system.servers)
+    assert all(searched[f"logs/{principal}.log.before"] for principal in town.system.servers)
     assert _found(searched) == {}
 
 

@@ -42,7 +42,9 @@ BATCH_RECORDS_MAX = 200  # as many as one transaction takes
 BUSY_RECORDS = 16  # a batch of so many says that more are coming …
 GATHER_SECONDS_MOST = 0.25  # … and they are let come for as long as the last ones took: the busier, the more at once
 POLL_MS = 500  # how long one look waits for records; what comes ends it at once
-FETCH_WAIT_MS = 250  # how long the broker may hold back a fetch that would be empty; what comes ends it at once
+# How long the broker may hold back a fetch that would be empty. What comes ends it at once, but what comes in a
+# partition whose last records were still in hand when it was sent waits for its end.
+FETCH_WAIT_MS = 100
 CARE_SECONDS = 0.03  # between two looks at partitions one by one, which do not wait
 # Of one partition in one fetch, as it is sent: one batch is always taken, and may inflate to 250 times its size. So
 # what one look unpacks stays below what a process has; of ours it is still more than one transaction takes.

@@ -52,6 +52,9 @@ class Transport(Protocol):
         ...
 
 
+_RESET, _AS_USUAL = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)  # struct linger of socket(7)
+
+
 class Line:
     """A connection held short: little of an answer lies in the kernel, and what lies there can be taken back.
 
@@ -65,6 +68,10 @@ class Line:
         self._transport = transport
         self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self._linger(_RESET)  # a process that is killed meanwhile would leave what is unsent to the kernel, to send it
+
+    def _linger(self, how: bytes) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
 
     def unsent(self) -> int:
         """Bytes that are in this process or in its kernel, not yet acknowledged by the other end's."""
@@ -78,11 +85,13 @@ class Line:
 
     def abort(self) -> None:
         """Drop what is unsent, in the kernel too: the connection is reset, not closed."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._linger(_RESET)
         self._transport.abort()
 
-    def close(self) -> None:
-        """Let go of the handle; the connection itself is the server's."""
+    def close(self, *, whole: bool) -> None:
+        """Let go of the handle; after a whole answer the connection itself is the server's, as any other."""
+        if whole:
+            self._linger(_AS_USUAL)
         self._socket.close()
 
 
@@ -122,7 +131,7 @@ async def send_stream(answer: StreamingAnswer, scope: Scope, send: Send) -> None
         if line is not None:
             if not complete:  # whatever stopped it, a cancellation too: nothing may leave after `closed`
                 line.abort()
-            line.close()
+            line.close(whole=complete)
         await answer.closed(complete)
     if not complete:
         if transport is None:

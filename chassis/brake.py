@@ -102,7 +102,7 @@ class Brake:
     ) -> None:
         self._engine, self._consumer, self._others = engine, consumer, others
         self._begun: str | None = None
-        self._seat: dict[str, str | float] | None = None
+        self._seat: dict[str, str] | None = None
         self._process = secrets.token_hex(8)
         self._seen_until = 0.0
         self.ousted = False
@@ -192,7 +192,7 @@ class Brake:
         async with self._connected() as tx:
             await tx.execute(_TAKE_SEAT, seat)
             found = await pulled(tx, self._consumer)
-        self._seat = seat | {"seconds": SEAT_SECONDS}
+        self._seat = seat
         self._see(found)
 
     async def begin(self, instance: str) -> None:
@@ -228,7 +228,7 @@ class Brake:
             return
         try:
             async with self._engine.begin() as tx:
-                await tx.execute(_LEAVE_SEAT, {name: self._seat[name] for name in ("consumer", "instance", "process")})
+                await tx.execute(_LEAVE_SEAT, self._seat)
         except Exception as error:
             if not is_weather(error):
                 raise
@@ -286,12 +286,12 @@ _TAKE_SEAT = sa.text("""
 """)
 
 # Ours, or free: nobody's, or of one who was not seen for long.
-_KEEP_SEAT = sa.text("""
+_KEEP_SEAT = sa.text(f"""
     INSERT INTO seat (consumer, instance, process) VALUES (:consumer, :instance, :process)
     ON CONFLICT (consumer, instance) DO UPDATE SET process = excluded.process, seen_at = clock_timestamp()
-    WHERE seat.process = excluded.process OR seat.seen_at < clock_timestamp() - make_interval(secs => :seconds)
+    WHERE seat.process = excluded.process OR seat.seen_at < clock_timestamp() - interval '{SEAT_SECONDS} seconds'
     RETURNING process
-""")
+""")  # noqa: S608  # a number of ours
 
 _LEAVE_SEAT = sa.text("DELETE FROM seat WHERE consumer = :consumer AND instance = :instance AND process = :process")
 

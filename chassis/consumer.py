@@ -324,9 +324,10 @@ class Consumer:
         async with asyncio.timeout(CONNECT_SECONDS):
             firsts = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
-        waiting = [each for each in partitions if standing.get((each.topic, each.partition), 0) != ends[each]]
+        begins = {each: standing.get((each.topic, each.partition), 0) for each in partitions}
+        waiting = [each for each in partitions if begins[each] != ends[each]]
         for each in waiting:  # said before it is fetched: if something in it kills, this is the last that is said
-            log.info("reading begins here", extra=_told(each, standing.get((each.topic, each.partition), 0)))
+            log.info("reading begins here", extra=_told(each, begins[each]))
         if waiting:
             await self._brake.begin(self._instance)  # before anything is unpacked: that may be what kills
         if self._brake.on:
@@ -334,8 +335,7 @@ class Consumer:
         if not self._placed:
             return
         for partition in partitions:
-            first, end = firsts[partition], ends[partition]
-            offset = standing.get((partition.topic, partition.partition), 0)
+            first, end, offset = firsts[partition], ends[partition], begins[partition]
             if offset > end:
                 log.error("topic is shorter than what was heard of it, it is read anew", extra=_told(partition, offset))
                 offset = 0

@@ -46,8 +46,9 @@ class Source:
     """How many different people it takes to let go of a fact; only of the own party's ones they may."""
 
 
-def others_on(sources: Mapping[str, Source], party: str) -> dict[str, str]:
-    """The topics on which another party than this one speaks, and which."""
+def others_on(sources: Mapping[str, Source], consumer: str) -> dict[str, str]:
+    """The topics on which another party than the consumer's speaks, and which."""
+    party = consumer.rpartition(".")[0]
     writers = {topic: source.writer.rpartition(".")[0] for topic, source in sources.items() if source.origin != "own"}
     return {topic: writer for topic, writer in writers.items() if writer != party}
 
@@ -368,8 +369,7 @@ class Lanes:
         new = [(_parked(h), trouble, h.meta.traceparent) for h, trouble in self._parked if not h.redrive]
         await park(tx, self._consumer, new)
         if any(trouble.error_class not in WAITING for _, trouble, _ in new):
-            others = others_on(self._sources, self._consumer.rpartition(".")[0])
-            self.pulled = await pull_if_too_many(tx, self._consumer, others)
+            self.pulled = await pull_if_too_many(tx, self._consumer, others_on(self._sources, self._consumer))
         # What was not even tried, because the one before it failed, has had no attempt.
         again = [(_parked(h), t) for h, t in self._parked if h.redrive and t.error_class != "behind"]
         await tried_again(tx, self._consumer, again)

@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -313,21 +314,13 @@ def timeline(ref: Annotated[str, typer.Argument(help="Handover reference.")], da
 @parked_app.command("list")
 def parked_list(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
     """The held lanes of every service."""
-    from deploy.operating import Operator
-
-    operator = Operator(_installation(data), console)
-    asyncio.run(operator.list(agency))
-    _end(operator)
+    _ask_all(data, lambda operator: operator.list(agency))
 
 
 @app.command()
 def waiting(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
     """What waits in every service beside held lanes: unsent facts, unreadable records, errands, overdue deadlines."""
-    from deploy.operating import Operator
-
-    operator = Operator(_installation(data), console)
-    asyncio.run(operator.waiting(agency))
-    _end(operator)
+    _ask_all(data, lambda operator: operator.waiting(agency))
 
 
 @app.command()
@@ -401,20 +394,13 @@ def parked_skip(
 @parked_app.command("skips")
 def parked_skips(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
     """Who let go of which events, when and why."""
-    from deploy.operating import Operator
-
-    operator = Operator(_installation(data), console)
-    asyncio.run(operator.skips(agency))
-    _end(operator)
+    _ask_all(data, lambda operator: operator.skips(agency))
 
 
 @brake_app.command("list")
 def brake_list(data: DataOption = DATA, agency: Annotated[str | None, typer.Option()] = None) -> None:
     """The services whose consumer is stopped, and by what; exit code 1 if there is one, 2 if one did not answer."""
-    from deploy.operating import Operator
-
-    operator = Operator(_installation(data), console)
-    _end(operator, well=asyncio.run(operator.brakes(agency)))
+    _ask_all(data, lambda operator: operator.brakes(agency))
 
 
 @brake_app.command("release")
@@ -472,6 +458,14 @@ def demo(
     from deploy.demo import tell
 
     raise typer.Exit(asyncio.run(tell(data.absolute(), stay=sys.stdout.isatty() and not once, console=console)))
+
+
+def _ask_all(data: Path, question: Callable[[Operator], Coroutine[Any, Any, bool | None]]) -> None:
+    """Put one question to every service; `False` says that something needs a human."""
+    from deploy.operating import Operator
+
+    operator = Operator(_installation(data), console)
+    _end(operator, well=asyncio.run(question(operator)) is not False)
 
 
 def _end(operator: Operator, *, well: bool = True) -> None:

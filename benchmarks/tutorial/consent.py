@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from benchmarks.flow import ALLIANCE, SENDER
 from benchmarks.tutorial.models import Consent, Decision, DecisionItem, Errand, Grant, Person, Reception, Transmission
-from benchmarks.tutorial.service import Event, Handler, Place, say, token
+from benchmarks.tutorial.service import Event, Handler, Place, Run, say, token
 from benchmarks.yardstick.engine import Said, child
 from benchmarks.yardstick.services import CHANGED
 from contracts.new_ids import new_id
@@ -28,7 +28,7 @@ class Consents:
         self._where = where
         self.router = APIRouter()
         sends = where.agency == SENDER
-        self.errand: str | None = "read_items" if sends else None
+        self.errands: Mapping[str, Run] = {"read_items": self.read_items} if sends else {}
         self.handlers: Mapping[str, Handler] = {
             "staffel.handover.proposed.v1": self.proposed,
             CHANGED: self.changed_at_sender if sends else self.changed_at_receiver,
@@ -70,7 +70,7 @@ class Consents:
         )
         return UUID(said["person"])
 
-    async def run(self, session: AsyncSession, errand: Errand, intake: httpx.AsyncClient) -> None:
+    async def read_items(self, session: AsyncSession, errand: Errand, intake: httpx.AsyncClient) -> None:
         """Ask own intake, then decide."""
         answer = await intake.post(
             "/internal/items/flags",

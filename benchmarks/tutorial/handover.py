@@ -8,18 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-import httpx
 from fastapi import APIRouter, Header, HTTPException, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from benchmarks.flow import ALLIANCE, CHANNEL, CHANNEL_BACK, SENDER
-from benchmarks.tutorial.models import Answer, Deadline, Errand, Handover, KnownCase, Reservation
-from benchmarks.tutorial.service import Caseworker, Event, Handler, Place, Session, say
+from benchmarks.flow import ALLIANCE, CHANNEL, CHANNEL_BACK
+from benchmarks.tutorial.models import Answer, Deadline, Handover, KnownCase, Reservation
+from benchmarks.tutorial.service import Caseworker, Event, Handler, Place, Run, Session, say
 from benchmarks.yardstick.engine import Said, child, fresh_trace
-from benchmarks.yardstick.services import BLANK, CHANGED, working_days
+from benchmarks.yardstick.services import BLANK, CHANGED, as_requested, working_days
 from contracts.new_ids import new_id
 
 
@@ -41,7 +40,7 @@ class Moved(BaseModel):
 class Handovers:
     """Routes and handlers of one agency's handover service."""
 
-    errand: str | None = None
+    errands: Mapping[str, Run] = {}
 
     def __init__(self, where: Place) -> None:
         self._where = where
@@ -55,10 +54,6 @@ class Handovers:
             "staffel.handover.acceptance_confirmed.v1": self.confirmed,
             "staffel.case.announced.v1": self.announced,
         }
-
-    async def run(self, session: AsyncSession, errand: Errand, intake: httpx.AsyncClient) -> None:
-        """There are no errands."""
-        raise NotImplementedError
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -174,22 +169,8 @@ class Handovers:
 
     async def requested(self, session: AsyncSession, event: Event) -> UUID:
         """Another agency asks: a copy of its handover."""
-        said, now = event.body, datetime.now(UTC)
-        row = Handover(
-            **BLANK
-            | {
-                "id": event.key,
-                "side": "receiver",
-                "counterpart": SENDER,
-                "kind": said["kind"],
-                "purpose": said["purpose"],
-                "urgency": said["urgency"],
-                "competence_area": said["competence_area"],
-                "preview": said["preview"],
-                "drafted_at": now,
-                "requested_at": now,
-            }
-        )
+        now = datetime.now(UTC)
+        row = Handover(**BLANK | {"id": event.key} | as_requested(event.body, now))
         session.add(Reservation(name="baton", key=str(row.id), holder=row.id))
         due = {"remind": now + timedelta(days=3), "escalate": now + timedelta(days=7)}
         await self._move(session, row, "requested", "requested", event.trace, event.id, now, due)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-import httpx
 from fastapi import APIRouter
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -14,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from benchmarks.flow import ALLIANCE, RECEIVER
 from benchmarks.tutorial.models import Case, Errand, Item, Need, Registered, Reservation
-from benchmarks.tutorial.service import Event, Handler, OwnConsent, Place, Session, say
+from benchmarks.tutorial.service import Event, Handler, OwnConsent, Place, Run, Session, say
 from benchmarks.yardstick.engine import Said, child
 from benchmarks.yardstick.services import CHANGED, local_number
 from contracts.new_ids import new_id
@@ -41,17 +40,13 @@ class Flags(BaseModel):
 class Intakes:
     """Routes and handlers of one agency's intake service."""
 
-    errand: str | None = None
+    errands: Mapping[str, Run] = {}
 
     def __init__(self, where: Place) -> None:
         self._where = where
         self.router = APIRouter()
         self.router.post("/internal/items/flags")(self.flags)
         self.handlers: Mapping[str, Handler] = {CHANGED: self.changed}
-
-    async def run(self, session: AsyncSession, errand: Errand, intake: httpx.AsyncClient) -> None:
-        """The only errand here is kept waiting."""
-        raise NotImplementedError
 
     async def flags(self, wanted: Wanted, who: OwnConsent, session: Session) -> Sequence[Flags]:
         """Categories and flags of items; a protected address is not there."""

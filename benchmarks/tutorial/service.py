@@ -68,16 +68,16 @@ Handler = Callable[[AsyncSession, Event], Awaitable[UUID]]
 """Writes the service's own rows; returns the subject the event was about."""
 
 
+Run = Callable[[AsyncSession, Errand, httpx.AsyncClient], Awaitable[None]]
+"""Runs one errand, asking own intake, and writes what it has found."""
+
+
 class Meaning(Protocol):
-    """What one service does, beside being a service."""
+    """What one service does, beside being a service. An errand of another name is kept waiting."""
 
     router: APIRouter
     handlers: Mapping[str, Handler]
-    errand: str | None
-
-    async def run(self, session: AsyncSession, errand: Errand, intake: httpx.AsyncClient) -> None:
-        """Run one errand and write what it has found."""
-        ...
+    errands: Mapping[str, Run]
 
 
 @dataclass(slots=True)
@@ -291,14 +291,14 @@ async def poll_outbox(where: Place, sessions: async_sessionmaker[AsyncSession]) 
 
 async def poll_errands(where: Place, sessions: async_sessionmaker[AsyncSession], meaning: Meaning) -> None:
     """Look every tenth of a second and run what waits, one by one."""
-    if meaning.errand is None:
+    if not meaning.errands:
         return
     async with httpx.AsyncClient(base_url=where.settings["STAFFEL_INTAKE_URL"]) as intake:
         while True:
             async with sessions() as session:
                 errand = await session.scalar(
                     select(Errand)
-                    .where(Errand.name == meaning.errand, Errand.next_at <= func.clock_timestamp())
+                    .where(Errand.name.in_(meaning.errands), Errand.next_at <= func.clock_timestamp())
                     .order_by(Errand.next_at)
                     .limit(1)
                 )
@@ -306,7 +306,7 @@ async def poll_errands(where: Place, sessions: async_sessionmaker[AsyncSession],
                     errand.attempts, errand.taken_by = errand.attempts + 1, "0"
                     errand.next_at = datetime.now(UTC) + timedelta(seconds=ERRAND_SECONDS)
                     await session.commit()
-                    await meaning.run(session, errand, intake)
+                    await meaning.errands[errand.name](session, errand, intake)
                     await session.delete(errand)
                     await session.commit()
             if errand is None:

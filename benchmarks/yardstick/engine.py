@@ -139,24 +139,24 @@ class Written:
     done: list[UUID] = field(default_factory=list)
 
 
+Fetch = Callable[[Any, Sequence[Mapping[str, str]]], Awaitable[Sequence[Any]]]
+"""(engine, what several errands are about) -> what each of them wants to know."""
+
+View = Callable[[Any, bytes], Awaitable[bytes]]
+"""(connection, body) -> the answer to another service."""
+
+
 class Meaning(Protocol):
-    """What one service does with a batch; pure SQL and dictionaries."""
+    """What one service does with a batch; pure SQL and dictionaries. `views` by path."""
 
     hears: frozenset[str]
-    errand: str | None
+    errands: Mapping[str, Fetch]
+    views: Mapping[bytes, View]
 
     async def run(
         self, tx: Any, now: datetime, asked: Sequence[Asked], heard: Sequence[Event], back: Sequence[Back]
     ) -> Written:
         """Load, decide, write the service's own rows."""
-        ...
-
-    async def fetch(self, http: Any, several: Sequence[Mapping[str, str]]) -> Sequence[Any]:
-        """Ask what the errands want to know."""
-        ...
-
-    async def view(self, connection: Any, body: bytes) -> bytes:
-        """Answer another service."""
         ...
 
 
@@ -284,7 +284,7 @@ class Engine:
                 )
         if written.said:
             self._told.set()
-        if written.errands and self.meaning.errand is not None:
+        if written.errands:
             self._sent.set()
         for one, version, body, _ in written.answers:
             one.answer(version, body)
@@ -428,19 +428,18 @@ class Engine:
 
     async def _fetch(self) -> None:
         """Run the errands that wait, all at once."""
-        if self.meaning.errand is None:
-            return
         while True:
             await self._sent.wait()
             self._sent.clear()
-            while rows := await self.pool.fetch(_TAKE, self.meaning.errand, BATCH_MAX):
-                abouts = [json.loads(row["about"]) for row in rows]
-                found = await self.meaning.fetch(self, abouts)
-                self._back += [
-                    Back(row["id"], row["subject"], about, one, child(row["traceparent"]))
-                    for row, about, one in zip(rows, abouts, found, strict=True)
-                ]
-                self._something.set()
+            for name, fetch in self.meaning.errands.items():
+                while rows := await self.pool.fetch(_TAKE, name, BATCH_MAX):
+                    abouts = [json.loads(row["about"]) for row in rows]
+                    found = await fetch(self, abouts)
+                    self._back += [
+                        Back(row["id"], row["subject"], about, one, child(row["traceparent"]))
+                        for row, about, one in zip(rows, abouts, found, strict=True)
+                    ]
+                    self._something.set()
 
 
 def _batches(producer: Any, group: Sequence[tuple[Any, bytes]]) -> Iterable[tuple[list[int], Any]]:
@@ -529,7 +528,7 @@ class Http(asyncio.Protocol):
         if url.startswith(b"/internal/"):
             if "consent" not in caller.roles:
                 raise PermissionError
-            asyncio.ensure_future(self._view(body))  # noqa: RUF006  # the line lives as long as its answer is awaited
+            asyncio.ensure_future(self._view(url, body))  # noqa: RUF006  # the line lives as long as its answer is awaited
             return
         if "caseworker" not in caller.roles:
             raise PermissionError
@@ -548,9 +547,9 @@ class Http(asyncio.Protocol):
             )
         )
 
-    async def _view(self, body: bytes) -> None:
+    async def _view(self, url: bytes, body: bytes) -> None:
         async with self._engine.pool.acquire() as connection:
-            self.answer(200, await self._engine.meaning.view(connection, body))
+            self.answer(200, await self._engine.meaning.views[url](connection, body))
 
     def _answered(self, version: int, body: bytes) -> None:
         self.answer(200, body, b'etag: "%d"\r\n' % version)

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from benchmarks.flow import ALLIANCE, CHANNEL, CHANNEL_BACK, RECEIVER, SENDER
-from benchmarks.yardstick.engine import Asked, Back, Event, Meaning, Said, Written, child
+from benchmarks.yardstick.engine import Asked, Back, Event, Fetch, Meaning, Said, View, Written, child
 from chassis.auth import read_key, sign_internal
 from contracts.new_ids import new_id
 
@@ -46,21 +46,14 @@ class Offers:
     """Hears that handovers move and has nothing to do with it."""
 
     hears: frozenset[str] = frozenset()
-    errand: str | None = None
+    errands: Mapping[str, Fetch] = {}
+    views: Mapping[bytes, View] = {}
 
     async def run(
         self, tx: Any, now: datetime, asked: Sequence[Asked], heard: Sequence[Event], back: Sequence[Back]
     ) -> Written:
         """Nothing."""
         return Written()
-
-    async def fetch(self, http: Any, several: Sequence[Mapping[str, str]]) -> Sequence[Any]:
-        """There are no errands."""
-        raise NotImplementedError
-
-    async def view(self, connection: Any, body: bytes) -> bytes:
-        """There are no internal routes."""
-        raise NotImplementedError
 
 
 # --- handover ---------------------------------------------------------------------------------------------------------
@@ -113,6 +106,12 @@ BLANK: dict[str, Any] = {
     "version": 0,
     "alliance": ALLIANCE,
 }
+
+
+def as_requested(said: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """What the receiver's copy has from the sender's word."""
+    told = {name: said[name] for name in ("kind", "purpose", "urgency", "competence_area", "preview")}
+    return {"side": "receiver", "counterpart": SENDER, **told, "drafted_at": now, "requested_at": now}
 
 
 class Handover(Offers):
@@ -321,18 +320,7 @@ class Handover(Offers):
     def _requested(self, row: dict[str, Any], event: Event, now: datetime, written: Written) -> None:
         if row["state"] is not None:
             raise RuntimeError("asked twice")
-        said = event.body
-        row |= {
-            "side": "receiver",
-            "counterpart": SENDER,
-            "kind": said["kind"],
-            "purpose": said["purpose"],
-            "urgency": said["urgency"],
-            "competence_area": said["competence_area"],
-            "preview": said["preview"],
-            "drafted_at": now,
-            "requested_at": now,
-        }
+        row |= as_requested(event.body, now)
         written.reservations.append(("baton", str(row["id"]), row["id"]))
         due = {"remind": now + timedelta(days=3), "escalate": now + timedelta(days=7)}
         self._move(row, "requested", "requested", event.trace, event.id, now, due, written)
@@ -375,7 +363,7 @@ class Consent(Offers):
     """Decides whether the items may go; at the receiver remembers that something may come."""
 
     def __init__(self, agency: str) -> None:
-        self.errand = "read_items" if agency == SENDER else None
+        self.errands = {"read_items": self._items} if agency == SENDER else {}
         self.hears = frozenset({CHANGED, "staffel.handover.proposed.v1"})
         self._own = f"{agency}.consent.events"
         self._sender = agency == SENDER
@@ -514,7 +502,7 @@ class Consent(Offers):
             await tx.execute(_RECEPTIONS, *columns)
         return Written()
 
-    async def fetch(self, engine: Any, several: Sequence[Mapping[str, str]]) -> Sequence[Any]:
+    async def _items(self, engine: Any, several: Sequence[Mapping[str, str]]) -> Sequence[Any]:
         """Ask own intake for all of them at once."""
         url = engine.settings["STAFFEL_INTAKE_URL"].removeprefix("http://")
         host, _, port = url.partition(":")
@@ -602,6 +590,7 @@ class Intake(Offers):
     def __init__(self, agency: str) -> None:
         self._own = f"{agency}.intake.events"
         self._receiver = agency == RECEIVER
+        self.views = {b"/internal/items/flags": self._flags}
 
     async def run(
         self, tx: Any, now: datetime, asked: Sequence[Asked], heard: Sequence[Event], back: Sequence[Back]
@@ -659,7 +648,7 @@ class Intake(Offers):
         await tx.execute(_NEEDS, _json(needs).decode())
         return written
 
-    async def view(self, connection: Any, body: bytes) -> bytes:
+    async def _flags(self, connection: Any, body: bytes) -> bytes:
         """Categories and flags of items."""
         return _json([dict(row) for row in await connection.fetch(_FLAGS, json.loads(body)["items"])])
 

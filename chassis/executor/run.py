@@ -106,7 +106,7 @@ class Executor:
         self.after_gap: list[Callable[[], None]] = []
         """Called after a commit that holds a lane for a gap."""
         self.freed_lanes: asyncio.Queue[LaneKey] = asyncio.Queue(FREED_LANES_MAX)
-        self.brake = Brake(engine, consumer, others_on(hearing.sources, consumer.rpartition(".")[0]))
+        self.brake = Brake(engine, consumer, others_on(hearing.sources, consumer))
 
     async def start(self) -> None:
         """Begin to take what is waiting."""

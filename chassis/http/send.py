@@ -84,8 +84,7 @@ class Line:
         return self._transport.is_closing()
 
     def abort(self) -> None:
-        """Drop what is unsent, in the kernel too: the connection is reset, not closed."""
-        self._linger(_RESET)
+        """Drop what is unsent, in the kernel too: as long as the line is held short, it is reset, not closed."""
         self._transport.abort()
 
     def close(self, *, whole: bool) -> None:

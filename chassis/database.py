@@ -127,6 +127,23 @@ def _writing(table: sa.Table, names: tuple[str, ...], how: bool) -> sa.TextClaus
     return sa.text(statement)
 
 
+def rows_of(tables: Sequence[sa.Table], column: str) -> sa.TextClause:
+    """One statement for the rows of several tables that belong to the same things: for each of `:ids` one row.
+
+    It has the id and, under each table's name, an array of that table's rows (mappings) in the order of their keys.
+    """
+    parts = ", ".join(
+        f"ARRAY(SELECT part FROM {name} AS part WHERE part.{_QUOTED.quote(column)} = one.id ORDER BY {order}) AS {name}"  # noqa: S608  # names of our own tables
+        for name, order in (
+            (_QUOTED.quote(table.name), ", ".join(f"part.{_QUOTED.quote(key.name)}" for key in table.primary_key))
+            for table in tables
+        )
+    )
+    return sa.text(f"SELECT one.id, {parts} FROM unnest(:ids) AS one (id)").bindparams(  # noqa: S608  # as above
+        sa.bindparam("ids", type_=ARRAY(sa.Uuid))
+    )
+
+
 def _as_text(value: bytes | None) -> str | None:
     return None if value is None else f"\\x{value.hex()}"
 

@@ -68,27 +68,19 @@ async def due(tx: AsyncConnection) -> list[Due]:
     return [Due(row.kind, row.subject, row.id) for row in rows]
 
 
-async def still_armed(tx: AsyncConnection, causes: Sequence[Due]) -> set[UUID]:
-    """Which of these are still armed and due; asked under the locks of their subjects, so the answer stays true."""
-    if not causes:
-        return set()
-    return set((await tx.execute(_ARMED, {"ids": [cause.id for cause in causes]})).scalars())
-
-
 async def change(
     tx: AsyncConnection, wanted: Mapping[tuple[str, UUID], Arm | Disarm], fired: Sequence[Due], ids: Sequence[UUID]
 ) -> None:
-    """Forget what has fired or is disarmed, set what is armed: at most two statements. `ids`: one new id per Arm."""
-    gone = {(cause.kind, cause.subject) for cause in fired} | {
-        key for key, how in wanted.items() if isinstance(how, Disarm)
-    }
-    if gone:
-        await tx.execute(_FORGET, {"kinds": [k for k, _ in sorted(gone)], "subjects": [s for _, s in sorted(gone)]})
+    """Forget what has fired or is disarmed, set what is armed: one statement. `ids`: one new id per Arm."""
     armed = sorted((key, how.due) for key, how in wanted.items() if isinstance(how, Arm))
-    if armed:
+    moved = {key for key, _ in armed}
+    gone = sorted(({(cause.kind, cause.subject) for cause in fired} | set(wanted)) - moved)
+    if gone or armed:
         await tx.execute(
-            _ARM,
+            _CHANGE,
             {
+                "gone_kinds": [kind for kind, _ in gone],
+                "gone_subjects": [subject for _, subject in gone],
                 "kinds": [kind for (kind, _), _ in armed],
                 "subjects": [subject for (_, subject), _ in armed],
                 "ids": list(ids)[: len(armed)],
@@ -170,21 +162,18 @@ _HEARD = sa.text("""
     SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer AND topic = ANY (:topics)
 """).bindparams(sa.bindparam("topics", type_=_TEXTS))
 
-_ARMED = sa.text("SELECT id FROM deadline WHERE id = ANY(:ids) AND due_at <= clock_timestamp()").bindparams(
-    sa.bindparam("ids", type_=_UUIDS)
-)
-
-_FORGET = sa.text("DELETE FROM deadline WHERE (kind, subject) IN (SELECT * FROM unnest(:kinds, :subjects))").bindparams(
-    sa.bindparam("kinds", type_=_TEXTS), sa.bindparam("subjects", type_=_UUIDS)
-)
-
-_ARM = sa.text("""
+_CHANGE = sa.text("""
+    WITH gone AS (
+        DELETE FROM deadline WHERE (kind, subject) IN (SELECT * FROM unnest(:gone_kinds, :gone_subjects))
+    )
     INSERT INTO deadline (kind, subject, id, due_at)
     SELECT kind, subject, id, due FROM unnest(:kinds, :subjects, :ids, :dues) AS new (kind, subject, id, due)
     ORDER BY kind, subject
     ON CONFLICT (kind, subject) DO UPDATE
     SET id = excluded.id, due_at = excluded.due_at, postponed_from = NULL, attempts = 0, reason = NULL
 """).bindparams(
+    sa.bindparam("gone_kinds", type_=_TEXTS),
+    sa.bindparam("gone_subjects", type_=_UUIDS),
     sa.bindparam("kinds", type_=_TEXTS),
     sa.bindparam("subjects", type_=_UUIDS),
     sa.bindparam("ids", type_=_UUIDS),

@@ -95,13 +95,6 @@ class _Taken:
     traceparent: str | None
 
 
-async def still_wanted(tx: AsyncConnection, causes: Sequence[Returned]) -> set[UUID]:
-    """Which of these errands still wait; asked under the locks of their subjects, so the answer stays true."""
-    if not causes:
-        return set()
-    return set((await tx.execute(_WANTED, {"ids": [cause.id for cause in causes]})).scalars())
-
-
 async def change(
     tx: AsyncConnection,
     wanted: Mapping[tuple[str, UUID, str], tuple[Errand, str | None]],
@@ -301,8 +294,6 @@ def _backoff(attempts: int) -> float:
 
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
-
-_WANTED = sa.text("SELECT id FROM errand WHERE id = ANY(:ids)").bindparams(sa.bindparam("ids", type_=_UUIDS))
 
 _FORGET = sa.text("DELETE FROM errand WHERE id = ANY(:ids)").bindparams(sa.bindparam("ids", type_=_UUIDS))
 

@@ -222,23 +222,19 @@ class Lanes:
         self.pulled: Pulled | None = None
         """The brake, where this batch has parked one lane too many."""
 
-    async def load(self, tx: AsyncConnection, heard: Sequence[Heard]) -> None:
-        """Lock the lanes of these events in key order and read what is known of them."""
+    async def lock(self, tx: AsyncConnection, heard: Sequence[Heard]) -> None:
+        """Lock the lanes of these events in key order; those that are not there yet begin here."""
         keys = sorted({item.lane for item in heard})
         if not keys:
             return
-        parameters = {"consumer": self._consumer, "topics": [t for t, _ in keys], "keys": [k for _, k in keys]}
-        rows = (await tx.execute(_LOCK, parameters)).all()
-        if len(rows) < len(keys):
-            known = {(row.topic, row.key) for row in rows}
-            new = [key for key in keys if key not in known]
-            names = {"consumer": self._consumer, "topics": [t for t, _ in new], "keys": [k for _, k in new]}
-            rows = [*rows, *(await tx.execute(_BEGIN, names)).all()]
-        for row in rows:
+        names = {"consumer": self._consumer, "topics": [t for t, _ in keys], "keys": [k for _, k in keys]}
+        for row in await tx.execute(_LOCK, names):
             self._lanes[row.topic, row.key] = _Lane(row.last_seq, row.last_id)
-        ids = {"consumer": self._consumer, "ids": [item.meta.id for item in heard]}
-        self._known = set((await tx.execute(_KNOWN, ids)).scalars())
-        for waits in await waiting_in(tx, self._consumer, keys):
+
+    async def know(self, tx: AsyncConnection, known: Iterable[UUID], *, some_wait: bool) -> None:
+        """What is known of these events and lanes, seen under their locks; `some_wait`: then it is read what."""
+        self._known = set(known)
+        for waits in await waiting_in(tx, self._consumer, sorted(self._lanes)) if some_wait else ():
             self._lanes[waits.topic, waits.key].waiting.append(waits)
 
     def judge(self, heard: Heard, now: datetime) -> tuple[Fate, str]:  # noqa: PLR0911  # one line per fate, in the order they are asked
@@ -350,22 +346,19 @@ class Lanes:
         if any(count > LANES_MAX + 1 for count in Counter(error_class for error_class, _ in new).values()):
             raise TooManyLanes
 
-    async def write(self, tx: AsyncConnection, now: datetime) -> None:
-        """Inbox rows, lane numbers and parked events of the whole batch: one statement each."""
+    async def write(self, tx: AsyncConnection, now: datetime, ends: Mapping[tuple[str, int], int]) -> None:
+        """Inbox rows, lane numbers and where hearing stands in one statement; parked events, where there are any."""
         self._check_how_many_are_parked()
-        await self._write_inbox(tx, now)
         changed = sorted((key, lane) for key, lane in self._lanes.items() if lane.changed)
-        if changed:
-            await tx.execute(
-                _ADVANCE,
-                {
-                    "consumer": self._consumer,
-                    "topics": [topic for (topic, _), _ in changed],
-                    "keys": [key for (_, key), _ in changed],
-                    "seqs": [lane.last_seq for _, lane in changed],
-                    "ids": [lane.last_id for _, lane in changed],
-                },
-            )
+        if changed or ends:  # whatever was applied has moved its lane
+            columns = {
+                "topics": [topic for (topic, _), _ in changed],
+                "keys": [key for (_, key), _ in changed],
+                "seqs": [lane.last_seq for _, lane in changed],
+                "ids": [lane.last_id for _, lane in changed],
+            }
+            columns |= self._inbox_columns() | places(ends)
+            await tx.execute(_WRITE, {"consumer": self._consumer, "now": now} | columns)
         new = [(_parked(h), trouble, h.meta.traceparent) for h, trouble in self._parked if not h.redrive]
         await park(tx, self._consumer, new)
         if any(trouble.error_class not in WAITING for _, trouble, _ in new):
@@ -375,25 +368,28 @@ class Lanes:
         await tried_again(tx, self._consumer, again)
         await forget(tx, self._consumer, [_parked(heard) for heard in self._redriven])
 
-    async def _write_inbox(self, tx: AsyncConnection, now: datetime) -> None:
+    def _inbox_columns(self) -> dict[str, list[Any]]:
         rows = [(heard.meta, subject) for heard, subjects in self._applied for subject in subjects]
-        if not rows:
-            return
-        await tx.execute(
-            _REMEMBER,
-            {
-                "consumer": self._consumer,
-                "ids": [meta.id for meta, _ in rows],
-                "subjects": [subject for _, subject in rows],
-                "topics": [meta.topic for meta, _ in rows],
-                "keys": [meta.subject for meta, _ in rows],
-                "seqs": [meta.seq for meta, _ in rows],
-                "types": [meta.type for meta, _ in rows],
-                "traces": [meta.traceparent for meta, _ in rows],
-                "said": [meta.time for meta, _ in rows],
-                "now": now,
-            },
-        )
+        return {
+            "events": [meta.id for meta, _ in rows],
+            "subjects": [subject for _, subject in rows],
+            "event_topics": [meta.topic for meta, _ in rows],
+            "event_keys": [meta.subject for meta, _ in rows],
+            "event_seqs": [meta.seq for meta, _ in rows],
+            "types": [meta.type for meta, _ in rows],
+            "traces": [meta.traceparent for meta, _ in rows],
+            "said": [meta.time for meta, _ in rows],
+        }
+
+
+def places(ends: Mapping[tuple[str, int], int]) -> dict[str, list[Any]]:
+    """The parameters of `HEARD_UP_TO`: the next offset by topic and partition."""
+    rows = sorted(ends.items())
+    return {
+        "place_topics": [topic for (topic, _), _ in rows],
+        "partitions": [partition for (_, partition), _ in rows],
+        "offsets": [end for _, end in rows],
+    }
 
 
 def _parked(heard: Heard) -> Parked:
@@ -405,48 +401,68 @@ _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _UUIDS, _TEXTS, _INTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT), ARRAY(sa.Integer)
 _MOMENT = TIMESTAMP(timezone=True)
 
+# Those that are there first, then the others, so that all who do this lock in one order. A lane that another
+# transaction begins at the same moment is waited for and locked as it is then.
 _LOCK = sa.text("""
-    SELECT topic, key, last_seq, last_id FROM lane
-    WHERE consumer = :consumer AND (topic, key) IN (SELECT * FROM unnest(:topics, :keys))
-    ORDER BY topic, key FOR UPDATE
-""").bindparams(sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS))
-
-# A lane that another transaction begins at the same moment is waited for and locked as it is then.
-_BEGIN = sa.text("""
-    INSERT INTO lane (consumer, topic, key, last_seq)
-    SELECT :consumer, topic, key, 0 FROM unnest(:topics, :keys) AS new (topic, key) ORDER BY topic, key
-    ON CONFLICT (consumer, topic, key) DO UPDATE SET last_seq = lane.last_seq
-    RETURNING topic, key, last_seq, last_id
-""").bindparams(sa.bindparam("topics", type_=_TEXTS), sa.bindparam("keys", type_=_UUIDS))
-
-_KNOWN = sa.text("SELECT DISTINCT event_id FROM inbox WHERE consumer = :consumer AND event_id = ANY(:ids)").bindparams(
-    sa.bindparam("ids", type_=_UUIDS)
+    WITH asked AS (
+        SELECT * FROM unnest(:topics, :keys) AS asked (topic, key)
+    ), there AS (
+        SELECT topic, key, last_seq, last_id FROM lane
+        WHERE consumer = :consumer AND (topic, key) IN (SELECT topic, key FROM asked)
+        ORDER BY topic, key FOR UPDATE
+    ), begun AS (
+        INSERT INTO lane (consumer, topic, key, last_seq)
+        SELECT :consumer, topic, key, 0 FROM asked WHERE (topic, key) NOT IN (SELECT topic, key FROM there)
+        ORDER BY topic, key
+        ON CONFLICT (consumer, topic, key) DO UPDATE SET last_seq = lane.last_seq
+        RETURNING topic, key, last_seq, last_id
+    )
+    SELECT * FROM there UNION ALL SELECT * FROM begun
+""").bindparams(
+    sa.bindparam("consumer", type_=sa.Text),
+    sa.bindparam("topics", type_=_TEXTS),
+    sa.bindparam("keys", type_=_UUIDS),
 )
 
-_ADVANCE = sa.text("""
+HEARD_UP_TO = """
+    INSERT INTO heard_up_to (consumer, topic, partition, next_offset)
+    SELECT :consumer, topic, partition, next_offset
+    FROM unnest(:place_topics, :partitions, :offsets) AS new (topic, partition, next_offset)
+    ORDER BY topic, partition
+    ON CONFLICT (consumer, topic, partition)
+    DO UPDATE SET next_offset = excluded.next_offset, written_at = clock_timestamp()
+"""
+"""Where hearing stands, see `executor.positions`."""
+PLACES = (
+    sa.bindparam("consumer", type_=sa.Text),
+    sa.bindparam("place_topics", type_=_TEXTS),
+    sa.bindparam("partitions", type_=_INTS),
+    sa.bindparam("offsets", type_=ARRAY(sa.BigInteger)),
+)
+
+_WRITE = sa.text(f"""
+    WITH moved AS ({HEARD_UP_TO}), remembered AS (
+        INSERT INTO inbox (consumer, event_id, subject, topic, key, seq, type, traceparent, said_at, heard_at)
+        SELECT :consumer, event_id, subject, topic, key, seq, type, trace, said, :now
+        FROM unnest(:events, :subjects, :event_topics, :event_keys, :event_seqs, :types, :traces, :said)
+             AS new (event_id, subject, topic, key, seq, type, trace, said)
+    )
     UPDATE lane SET last_seq = new.seq, last_id = new.id, updated_at = clock_timestamp()
     FROM unnest(:topics, :keys, :seqs, :ids) AS new (topic, key, seq, id)
     WHERE lane.consumer = :consumer AND lane.topic = new.topic AND lane.key = new.key
-""").bindparams(
-    sa.bindparam("topics", type_=_TEXTS),
-    sa.bindparam("keys", type_=_UUIDS),
-    sa.bindparam("seqs", type_=_INTS),
-    sa.bindparam("ids", type_=_UUIDS),
-)
-
-_REMEMBER = sa.text("""
-    INSERT INTO inbox (consumer, event_id, subject, topic, key, seq, type, traceparent, said_at, heard_at)
-    SELECT :consumer, event_id, subject, topic, key, seq, type, trace, said, :now
-    FROM unnest(:ids, :subjects, :topics, :keys, :seqs, :types, :traces, :said)
-         AS new (event_id, subject, topic, key, seq, type, trace, said)
-""").bindparams(
-    sa.bindparam("ids", type_=_UUIDS),
+""").bindparams(  # noqa: S608  # put together from the constant above
+    *PLACES,
+    sa.bindparam("events", type_=_UUIDS),
     sa.bindparam("subjects", type_=_UUIDS),
-    sa.bindparam("topics", type_=_TEXTS),
-    sa.bindparam("keys", type_=_UUIDS),
-    sa.bindparam("seqs", type_=_INTS),
+    sa.bindparam("event_topics", type_=_TEXTS),
+    sa.bindparam("event_keys", type_=_UUIDS),
+    sa.bindparam("event_seqs", type_=_INTS),
     sa.bindparam("types", type_=_TEXTS),
     sa.bindparam("traces", type_=_TEXTS),
     sa.bindparam("said", type_=ARRAY(_MOMENT)),
     sa.bindparam("now", type_=_MOMENT),
+    sa.bindparam("topics", type_=_TEXTS),
+    sa.bindparam("keys", type_=_UUIDS),
+    sa.bindparam("seqs", type_=_INTS),
+    sa.bindparam("ids", type_=_UUIDS),
 )

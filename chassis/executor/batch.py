@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import deadlines, errands, metrics, outbox, telemetry
@@ -21,6 +20,7 @@ from chassis.deadlines import Due
 from chassis.errands import Returned
 from chassis.executor import answers, positions, reservations
 from chassis.executor.answers import CauseKey
+from chassis.executor.looking import look
 from chassis.executor.positions import Delivery
 from chassis.executor.work import Answer, Asked, Bug, Inner, Kind, Trouble, Work
 from chassis.inbox import Fate, Heard, Lanes, Source
@@ -130,18 +130,17 @@ class Batch:
         tx = self._tx
         stored = await answers.claim(tx, [work.cause for work in works if isinstance(work.cause, Asked)])
         reached("executor.after_causes")
-        await self._lanes.load(tx, [work.cause for work in works if isinstance(work.cause, Heard)])
+        await self._lanes.lock(tx, [work.cause for work in works if isinstance(work.cause, Heard)])
         works, resolved = self._without_deferred(works, await self._resolve(works))
         self.delivered = positions.completed(work.delivery for work in works)
         await self._load(resolved)
         reached("executor.after_load")
         await self._reserve(resolved)
-        # After all locks are had: what is decided now is later than whatever these subjects were locked for before.
-        self._now = (await tx.execute(sa.text("SELECT clock_timestamp()"))).scalar_one()
-        live = await deadlines.still_armed(tx, [work.cause for work in works if isinstance(work.cause, Due)])
-        live |= await errands.still_wanted(tx, [work.cause for work in works if isinstance(work.cause, Returned)])
+        seen = await look(tx, self._desk.consumer, [work.cause for work in works])
+        await self._lanes.know(tx, seen.known, some_wait=seen.lanes_wait)
+        self._now = seen.now
         for original, work in zip(works, resolved, strict=True):
-            self.results[id(original)] = self._one(work, stored, live)
+            self.results[id(original)] = self._one(work, stored, seen.live)
         await self._write()
         reached("executor.after_write")
 
@@ -209,7 +208,7 @@ class Batch:
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
-    def _one(self, work: Work, stored: Mapping[CauseKey, tuple[bytes, Answer]], live: set[UUID]) -> Result:
+    def _one(self, work: Work, stored: Mapping[CauseKey, tuple[bytes, Answer]], live: frozenset[UUID]) -> Result:
         match work.cause:
             case Asked() as asked:
                 return self._asked(work, asked, stored)
@@ -379,6 +378,5 @@ class Batch:
         await deadlines.change(tx, self._deadlines, self._fired, [desk.new_id() for _ in self._deadlines])
         await deadlines.postpone(tx, self._postponed)
         await errands.change(tx, self._errands, self._returned, [desk.new_id() for _ in self._errands])
-        await self._lanes.write(tx, self._now)
-        await positions.write(tx, desk.consumer, self.delivered)
+        await self._lanes.write(tx, self._now, positions.ends_of(self.delivered))
         await answers.keep(tx, {key: answer for key, (_, answer) in self._answers.items()})

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.envelope import Record
+from chassis.inbox import HEARD_UP_TO, PLACES, places
 
 Place = tuple[str, int]
 """A partition: topic and number."""
@@ -51,24 +51,19 @@ def completed(deliveries: Iterable[Delivery | None]) -> list[Delivery]:
     return [delivery for delivery, items in here.values() if items == delivery.left]
 
 
-async def write(tx: AsyncConnection, consumer: str, deliveries: Sequence[Delivery]) -> None:
-    """Everything before the ends of these deliveries is durable with this transaction: one statement."""
+def ends_of(deliveries: Iterable[Delivery]) -> dict[Place, int]:
+    """Where hearing stands when all of these are durable."""
     ends: dict[Place, int] = {}
     for delivery in deliveries:
         for place, end in delivery.ends.items():
             ends[place] = max(ends.get(place, 0), end)
-    if not ends:
-        return
-    rows = sorted(ends.items())
-    await tx.execute(
-        _WRITE,
-        {
-            "consumer": consumer,
-            "topics": [topic for (topic, _), _ in rows],
-            "partitions": [partition for (_, partition), _ in rows],
-            "offsets": [end for _, end in rows],
-        },
-    )
+    return ends
+
+
+async def write(tx: AsyncConnection, consumer: str, delivery: Delivery) -> None:
+    """Everything before the ends of this delivery is durable with this transaction or already."""
+    if delivery.ends:
+        await tx.execute(_WRITE, {"consumer": consumer} | places(delivery.ends))
 
 
 async def standing(tx: AsyncConnection, consumer: str) -> dict[Place, int]:
@@ -77,16 +72,6 @@ async def standing(tx: AsyncConnection, consumer: str) -> dict[Place, int]:
     return {(row.topic, row.partition): row.next_offset for row in rows}
 
 
-_WRITE = sa.text("""
-    INSERT INTO heard_up_to (consumer, topic, partition, next_offset)
-    SELECT :consumer, topic, partition, next_offset
-    FROM unnest(:topics, :partitions, :offsets) AS new (topic, partition, next_offset) ORDER BY topic, partition
-    ON CONFLICT (consumer, topic, partition)
-    DO UPDATE SET next_offset = excluded.next_offset, written_at = clock_timestamp()
-""").bindparams(
-    sa.bindparam("topics", type_=ARRAY(TEXT)),
-    sa.bindparam("partitions", type_=ARRAY(sa.Integer)),
-    sa.bindparam("offsets", type_=ARRAY(sa.BigInteger)),
-)
+_WRITE = sa.text(HEARD_UP_TO).bindparams(*PLACES)
 
 _READ = sa.text("SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer")

@@ -28,20 +28,18 @@ async def take(tx: AsyncConnection, wanted: Mapping[Reservation, UUID]) -> tuple
 
     A row that nobody held is written for the first who wants it, so that nobody else can in the meantime.
     """
-    got: set[Reservation] = set()
     inside: dict[Reservation, UUID | None] = {}
+    before: dict[Reservation, UUID | None] = {}
     for _ in range(TRIES_MAX):
         missing = sorted((reservation, holder) for reservation, holder in wanted.items() if reservation not in inside)
         if not missing:
-            return inside, {
-                reservation: None if reservation in got else holder for reservation, holder in inside.items()
-            }
-        # Between the two statements the one who was in the way may give a row up: then it is wanted once more. Only a
-        # row that this transaction has written or locked may be decided on.
-        rows = _columns(missing)
-        got |= {Reservation(row.name, row.key) for row in await tx.execute(_RESERVE, rows)}
-        for row in await tx.execute(_HOLDERS, {"names": rows["names"], "keys": rows["keys"]}):
-            inside[Reservation(row.name, row.key)] = row.holder
+            return inside, before
+        # One whose row another transaction writes or gives up at this moment is missing still, and wanted once more:
+        # only a row that this transaction has written or locked may be decided on.
+        for row in await tx.execute(_TAKE, _columns(missing)):
+            reservation = Reservation(row.name, row.key)
+            inside[reservation] = row.holder
+            before[reservation] = None if row.new else row.holder
     raise Contended
 
 
@@ -67,16 +65,26 @@ def _columns(rows: Sequence[tuple[Reservation, UUID]]) -> dict[str, list[Any]]:
 _NAMED = (sa.bindparam("names", type_=ARRAY(TEXT)), sa.bindparam("keys", type_=ARRAY(TEXT)))
 _HOLDING = sa.bindparam("holders", type_=ARRAY(PG_UUID(as_uuid=True)))
 
+# Those that are there first, then the others, so that all who do this lock in one order.
+_TAKE = sa.text("""
+    WITH wanted AS (
+        SELECT * FROM unnest(:names, :keys, :holders) AS wanted (name, key, holder)
+    ), there AS (
+        SELECT name, key, holder FROM reservation WHERE (name, key) IN (SELECT name, key FROM wanted)
+        ORDER BY name, key FOR UPDATE
+    ), written AS (
+        INSERT INTO reservation (name, key, holder)
+        SELECT name, key, holder FROM wanted WHERE (name, key) NOT IN (SELECT name, key FROM there) ORDER BY name, key
+        ON CONFLICT DO NOTHING RETURNING name, key, holder
+    )
+    SELECT name, key, holder, false AS new FROM there UNION ALL SELECT name, key, holder, true FROM written
+""").bindparams(*_NAMED, _HOLDING)
+
 _RESERVE = sa.text("""
     INSERT INTO reservation (name, key, holder)
     SELECT name, key, holder FROM unnest(:names, :keys, :holders) AS new (name, key, holder) ORDER BY name, key
-    ON CONFLICT DO NOTHING RETURNING name, key
+    ON CONFLICT DO NOTHING
 """).bindparams(*_NAMED, _HOLDING)
-
-_HOLDERS = sa.text("""
-    SELECT name, key, holder FROM reservation WHERE (name, key) IN (SELECT * FROM unnest(:names, :keys))
-    ORDER BY name, key FOR UPDATE
-""").bindparams(*_NAMED)
 
 _FREE = sa.text("""
     DELETE FROM reservation USING unnest(:names, :keys, :holders) AS gone (name, key, holder)

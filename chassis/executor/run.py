@@ -269,7 +269,7 @@ class Executor:
         if delivery.written or not delivery.ends:
             return
         async with self._whatever_the_weather(), self._engine.begin() as tx:
-            await positions.write(tx, self._consumer, [delivery])
+            await positions.write(tx, self._consumer, delivery)
 
     @asynccontextmanager
     async def _whatever_the_weather(self) -> AsyncIterator[None]:

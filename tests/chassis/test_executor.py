@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, cast
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -419,31 +419,40 @@ async def test_an_event_finds_the_subject_that_an_earlier_one_of_the_same_batch_
     assert await rows(database, "SELECT count(*) FROM parked") == [(0,)]
 
 
-async def test_a_reservation_given_up_between_two_looks_is_taken_properly_or_not_at_all(database: AsyncEngine) -> None:
+async def waiting_for_a_lock(database: AsyncEngine) -> None:
+    """Until a statement of this database waits for a lock of another transaction."""
+    async with asyncio.timeout(5), database.connect() as tx:
+        while not await tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("given_up", [True, False])
+async def test_a_reservation_is_decided_on_as_whoever_was_in_the_way_has_left_it(
+    database: AsyncEngine, *, given_up: bool
+) -> None:
     prize, before, us, others = Reservation("prize", "x"), new_id(), new_id(), new_id()
-    async with database.begin() as tx:
-        await reservations.write(tx, {}, {prize: before}, ())
+    if given_up:
+        async with database.begin() as tx:
+            await reservations.write(tx, {}, {prize: before}, ())
 
-    class Interrupted:
-        """A transaction into whose first gap another one falls."""
-
-        def __init__(self, tx: AsyncConnection) -> None:
-            self.tx, self.statements = tx, 0
-
-        async def execute(self, *statement: object) -> object:
-            self.statements += 1
-            if self.statements == 2:
-                async with database.begin() as other:
-                    await reservations.write(other, {prize: before}, {prize: None}, ())
-            return await self.tx.execute(*statement)  # type: ignore[call-overload]  # passes on whatever it is given
+    async def take() -> tuple[reservations.Held, reservations.Held]:
+        async with database.begin() as tx:
+            inside, held = await reservations.take(tx, {prize: us})
+            if held[prize] is None:
+                await reservations.write(tx, inside, {prize: us}, ())
+            return inside, held
 
     async with database.begin() as tx:
-        inside, held = await reservations.take(cast("AsyncConnection", Interrupted(tx)), {prize: us})
-        assert (inside, held) == ({prize: us}, {prize: None})
-        await reservations.write(tx, inside, {prize: us}, ())
+        if given_up:
+            await reservations.write(tx, {prize: before}, {prize: None}, ())
+        else:
+            await reservations.write(tx, {}, {prize: before}, ())
+        taking = asyncio.create_task(take())
+        await waiting_for_a_lock(database)
+    assert await taking == (({prize: us}, {prize: None}) if given_up else ({prize: before}, {prize: before}))
     async with database.begin() as tx:
         _, seen = await reservations.take(tx, {prize: others})
-    assert seen == {prize: us}
+    assert seen == {prize: us if given_up else before}
 
 
 async def test_of_two_bodies_under_one_key_in_one_batch_the_first_counts(

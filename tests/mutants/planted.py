@@ -113,8 +113,8 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a deadline fires although it was moved",
-        "chassis/deadlines.py",
-        [("WHERE id = ANY(:ids) AND due_at <= clock_timestamp()", "WHERE id = ANY(:ids)")],
+        "chassis/executor/looking.py",
+        [("WHERE id = ANY(:deadlines) AND due_at <= clock_timestamp()", "WHERE id = ANY(:deadlines)")],
         f"{EXECUTOR}a_deadline_that_is_due_later_does_not_fire_now",
     ),
     Mutant(

@@ -1,19 +1,19 @@
 """Persons and notices, loaded and saved whole."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import JsonValue
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import among, insert, upsert
+from chassis.database import among, insert, rows_of, upsert
 from chassis.executor import Kind
 from chassis.transitions import Table
 from contracts.codes import AgeBand
@@ -82,7 +82,6 @@ from services.consent.store.tables import (
 PERSON = "person"  # the kinds of subjects of this service
 NOTICE = "notice"
 
-Rows = Mapping[UUID, Sequence[Any]]
 # --- notices ----------------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +111,7 @@ async def load_persons(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[objec
     known = {row.id for row in rows}
     parts = await _parts(tx, sorted(known)) if known else {}
     blank = {each: Person(PersonId(each)) for each in ids if each not in known}
-    persons = blank | {row.id: _person(row, parts) for row in rows}
+    persons = blank | {row.id: _person(row, parts[row.id]) for row in rows}
     return await _with_asked(tx, persons, wanted)
 
 
@@ -131,37 +130,32 @@ _LOCK_BY_NAME = sa.text(
     "SELECT pg_advisory_xact_lock(hashtextextended(id, 0)) FROM (SELECT unnest(:ids) AS id ORDER BY 1) AS names"
 ).bindparams(sa.bindparam("ids", type_=TEXTS))
 
-PARTS = (consent, consent_grant, transmission, statutory_basis, restriction, reception, duty)
-_OF_PERSONS = {
-    table.name: sa.select(table)
-    .where(table.c.person == sa.any_(sa.bindparam("persons", type_=ARRAY(sa.Uuid))))
-    .order_by(*table.primary_key)
-    for table in PARTS
+DECIDED_ON = (consent, consent_grant, transmission, statutory_basis, restriction)
+PARTS = (*DECIDED_ON, reception, duty)
+_OF_PERSONS: Mapping[tuple[sa.Table, ...], sa.TextClause] = {
+    tables: rows_of(tables, "person") for tables in (DECIDED_ON, PARTS)
 }
 
 
 async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
     """What a decision at the door looks at, read under the lock on the person's row that the caller holds."""
     row = (await tx.execute(sa.select(person).where(person.c.id == of))).one()
-    empty: Rows = {}
-    found = await _parts(tx, [of], (consent, consent_grant, transmission, statutory_basis, restriction))
-    return _person(row, {reception.name: empty, duty.name: empty} | dict(found))
+    return _person(row, (await _parts(tx, [of], DECIDED_ON))[of])
 
 
-async def _parts(tx: AsyncConnection, ids: Sequence[UUID], tables: Iterable[sa.Table] = PARTS) -> Mapping[str, Rows]:
-    """The rows of these persons, table by table, in the order of their ids."""
-    found: dict[str, Rows] = {}
-    for table in tables:
-        by_person: dict[UUID, list[Any]] = defaultdict(list)
-        for row in await tx.execute(_OF_PERSONS[table.name], {"persons": ids}):
-            by_person[row.person].append(row)
-        found[table.name] = by_person
-    return found
+async def _parts(
+    tx: AsyncConnection, ids: Sequence[UUID], tables: tuple[sa.Table, ...] = PARTS
+) -> Mapping[UUID, Mapping[str, Sequence[Any]]]:
+    """By person and table: its rows, in the order of their ids. Read when the persons are locked, and not before."""
+    return {
+        found.id: {table.name: [SimpleNamespace(**row) for row in getattr(found, table.name)] for table in tables}
+        for found in await tx.execute(_OF_PERSONS[tables], {"ids": ids})
+    }
 
 
-def _person(row: Any, parts: Mapping[str, Rows]) -> Person:
+def _person(row: Any, parts: Mapping[str, Sequence[Any]]) -> Person:
     def mine(table: sa.Table) -> Sequence[Any]:
-        return parts[table.name].get(row.id, ())
+        return parts.get(table.name, ())
 
     stated = mine(statutory_basis)
     return Person(

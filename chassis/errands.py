@@ -145,6 +145,8 @@ class Errands:
         self._woken = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._left_over = False
+        """Whether some may be due that there was no room for: then one looks when room is made, and not before."""
 
     def wake(self) -> None:
         """There is something to do: called after a commit that wrote an errand."""
@@ -179,14 +181,19 @@ class Errands:
 
     async def _begin(self) -> None:
         """Take what there is room for: single errands side by side, of those that go together one call at a time."""
-        for taken in await self._take(list(self._singly), AT_ONCE - len(self._running)):
+        room = AT_ONCE - len(self._running)
+        singles = await self._take(list(self._singly), room)
+        self._left_over = len(singles) == room
+        for taken in singles:
             task = asyncio.create_task(self._run(taken))
             self._running.add(task)
             task.add_done_callback(self._ended)
         for name, errand in self._together.items():
             if name in self._under_way:
+                self._left_over = True
                 continue
             several = await self._take([name], errand.at_most)
+            self._left_over = self._left_over or len(several) == errand.at_most
             if several:
                 together = asyncio.create_task(self._run_together(name, errand, several))
                 self._under_way[name] = together
@@ -194,11 +201,15 @@ class Errands:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._woken.set()
+        self._room_made()
 
     def _ended_together(self, name: str, _: asyncio.Task[None]) -> None:
         del self._under_way[name]
-        self._woken.set()
+        self._room_made()
+
+    def _room_made(self) -> None:
+        if self._left_over:
+            self._woken.set()
 
     async def _take(self, names: Sequence[str], room: int) -> list[_Taken]:
         if room <= 0 or not names:

@@ -334,9 +334,8 @@ class Batch:
         outcome = kind.decide(before, step.command, Context(self._now, granted))
         if isinstance(outcome, Refused):
             return outcome
-        if outcome.subject is not before and outcome.subject != before:
-            outcome = replace(outcome, subject=replace(outcome.subject, version=before.version + 1))
-        after[key] = outcome.subject
+        now = outcome.subject
+        after[key] = now if now is before or now == before else replace(now, version=before.version + 1)
         held.update(dict.fromkeys(granted, step.subject))
         held.update({r: None for r in outcome.frees if held.get(r) == step.subject})
         return outcome
@@ -369,7 +368,7 @@ class Batch:
         changed: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
         for (kind, subject_id), after in sorted(self._current.items(), key=lambda item: item[0]):
             before = self._loaded[kind, subject_id]
-            if after is not before and after != before:
+            if after.version != before.version:  # what was decided has moved it if it is another one now
                 changed[kind].append((before, after))
         for kind, pairs in changed.items():
             await desk.kinds[kind].save(tx, pairs)

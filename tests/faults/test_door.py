@@ -6,7 +6,6 @@ import array
 import asyncio
 import fcntl
 import json
-import random
 import signal
 import socket
 import termios
@@ -26,7 +25,7 @@ from chassis.auth import read_key, sign_party
 from deploy.desk import ProblemError
 from deploy.embedded.keys import SIGNING
 from services.consent.door.releasing import CHUNK_BYTES
-from tests.crash.clients import RecordingDesk, Tale
+from tests.crash.clients import Tale
 from tests.crash.points import A, B
 from tests.faults.line import Way
 from tests.faults.replicas import Replica, a_replica
@@ -62,16 +61,10 @@ async def _database(town: Town) -> AsyncIterator[AsyncConnection]:
 
 def _tale(town: Town, consent: Replica | None = None) -> Tale:
     """A story of its own; `consent`: the process at which the sender asks what the door's own may be too frozen for."""
-    installation = town.installation
-    if consent is not None:
-        ports = {**installation.ports, DOOR: urlsplit(consent.url).port or 0}
-        installation = replace(installation, ports=ports)
-    chance = random.Random(f"{town.seed} door {town.clients.begun}")  # noqa: S311  # guards nothing
-    desks = [
-        RecordingDesk(each, agency, town.http, history=town.history, chance=chance, subject="caseworker-1")
-        for each, agency in ((installation, A), (town.installation, B))
-    ]
-    return town.clients.tale(desks)
+    if consent is None:
+        return town.tale()
+    ports = {**town.installation.ports, DOOR: urlsplit(consent.url).port or 0}
+    return town.tale(replace(town.installation, ports=ports))
 
 
 def _later(town: Town, tale: Tale) -> int:

@@ -6,8 +6,9 @@ The load, the clients' record and the laws are those of `tests/crash`; here not 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,8 @@ import httpx
 
 from deploy.embedded.ports import remembered
 from deploy.installation import Installation
-from deploy.system import System
-from tests.crash.clients import Clients
+from deploy.system import NOTHING_MORE, STOP_SECONDS_MAX, System
+from tests.crash.clients import Clients, RecordingDesk, Tale
 from tests.crash.door import Door
 from tests.crash.gather import Eyes
 from tests.crash.history import DRAIN_SECONDS_MAX, Broken, History, Outcome, judge
@@ -26,6 +27,7 @@ from tests.crash.points import A, B
 from tests.crash.town import ERRANDS_SECONDS, LINE_BYTES_PER_SECOND, STORIES_END_SECONDS
 from tests.faults.callers import Callers, Seen
 from tests.faults.line import Line
+from tests.journeys.records import Said
 
 CLIENTS = 4
 BROKERS = 3
@@ -82,6 +84,8 @@ class Town:
     seed: int
     say: Callable[[str], None]
     history: History = field(default_factory=History)
+    gone: list[Said] = field(default_factory=list)
+    """What topics no longer have, in the order of each partition: the judge is given it all the same."""
     drained_after: float | None = None
     _numbers: int = 0
 
@@ -118,6 +122,27 @@ class Town:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def tale(self, asked_of: Installation | None = None) -> Tale:
+        """A story of its own, beside the load; `asked_of`: where the sender asks, if not where everybody does."""
+        chance = random.Random(f"{self.seed} tale {self.clients.begun}")  # noqa: S311  # guards nothing
+        desks = [
+            RecordingDesk(each, agency, self.http, history=self.history, chance=chance, subject="caseworker-1")
+            for each, agency in ((asked_of or self.installation, A), (self.installation, B))
+        ]
+        return self.clients.tale(desks)
+
+    async def stop(self, principal: str) -> None:
+        """Stop a service in good order."""
+        server = self.system.servers[principal]
+        server.tell_to_stop()
+        await server.stopped(STOP_SECONDS_MAX)
+
+    async def begin_anew(self, principal: str, environment: Mapping[str, str] = NOTHING_MORE) -> None:
+        """Stop a service and start it, told this besides its settings."""
+        await self.stop(principal)
+        self.system.start(*principal.split("."), environment=environment)
+        await self.system.ready([principal])
+
     async def judged(self) -> list[Broken]:
         """Everything comes to rest; then what is wrong, since the town began; what processes need, since this load."""
         eyes = Eyes(self.system)
@@ -128,6 +153,7 @@ class Town:
             await eyes.drained(DRAIN_SECONDS_MAX)  # what the last of them has led to
             self.history.after = await eyes.use()
             await eyes.into(self.history, A, B)
+            self.history.said = [*self.gone, *self.history.said]
         finally:
             await eyes.close()
         broken = judge(self.history)

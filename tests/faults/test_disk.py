@@ -1,0 +1,155 @@
+"""PostgreSQL's disk is full: first its tables cannot grow, then its log cannot be written and it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from deploy.embedded import place, postgres
+from tests.faults.callers import Error
+from tests.faults.town import Load, Town
+
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
+
+ROOM_BYTES = 256 * 1024 * 1024  # beyond what is there: more than the load says before the disk is full
+FULL_SECONDS = 20.0
+SOON_SECONDS = 5.0  # what we promise: so long after there is room, callers may still see errors
+ENDS_SECONDS_MAX = 120.0
+LOOK_SECONDS = 0.2
+NO_ROOM = "No space left on device"
+NEXT_SEGMENT = "SELECT pg_switch_wal()"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A small one, in memory."""
+
+    folder: Path
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """A file of ours takes all the room there is, and gives it back."""
+        file = self.folder / "in-the-way"
+        with file.open("wb") as held:
+            taken = 0
+            while left := shutil.disk_usage(self.folder).free:
+                with suppress(OSError):  # somebody else has taken a part of it meanwhile
+                    os.posix_fallocate(held.fileno(), taken, left)
+                    taken += left
+        try:
+            yield
+        finally:
+            file.unlink()
+
+
+async def test_the_disk_of_postgresql_is_full_and_callers_are_told_to_come_back(town: Town) -> None:
+    """As long as only tables cannot grow, PostgreSQL lives and refuses what needs room; views go on.
+
+    When its log needs room it ends by itself. Somebody makes room and starts it; nobody does anything to the services.
+    """
+    async with _small_disk(town) as disk:
+        async with town.under_load() as load:
+            pids = {principal: server.pid for principal, server in town.system.servers.items()}
+            with disk.full():
+                await asyncio.sleep(FULL_SECONDS)  # the length of the fault
+                refused, lived = _log(town).count(NO_ROOM), not town.system.embedded.exited()
+            room, late = await _goes_on(town, load)
+            await town.baseline()  # what pools and caches need after a fault
+            with disk.full():
+                ended = await _log_runs_out(town)
+                await asyncio.sleep(FULL_SECONDS)
+            await town.system.embedded.start_postgres()
+            start, later = await _goes_on(town, load)
+        broken = await town.judged()
+    seen = load.seen
+    town.tell(
+        "PostgreSQL's disk full", load, f"for {FULL_SECONDS:.0f} s, {refused} times no room",
+        f"every service answers {room:.1f} s after there is some", f"the log used up, it ended after {ended:.1f} s",
+        f"every service answers {start:.1f} s after it was started again",
+        f"errors of questions asked {SOON_SECONDS:.0f} s later: {len(late + later)}",
+    )
+    assert refused, "there was room: this has shown nothing"
+    assert lived
+    assert seen.bad_manners == []
+    assert [each for each in seen.errors if not each.what.isdigit()] == []
+    assert late + later == []
+    assert {principal: server.pid for principal, server in town.system.servers.items()} == pids
+    assert [name for name, server in town.system.servers.items() if not server.runs] == []
+    assert broken == []
+
+
+async def _goes_on(town: Town, load: Load) -> tuple[float, list[Error]]:
+    """How soon every service that had failed answers well, and errors of questions that were asked long after now."""
+    now = time.monotonic()
+    await load.goes_on(30)
+    return town.callers.answering_after(now), load.seen.later_than(now + SOON_SECONDS)
+
+
+@asynccontextmanager
+async def _small_disk(town: Town) -> AsyncIterator[Disk]:
+    """PostgreSQL's data move to a small disk, and back at the end."""
+    data = place.choose(town.system.data).data
+    aside, small = data.with_name("data.aside"), data.with_name("small")
+    used = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
+    small.mkdir()
+    mounted = _run("mount", "-t", "tmpfs", "-o", f"size={used + ROOM_BYTES}", "tmpfs", str(small))
+    if mounted.returncode:
+        small.rmdir()
+        pytest.skip(f"a small disk cannot be made here, only root may mount one: {mounted.stderr.strip()}")
+    try:
+        await _moved(town, data, small)
+        data.rename(aside)
+        data.symlink_to(small)
+        await town.system.embedded.start_postgres()
+        yield Disk(small)
+    finally:
+        shutil.rmtree(aside)
+        aside.mkdir()
+        await _moved(town, small, aside)
+        data.unlink()
+        aside.rename(data)
+        _run("umount", str(small))
+        small.rmdir()
+        await town.system.embedded.start_postgres()
+
+
+async def _moved(town: Town, data: Path, to: Path) -> None:
+    """A copy of the data, with owner and rights, of a server that has stopped in good order."""
+    for server in town.system.embedded.postgres:
+        await postgres.stop(server)
+    copied = await asyncio.to_thread(_run, "cp", "--archive", f"{data}/.", str(to))
+    assert copied.returncode == 0, copied.stderr
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own words
+
+
+def _log(town: Town) -> str:
+    return town.system.addresses.postgres.log.read_text(errors="replace")
+
+
+async def _log_runs_out(town: Town) -> float:
+    """Seconds until PostgreSQL has ended: it uses up what its log has of room, a little faster than by itself."""
+    began = time.monotonic()
+    engine = create_async_engine(town.system.addresses.postgres.administrator(), poolclass=NullPool)
+    async with asyncio.timeout(ENDS_SECONDS_MAX):
+        while not town.system.embedded.exited():
+            with suppress(DBAPIError, OSError):
+                async with engine.connect() as connection:
+                    await connection.execute(sa.text(NEXT_SEGMENT))
+            await asyncio.sleep(LOOK_SECONDS)
+    return time.monotonic() - began

@@ -105,11 +105,16 @@ def backoff_seconds(attempt: int, first: float, most: float) -> float:
 _CHANCE = random.SystemRandom()
 
 
+class _MadeAnew(Exception):
+    """A topic is not the one any more to which we have published."""
+
+
 class Relay:
     """The relay of one service: `start`, `wake` after each commit that said something, `stop`.
 
     The leading one keeps one connection of `engine` for itself. Each time it begins to lead it asks `may_speak`: a
-    database that was exchanged for an older one must not say again under the numbers of what was said.
+    database that was exchanged for an older one must not say again under the numbers of what was said. Where a topic
+    was made anew under it, it tells `made_anew` and leads no more.
     """
 
     def __init__(
@@ -120,8 +125,9 @@ class Relay:
         ssl_context: ssl.SSLContext | None,
         client_id: str,
         may_speak: Callable[[], Awaitable[bool]] | None = None,
+        made_anew: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        self._engine, self._may_speak = engine, may_speak
+        self._engine, self._may_speak, self._tell_made_anew = engine, may_speak, made_anew
         self._sender = _Sender(client_arguments(bootstrap, ssl_context, client_id))
         self._wake = asyncio.Event()
         self._stopping = False
@@ -129,6 +135,7 @@ class Relay:
         self._attempt = 0
         self._singly = False
         self._aside: dict[str, float] = {}
+        self._farthest: dict[tuple[str, int], int] = {}
         self.leading = False
         """Whether this replica is the one that publishes."""
 
@@ -175,13 +182,17 @@ class Relay:
             try:
                 async with asyncio.timeout(DATABASE_SECONDS):
                     self.leading = bool(await connection.scalar(_LEAD, {"lock": LOCK}))
-                if self.leading and (self._may_speak is None or await self._may_speak()):
-                    log.info("relay leads")
-                    async with asyncio.timeout(DATABASE_SECONDS):
-                        await connection.execute(_BY_INDEX)
-                    await self._publish_until_stopped(connection)
-                    return True
+                if not self.leading or (self._may_speak is not None and not await self._may_speak()):
+                    return False
+                log.info("relay leads")
+                self._farthest = {}
+                async with asyncio.timeout(DATABASE_SECONDS):
+                    await connection.execute(_BY_INDEX)
+                await self._publish_until_stopped(connection)
+            except _MadeAnew:
                 return False
+            else:
+                return True
             finally:
                 if self.leading:
                     self.leading = False
@@ -234,6 +245,7 @@ class Relay:
                 if BUSY_RECORDS <= len(rows) < ROUND_RECORDS_MAX and not failures:
                     await asyncio.sleep(min(monotonic() - began, GATHER_SECONDS_MOST))
                 self._wake.clear()
+                await self._must_be_the_same(connection, published)
                 following = await self._ask(connection, _REMEMBER_AND_READ, published)
                 metrics.count_by_topic("messaging.client.sent.messages", published["topics"], _SENDS)
                 reached("relay.after_delete")
@@ -243,6 +255,22 @@ class Relay:
             return []  # what comes next depends on what was judged just now
         self._attempt, self._singly = 0, False
         return following
+
+    async def _must_be_the_same(self, connection: AsyncConnection, sent: Mapping[str, Sequence[Any]]) -> None:
+        """Raise where a record lies no farther than one that was published before it: what was there is gone.
+
+        Nothing of this round is remembered then: it goes out again, after what is gone.
+        """
+        for topic, partition, offset in zip(sent["topics"], sent["partitions"], sent["offsets"], strict=True):
+            if (topic, partition) not in self._farthest:
+                async with asyncio.timeout(DATABASE_SECONDS):
+                    found = await connection.scalar(_FARTHEST, {"topic": topic, "partition": partition})
+                self._farthest[topic, partition] = -1 if found is None else found
+            farthest = self._farthest[topic, partition]
+            if 0 <= offset <= farthest and self._tell_made_anew is not None:
+                await self._tell_made_anew(topic)
+                raise _MadeAnew
+            self._farthest[topic, partition] = max(offset, farthest)
 
     async def _judge(self, connection: AsyncConnection, failures: Iterable[tuple[Row, Exception]]) -> None:
         """Shut topics are set aside, a record that is hopeless alone holds its subject, anything else is weather."""
@@ -503,6 +531,10 @@ _REMEMBER_AND_READ = sa.text(f"""
     sa.bindparam("partitions", type_=ARRAY(sa.Integer)),
     sa.bindparam("offsets", type_=ARRAY(sa.BigInteger)),
 )
+
+_FARTHEST = sa.text("""
+    SELECT max("offset") FROM publication WHERE topic = :topic AND partition = :partition
+""")
 
 _HOLD = sa.text("""
     INSERT INTO outbox_hold (topic, key, reason) VALUES (:topic, :key, :reason) ON CONFLICT DO NOTHING

@@ -316,6 +316,7 @@ class Running:
             ssl_context=tls,
             client_id=service.principal,
             may_speak=self._guard.may_speak,
+            made_anew=self._guard.made_anew,
         )
         self._consumer = Consumer(
             take=self._executor.hear,

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis.horizon import Horizon, OutOfSight
-from chassis.recovery.noticing import Finding, Topics, notice
+from chassis.recovery.noticing import Finding, Topics, made_anew, notice
 
 WHAT_TO_DO = "this database is older than what the service has said: shut until `staffel recover` has mended it"
 
@@ -58,12 +58,19 @@ class Guard:
             log.warning("the broker cannot be asked whether this database is whole", extra={"error_class": str(error)})
             return Standing.UNASKED
         if findings:
-            async with self._engine.begin() as tx:
-                await write_down(tx, findings)
-            self._shut(findings)
+            await self._write_down(findings)
         else:
             self.standing = Standing.SOUND
         return self.standing
+
+    async def made_anew(self, topic: str) -> None:
+        """Told by the relay. Written down at once: a topic that grows on soon looks as if it had lost nothing."""
+        await self._write_down(await made_anew(self._engine, topic))
+
+    async def _write_down(self, findings: Sequence[Finding]) -> None:
+        async with self._engine.begin() as tx:
+            await write_down(tx, findings)
+        self._shut(findings)
 
     async def refresh(self) -> Standing:
         """What the database says: another replica may have noticed something, or `recover` may have mended it."""

@@ -66,6 +66,13 @@ async def notice(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[
     return findings
 
 
+async def made_anew(engine: AsyncEngine, topic: str) -> list[Finding]:
+    """What a topic has lost that is another one now: everything that was ever published to it."""
+    async with engine.connect() as tx:
+        rows = (await tx.execute(_ALL, {"topic": topic})).all()
+    return [Finding(Kind.TOPIC_SHORTER, topic, row.partition, 0, row.next) for row in rows]
+
+
 async def said_and_there(
     engine: AsyncEngine, horizon: Horizon, topics: Sequence[str]
 ) -> tuple[Mapping[Partition, int], Mapping[Partition, Extent]]:
@@ -193,6 +200,11 @@ _EVER = sa.text("""
         ORDER BY "offset" DESC LIMIT 1
     ) AS last
 """).bindparams(_TOPICS, sa.bindparam("partitions", type_=ARRAY(sa.Integer)))
+
+_ALL = sa.text("""
+    SELECT partition, max("offset") + 1 AS next FROM publication
+    WHERE topic = :topic AND "offset" >= 0 GROUP BY partition ORDER BY partition
+""")
 
 _JUDGED = sa.text("""
     SELECT topic, partition, next_offset FROM judged_up_to WHERE topic = ANY (:topics)

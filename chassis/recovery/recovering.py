@@ -104,7 +104,7 @@ async def recover(
         facts = [one for one in tail if _id(one) not in forks]
         recollection = await _remember(connection, service, facts, heard)
         causes = await _count_as_heard(connection, service.topics.consumer, facts, recollection, heard)
-        republished = await _send_again(connection, there, findings)
+        republished = await _send_again(connection, findings)
         await noticing.judge(connection, {place: extent.next for place, extent in there.items()} | dict(committed))
         report = Report(
             tuple(findings),
@@ -274,19 +274,13 @@ async def _count_as_heard(
     return len({id_ for id_, _ in kept})
 
 
-async def _send_again(
-    tx: AsyncConnection, there: Mapping[Partition, Extent], findings: Iterable[Finding]
-) -> dict[str, int]:
+async def _send_again(tx: AsyncConnection, findings: Iterable[Finding]) -> dict[str, int]:
     """What a topic has lost goes out once more, with its ids; who has heard it knows them."""
-    lost = sorted({Partition(f.topic, f.partition) for f in findings if f.kind is Kind.TOPIC_SHORTER})
+    lost = sorted({(f.topic, f.partition, f.first) for f in findings if f.kind is Kind.TOPIC_SHORTER})
     if not lost:
         return {}
-    values = {
-        "topics": [place.topic for place in lost],
-        "partitions": [place.number for place in lost],
-        "nexts": [there.get(place, Extent(0, 0)).next for place in lost],
-        "days": REPUBLISHED_DAYS,
-    }
+    topics, partitions, nexts = zip(*lost, strict=True)
+    values = {"topics": topics, "partitions": partitions, "nexts": nexts, "days": REPUBLISHED_DAYS}
     return {row.topic: row.facts for row in await tx.execute(_SEND_AGAIN, values)}
 
 

@@ -321,6 +321,25 @@ async def test_what_was_said_to_the_new_topic_before_anybody_noticed_hides_no_lo
     assert await life.guard.look() is Standing.SOUND
 
 
+async def test_a_topic_that_has_grown_longer_than_the_lost_one_is_told_everything_again(lives: Lives) -> None:
+    life, box = lives.first, new_id()
+    await life.put(box, 1)
+    await life.publish()
+    await made_anew(life)
+    for _ in range(2):
+        await life.put(box, 1)
+    await life.publish(forced=True)
+    assert await life.guard.look() is Standing.SOUND, "it is as long as what was published"
+    await life.guard.made_anew(life.own)
+
+    report = await life.recover()
+    assert report is not None
+    assert report.republished == {life.own: 3}
+    await life.publish()
+    assert await numbers(life, box) == [2, 3, 1, 2, 3]
+    assert await life.guard.look() is Standing.SOUND
+
+
 async def made_anew(life: Life) -> None:
     """The topic is lost, and there is an empty one of its name."""
     spec = admin.TopicSpec(life.own, 2, 1, {})

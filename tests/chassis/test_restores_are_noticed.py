@@ -52,6 +52,11 @@ class Service:
 
     async def say(self, count: int) -> None:
         """Decide so much, and have it published."""
+        await self.decide(count)
+        await self.publish(self.guard())
+
+    async def decide(self, count: int) -> None:
+        """What is decided waits to be published."""
         for _ in range(count):
             key = new_id()
             envelope = Envelope(
@@ -65,7 +70,6 @@ class Service:
                    INSERT INTO outbox (pos, topic, key) SELECT pos, topic, key FROM said""",
                 id=envelope.id, topic=self.topic, key=key, type=envelope.type, headers=headers,
             )
-        await self.publish(self.guard())
 
     async def publish(self, guard: Guard) -> None:
         """Let a relay work until nothing waits, or until it has been told that it may not speak."""
@@ -178,6 +182,32 @@ async def test_a_topic_that_was_made_anew_is_noticed(service: Service) -> None:
 
     await until(noticed)
     assert await service.findings() == [("topic-shorter", 0, 2)]
+
+
+async def test_a_topic_that_is_made_anew_under_a_relay_is_noticed_also_where_it_grows_longer(service: Service) -> None:
+    await service.say(2)
+    guard = service.guard()
+    relay = Relay(
+        service.database, **connection(service.addresses), client_id="balls", may_speak=guard.may_speak,
+        made_anew=guard.made_anew,
+    )
+    await relay.start()
+    try:
+        await until(lambda: relay.leading)
+        await asyncio.to_thread(administered, service.addresses, lambda kafka: lose(kafka, service.topic))
+        await service.decide(5)
+        relay.wake()
+        await until(lambda: guard.standing is Standing.RESTORED)
+    finally:
+        await relay.stop()
+    assert await service.findings() == [("topic-shorter", 0, 2)]
+    assert len(await service.run("SELECT pos FROM outbox")) == 5, "it follows what is told again"
+
+
+def lose(kafka: admin.Admin, topic: str) -> None:
+    """There is another one of its name, and it is empty."""
+    kafka.delete_topics([topic])
+    kafka.create_topics([admin.TopicSpec(topic, 1, 1, {})])
 
 
 async def test_a_database_that_has_heard_less_than_its_group_has_committed_is_noticed(service: Service) -> None:

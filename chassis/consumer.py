@@ -52,7 +52,7 @@ PARTITION_BYTES = 64 * 1024
 SESSION_MS, HEARTBEAT_MS = 45_000, 3_000  # a stalled event loop is no dead member
 REBALANCE_MS = 60_000  # for the batch in flight while the group waits; the role's statements take seconds
 POLL_INTERVAL_MS = 600_000  # we look again after every failed attempt, so this only fires when a batch hangs
-LOOK_AGAIN_SECONDS = 30.0  # how soon a topic that was missing at start is noticed
+LOOK_AGAIN_SECONDS = 30.0  # how soon a topic that was missing is noticed
 COMMIT_EVERY_SECONDS = 1.0
 COMMIT_SECONDS = 10.0  # aiokafka retries a commit for ever
 CONNECT_SECONDS = 30.0
@@ -231,16 +231,26 @@ class Consumer:
         self._placed, self._heard_up_to = False, {}
         await consumer.start()
         visible = await consumer.topics()
-        self._missing = [topic for topic in self._topics if topic not in visible]
-        self._look_again = asyncio.get_running_loop().time() + LOOK_AGAIN_SECONDS
-        for topic in self._missing:
-            log.error("topic is missing or not ours to read", extra={"consumer": self._group, "topic": topic})
+        self._missing = []
+        self._misses(topic for topic in self._topics if topic not in visible)
         self._there = [topic for topic in self._topics if topic in visible]
         if not self._there:
             raise UnknownTopicOrPartitionError
         await self._brake.sit(self._instance)
         if not self._brake.on:
             consumer.subscribe(self._there, listener=_Drain(self, consumer))
+
+    def _misses(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            log.error("topic is missing or not ours to read", extra={"consumer": self._group, "topic": topic})
+            self._missing.append(topic)
+            self._look_again = asyncio.get_running_loop().time() + LOOK_AGAIN_SECONDS
+
+    def _look_for_lost(self, consumer: AIOKafkaConsumer) -> None:
+        """A topic that is gone leaves the group without a word, and the library looks for it once in five minutes."""
+        if self._placed:
+            known = [topic for topic in self._topics if topic not in self._missing]
+            self._misses(topic for topic in known if not consumer.partitions_for_topic(topic))
 
     def _ask_for_new_topics(self, consumer: AIOKafkaConsumer) -> None:
         """Once after joining: a static member that comes back gets its old partitions, whatever it subscribes to now.
@@ -269,6 +279,7 @@ class Consumer:
             self._ask_for_new_topics(consumer)
             if self.assigned and not self._placed:
                 await self._place(consumer)
+            self._look_for_lost(consumer)
             self._hold(consumer)
             await self._catch_up(consumer)
             records = await self._next(consumer)

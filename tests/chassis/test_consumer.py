@@ -343,6 +343,32 @@ async def test_a_missing_topic_is_said_and_read_when_it_is_there(
     assert len(caplog.records) < 60  # said, not shouted
 
 
+async def test_a_topic_that_is_lost_under_a_consumer_is_said_and_read_anew_when_it_is_made_again(
+    embedded: Addresses,
+    topic: str,
+    a_consumer: Making,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The group gives out nothing of it any more, and the library would ask for it again after five minutes."""
+    monkeypatch.setattr(consumer_module, "LOOK_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr(consumer_module, "WHOLE_SECONDS", 0.5)
+    lost, key, taker = await make_topic(embedded, f"consumer.{new_id()}"), new_id(), Taker()
+    one = a_consumer(taker, topics=[topic, lost])
+    await one.start()
+    await tell(embedded, lost, key, [1, 2])
+    await until(taker.heard(2))
+    with admin.connected(embedded.bootstrap, embedded.admin) as kafka:
+        await asyncio.to_thread(kafka.delete_topics, [lost])
+    await until(lambda: "topic is missing or not ours to read" in caplog.messages)
+    await until(lambda: one.deaf_seconds() > 1)
+    await make_topic(embedded, lost)
+    await tell(embedded, lost, key, [3])
+    await until(taker.heard(3))
+    await until(lambda: one.deaf_seconds() == 0)
+    assert taker.numbers == {key: [1, 2, 3]}
+
+
 async def test_a_topic_that_is_not_ours_is_said_without_a_hot_loop_and_read_once_we_may(
     embedded: Addresses, topic: str, a_consumer: Making, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -49,7 +49,7 @@ BROKER_SECONDS = 10.0  # for one round's acknowledgements; idempotent batches ne
 CONNECT_SECONDS = 10.0
 DISCARD_SECONDS = 0.5
 STOP_SECONDS = 5.0  # part of the time the platform gives a whole process to stop
-BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 15.0
+BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 2.0  # what is back is noticed within 5 s, however long it was away
 ASIDE_SECONDS = 10.0  # a topic that is missing or forbidden is left alone that long; others go on
 LOCK = 0x6F757462_6F78  # "outbox": advisory locks are per database, and a service has its own
 

@@ -25,6 +25,9 @@ from deploy.embedded import admin
 from deploy.embedded.cluster import Addresses
 from tests.chassis.broker import a_producer, client, committed, connection, make_topic, until
 
+ATTEMPTS = 50
+SOON_SECONDS = 5.0  # after what was away is back, all goes on; joining takes its part of it
+
 Making = Callable[..., Consumer]
 Stands = dict[tuple[str, int], int]
 
@@ -405,6 +408,25 @@ async def test_a_broker_that_is_away_makes_no_hot_loop_and_no_slow_stop(
     await one.stop()
     assert asyncio.get_running_loop().time() - began < 1
     assert 1 <= caplog.messages.count("consumer cannot read its topics") <= 5
+
+
+async def test_what_was_away_for_long_is_asked_again_within_seconds(
+    a_consumer: Making, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, paused = a_consumer(Taker()), list[float]()
+
+    async def fail() -> None:
+        pass
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == ATTEMPTS:
+            one._stopping.set()
+
+    monkeypatch.setattr(one, "_once", fail)
+    monkeypatch.setattr(one, "_pause", pause)
+    await one._run()
+    assert max(paused) < SOON_SECONDS / 2
 
 
 async def test_before_a_start_counts_it_is_said_where_reading_begins(

@@ -25,6 +25,9 @@ from deploy.embedded import admin
 from deploy.embedded.cluster import Addresses
 from tests.chassis.broker import connection, everything_on, make_topic, until
 
+ATTEMPTS = 50
+SOON_SECONDS = 5.0  # after what was away is back, all goes on; leading takes its part of it
+
 Said = tuple[str, UUID, int, bytes]  # topic, key, number, body
 
 
@@ -383,6 +386,21 @@ async def test_a_lost_database_connection_costs_the_lead_and_nothing_else(
     await until(empty(database))
     assert one.leading
     assert (await numbers_on(embedded, topic))[str(key).encode()] == list(range(1, 11))
+
+
+async def test_a_database_that_was_away_for_long_is_asked_again_within_seconds(
+    embedded: Addresses, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, paused = Relay(database, **connection(embedded), client_id="red.balls"), list[float]()
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        one._stopping = len(paused) == ATTEMPTS
+
+    monkeypatch.setattr(one, "_lead", Mock(side_effect=ConnectionRefusedError))
+    monkeypatch.setattr(one, "_pause", pause)
+    await one._run()
+    assert max(paused) < SOON_SECONDS / 2
 
 
 async def test_one_leads_and_the_next_takes_over(

@@ -53,6 +53,7 @@ SAID: dict[str, tuple[str, ...]] = {
     "explanation/faults.md": (
         f"come to rest within {DRAIN_SECONDS_MAX:.0f} s",
         f"a chunk is {CHUNK_BYTES // KIB} KB",
+        *(f"is tried again after {one.BACKOFF_SECONDS_MOST * 1.2} s at the latest" for one in (consumer, relay)),
         f"A stop takes at most {service.STOP_SECONDS} s",
         f"the platform's SIGKILL after {STOP_SECONDS_MAX} s",
         f"is kept for {service.REST_SECONDS} s",
@@ -111,7 +112,7 @@ SAID: dict[str, tuple[str, ...]] = {
 }
 # What was measured, or counted, and is no constant.
 MEASURED: dict[str, tuple[str, ...]] = {
-    "explanation/faults.md": (r"\| [^|]* \|\n", r"needed 40 to 55 s to come back, PostgreSQL 14 to 45 s"),
+    "explanation/faults.md": (r"\| [^|]* \|\n", r"needed 40 to 55 s to come back"),
     "explanation/limits.md": (r"took intake to \d+ MB",),
     "explanation/speed.md": (r"12 messages, 28 deliveries, 31 items of work",),
     "how-to/answer-an-alarm.md": (r"(?m)^\| `[a-z.0-9]+`(, state `\w+`)? \| [^|]+ \|", r"no metrics at all \| 1 min"),

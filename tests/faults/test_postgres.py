@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ import pytest
 from tests.faults.town import Load, Town
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1200)]
-REPETITIONS = 5
+AWAY_SECONDS = (0, 0, 0, 5, 30)
 SOON_SECONDS = 5.0  # what we promise: so long after PostgreSQL answers, callers may still see errors
+COMMANDS = 30
 
 
 class Outage(NamedTuple):
@@ -23,36 +25,45 @@ class Outage(NamedTuple):
     longer: float
     """From PostgreSQL's first answer to the end of the last error."""
     again: float
-    """From PostgreSQL's first answer until every service that had failed has answered well."""
+    """From PostgreSQL's first answer until every service has answered well."""
+    on: float
+    """From PostgreSQL's first answer until so many more commands are acknowledged, most of which wait for news."""
     late: int
     """Errors of questions that were asked long after PostgreSQL answered."""
+    failed: int
+    """How many services callers saw an error of."""
 
 
-async def _outage(town: Town, load: Load) -> Outage:
+async def _outage(town: Town, load: Load, seconds: float) -> Outage:
+    """Stop PostgreSQL, leave it away for so long and start it."""
     errors_before = len(town.callers.errors)
-    stopped_at = time.monotonic()
-    await town.system.embedded.stop_postgres_at_once()
-    await town.system.embedded.start_postgres()
-    answers_at = time.monotonic()
-    await load.goes_on(30)
+    async with town.asked_all_the_time():
+        stopped_at = time.monotonic()
+        await town.system.embedded.stop_postgres_at_once()
+        await asyncio.sleep(seconds)
+        await town.system.embedded.start_postgres()
+        answers_at = time.monotonic()
+        on = await load.goes_on(COMMANDS)
     seen = town.callers.since(errors_before)
     last = max((each.ended_at for each in seen.errors), default=answers_at)
     return Outage(
         answers_at - stopped_at, seen.seconds, max(0.0, last - answers_at), town.callers.answering_after(answers_at),
-        len(seen.later_than(answers_at + SOON_SECONDS)),
-    )
+        on, len(seen.later_than(answers_at + SOON_SECONDS)), len({each.principal for each in seen.errors}),
+    )  # fmt: skip
 
 
 async def test_postgresql_is_stopped_at_once_and_callers_are_told_to_come_back(town: Town) -> None:
     """All connections are cut in the middle of whatever they do: what was acknowledged is there afterwards.
 
-    Meanwhile a caller gets 503 with Retry-After, never another error and never a cut connection: no service dies.
+    Meanwhile a caller gets 503 with Retry-After, never another error and never a cut connection: no service dies. Soon
+    after PostgreSQL answers, every service does, however long it was away.
     """
     async with town.under_load() as load:
         pids = {principal: server.pid for principal, server in town.system.servers.items()}
-        outages = [await _outage(town, load)]
+        first, *more = AWAY_SECONDS
+        outages = [await _outage(town, load, first)]
         await town.baseline()  # the first outage fills pools and caches; more of them must not add to them
-        outages += [await _outage(town, load) for _ in range(REPETITIONS - 1)]
+        outages += [await _outage(town, load, seconds) for seconds in more]
     broken = await town.judged()
     seen = load.seen
     figures = [
@@ -62,11 +73,14 @@ async def test_postgresql_is_stopped_at_once_and_callers_are_told_to_come_back(t
             ("callers saw errors for", [each.errors for each in outages]),
             ("of that after PostgreSQL answered", [each.longer for each in outages]),
             ("every service answers after it", [each.again for each in outages]),
+            (f"{COMMANDS} more commands after it", [each.on for each in outages]),
         )
     ]
     late = sum(each.late for each in outages)
     town.tell("PostgreSQL stopped immediate", load, *figures, f"errors of questions asked later than that: {late}")
-    assert seen.errors, "nobody asked meanwhile: this has shown nothing"
+    assert {each.failed for each in outages} == {len(town.system.servers)}, "somebody was not asked: this shows less"
+    assert max(each.again for each in outages) <= SOON_SECONDS
+    assert late == 0
     assert seen.bad_manners == []
     assert [each for each in seen.errors if not each.what.isdigit()] == []
     assert {principal: server.pid for principal, server in town.system.servers.items()} == pids

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
+from contracts.new_ids import new_id
+from deploy.desk import Desk
 from deploy.embedded.ports import remembered
 from deploy.installation import Installation
 from deploy.system import NOTHING_MORE, STOP_SECONDS_MAX, System
@@ -25,6 +28,7 @@ from tests.crash.gather import Eyes
 from tests.crash.history import DRAIN_SECONDS_MAX, Broken, History, Outcome, judge
 from tests.crash.points import A, B
 from tests.crash.town import ERRANDS_SECONDS, LINE_BYTES_PER_SECOND, STORIES_END_SECONDS
+from tests.every_service.addresses import of
 from tests.faults.callers import Callers, Seen
 from tests.faults.line import Line
 from tests.journeys.records import Said
@@ -35,6 +39,9 @@ WARM_COMMANDS = 30
 GOES_ON_SECONDS = 300.0  # for so many commands as a test asks for; on an idle machine a few seconds
 LOOK_SECONDS = 0.05
 LAST_LINES = 20
+ASK_EVERY_SECONDS = 0.1
+REFUSED = {"intake": "resume", "consent": "refuse", "handover": "discard", "offers": "submit"}
+"""service -> a command that about somebody unknown is refused, which only its database can say"""
 
 
 @dataclass
@@ -142,6 +149,30 @@ class Town:
         await self.stop(principal)
         self.system.start(*principal.split("."), environment=environment)
         await self.system.ready([principal])
+
+    @asynccontextmanager
+    async def asked_all_the_time(self) -> AsyncIterator[None]:
+        """Somebody asks every service for what only its database can say, and does not wait when told to."""
+        tasks = [asyncio.create_task(self._ask(agency, name)) for agency in (A, B) for name in REFUSED]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
+
+    async def _ask(self, agency: str, name: str) -> None:
+        route = of(name, REFUSED[name])
+        desk = Desk(self.installation, agency, self.http, subject="impatient", roles=(min(route.allow.roles),))
+        path = re.sub("{.*?}", str(new_id()), route.path)
+        body = {"person": str(new_id())} if name == "consent" else {}
+        while True:
+            headers = desk.headers(name) | {"idempotency-key": str(new_id())}
+            with suppress(httpx.TransportError):
+                await self.http.post(f"{self.installation.url(agency, name)}{path}", json=body, headers=headers)
+            await asyncio.sleep(ASK_EVERY_SECONDS)
 
     async def judged(self) -> list[Broken]:
         """Everything comes to rest; then what is wrong, since the town began; what processes need, since this load."""

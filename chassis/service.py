@@ -76,8 +76,8 @@ FORGET = (
      """,  # noqa: S608  # a number of ours
 )
 REST_SECONDS = 75  # a resting connection; pools of callers give theirs up before, or they would ask into a closing one
-LISTEN_BACKLOG = 512  # connections the kernel keeps while the process is busy
-ACCEPTED_AT_ONCE = 16  # a busy process has 50 rounds a second: with one of each, a rush would wait unheard for 30 s
+LISTEN_BACKLOG = 1024  # connections the kernel keeps while the process is busy, and that are let in at once afterwards
+NO_ROOM_SECONDS = 1.0  # before another connection is let in, where the process may have no more files
 CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
 KEEPS_ITS_WORD = {
     "synchronous_commit": "on",
@@ -634,11 +634,62 @@ def _tls(settings: ServiceSettings) -> ssl.SSLContext:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: several services may share a process, one place hears the signals."""
+    """uvicorn without its own signal handlers: several services may share a process, one place hears the signals.
+
+    Whoever waits is let in at once. uvloop itself lets one in with every round of its loop: in a flood rounds are long,
+    what waits becomes more than the kernel keeps, and callers would hear nothing, neither an answer nor when to return.
+    """
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._coming_in: set[asyncio.Task[Any]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's form
+        await super().startup([])
+        self._listener.settimeout(0)
+        self._open()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's form
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        await asyncio.gather(*self._coming_in, return_exceptions=True)  # or nobody would tell them that it ends
+        await super().shutdown([])
+
+    def _open(self) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(self._listener, self._let_in)
+
+    def _let_in(self) -> None:
+        """All who wait."""
+        loop = asyncio.get_running_loop()
+        for _ in range(LISTEN_BACKLOG):
+            try:
+                connection, _address = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):  # nobody, or one who has gone; another one is told of
+                return
+            except OSError as error:
+                log.error("nobody can be let in", extra={"error_class": type(error).__name__})  # noqa: TRY400  # that is all there is to say
+                loop.remove_reader(self._listener)
+                loop.call_later(NO_ROOM_SECONDS, self._open)
+                return
+            connection.settimeout(0)
+            coming = loop.create_task(loop.connect_accepted_socket(self._line, connection))
+            self._coming_in.add(coming)
+            coming.add_done_callback(self._came_in)
+
+    def _came_in(self, coming: asyncio.Task[Any]) -> None:
+        self._coming_in.discard(coming)
+        if not coming.cancelled() and coming.exception() is not None:
+            log.info("somebody has gone before they were let in")
+
+    def _line(self) -> asyncio.Protocol:
+        """As uvicorn makes them."""
+        return LineProtocol(self.config, self.server_state, self.lifespan.state)
 
 
 async def serve(service: Service, stop: asyncio.Event) -> None:
@@ -664,11 +715,6 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
         yield listener
 
 
-def several(listener: socket.socket) -> list[socket.socket]:
-    """The same address several times: of each uvloop accepts one connection in every round of its loop, and no more."""
-    return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
-
-
 async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event) -> None:
     async with running.parts() as app:
         server = _Server(
@@ -681,11 +727,12 @@ async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event)
                 access_log=False,
                 timeout_graceful_shutdown=5,
                 timeout_keep_alive=REST_SECONDS,
-            )
+            ),
+            listener,
         )
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
-        serving = asyncio.create_task(server.serve(several(listener)))
+        serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [serving, waiting, running.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

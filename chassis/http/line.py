@@ -1,17 +1,20 @@
 """The server's connection: limits on headers before they have come, on how many there are, a handle for deadlines."""
 from __future__ import annotations
 
+import array
 import asyncio
-from dataclasses import replace
-from operator import itemgetter
+import fcntl
+import termios
+from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from chassis.http.limits import HEADERS_BYTES_MAX
 from chassis.http.problems import OF_THE_MECHANISM, Problems, Trouble
-from chassis.http.send import LINE, send_answer
+from chassis.http.send import LINE, SECURITY
 
 HEADER_SECONDS_MAX = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
 UNREAD_SECONDS_MAX = 30.0  # an answer of 512 KB is read in this time on a bad line; who never reads holds a connection
@@ -20,10 +23,25 @@ CONNECTIONS_MAX = 1000  # each may hold a body of 256 KB; whoever comes later is
 
 _FULL = Problems(OF_THE_MECHANISM, {}).answer(Trouble.OVERLOADED)
 
+Resting = dict["LineProtocol", None]
+"""Connections on which nothing is asked, the one of the longest rest first."""
 
-async def _come_back(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stands in for the application where there are too many; uvicorn's own answer does not say when to return."""
-    await send_answer(replace(_FULL, headers=(*_FULL.headers, ("connection", "close"))), send)
+_RESTING: WeakKeyDictionary[ServerState, Resting] = WeakKeyDictionary()
+
+
+def _come_back(usual: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The answer to whoever is too many, written without the application: it must cost next to nothing."""
+    told = [(name.encode(), value.encode()) for name, value in (*_FULL.headers, ("connection", "close"))]
+    told.append((b"content-length", str(len(_FULL.body)).encode()))
+    lines = [b"%s: %s\r\n" % header for header in (*usual, *told, *SECURITY)]
+    return b"".join([STATUS_LINE[_FULL.status], *lines, b"\r\n", _FULL.body])
+
+
+def _has_spoken(transport: asyncio.Transport) -> bool:
+    """Whether something has come that nobody has read yet: to hang up now would be no answer to a question."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+    return waiting[0] > 0
 
 
 class LineProtocol(HttpToolsProtocol):
@@ -35,12 +53,14 @@ class LineProtocol(HttpToolsProtocol):
     _header_bytes = 0
     _in_headers = False
     _let_in = True
+    _under_way = _turned_away = False
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A connection that says nothing is closed."""
         super().connection_made(transport)
+        self._resting = _RESTING.setdefault(self.server_state, {})
         transport.set_write_buffer_limits(0)  # we hear of every byte that the kernel does not take
         self._let_in = len(self.connections) <= CONNECTIONS_MAX
         self._watch()
@@ -49,6 +69,7 @@ class LineProtocol(HttpToolsProtocol):
         """Nothing is left to watch."""
         self._unwatch()
         self._read()
+        self._resting.pop(self, None)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -82,17 +103,43 @@ class LineProtocol(HttpToolsProtocol):
         """The headers have come: the body has limits of its own."""
         self._in_headers = False
         self._unwatch()
+        if self._turned_away:
+            return
         if self._has_room():
-            self.app = self.config.loaded_app
-        else:
-            self.app, self.tasks = _come_back, set()  # who is only told to come back takes up nobody's place
-        super().on_headers_complete()
+            self._under_way = True
+            super().on_headers_complete()
+            return
+        self._turned_away = True
+        self.transport.write(_come_back(self.server_state.default_headers))
+        self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        """Of whoever was turned away nothing more is taken."""
+        if not self._turned_away:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """As above."""
+        if not self._turned_away:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Where nothing else was asked the connection rests."""
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            self._under_way, self._resting[self] = False, None
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._resting.pop(self, None)
+        super()._unset_keepalive_if_required()
 
     def _has_room(self) -> bool:
         """Whether this is one of as many as there may be; those that were there first are, whoever else comes.
 
         Were all looked at as they ask, a rush of too many would find nobody served, and again when it comes again.
         """
+        if self._under_way:
+            return True  # asked before the answer came, and answered in its turn
         if not self._let_in:
             self._let_in = len(self.connections) <= CONNECTIONS_MAX or self._somebody_only_rests()
         return self._let_in and (len(self.tasks) <= CONNECTIONS_MAX or self._somebody_only_rests())
@@ -100,16 +147,14 @@ class LineProtocol(HttpToolsProtocol):
     def _somebody_only_rests(self) -> bool:
         """Whether there is a connection on which nothing is asked; the one of the longest rest makes room."""
         soonest = self.loop.time() + self.timeout_keep_alive - RESTED_SECONDS_MIN
-        resting = [
-            (each.timeout_keep_alive_task.when(), each.transport)
-            for each in self.connections
-            if isinstance(each, LineProtocol) and each.timeout_keep_alive_task and not each.transport.is_closing()
-        ]
-        ends, transport = min(resting, key=itemgetter(0), default=(soonest, None))
-        if transport is None or ends >= soonest:
-            return False
-        transport.close()
-        return True
+        for each in self._resting:
+            if each.timeout_keep_alive_task is None or each.timeout_keep_alive_task.when() >= soonest:
+                return False
+            if not each.transport.is_closing() and not _has_spoken(each.transport):
+                del self._resting[each]
+                each.transport.close()
+                return True
+        return False
 
     def _watch(self) -> None:
         self._timer = self.loop.call_later(HEADER_SECONDS_MAX, self._too_slow)

@@ -85,6 +85,7 @@ BOUNDS: Mapping[str, str] = {
     "service.py Service.deadlines": WIRED,
     "service.py Service.errands": WIRED,
     "service.py Service.undone": WIRED,
+    "service.py self._coming_in": "LISTEN_BACKLOG with each round of the loop, and gone with the next",
     "service.py self._loops": WIRED,
     "service.py self._tasks": WIRED,
     "telemetry.py _is_safe": "maxsize, the oldest goes",

@@ -187,6 +187,24 @@ async def test_connections_that_only_rest_keep_nobody_out(served: Served, monkey
     assert (await resting[1][0].readuntil(b"}")).startswith(b"HTTP/1.1 200")
 
 
+async def test_who_has_rested_and_asks_again_is_answered_and_not_hung_up_on(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where somebody asks just before for whom there is no other room: what nobody has read has come."""
+    monkeypatch.setattr("chassis.http.line.RESTED_SECONDS_MIN", 0.0)
+    request = head(PAINT, f"content-length: {len(RED)}") + RED
+    rested, asks_again = await served.say(request)
+    await rested.readuntil(b"}")
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 1)
+    new, newcomer = await served.say()
+    while served.connections < 2:  # noqa: ASYNC110  # the server tells nobody
+        await asyncio.sleep(0.01)
+    newcomer.write(request)
+    asks_again.write(request)
+    assert (await rested.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+    assert (await new.readline()).startswith(b"HTTP/1.1 503")
+
+
 async def test_a_body_of_60_mb_is_refused_by_its_length_and_its_sender_hears_it(served: Served) -> None:
     reader, writer = await served.say(head(PAINT, f"content-length: {60 * 1024 * 1024}"))
     assert (await reader.readline()).startswith(b"HTTP/1.1 413")

@@ -22,6 +22,7 @@ from services.consent.door.withdrawal import ANSWER_SECONDS
 from tests.crash.history import DRAIN_SECONDS_MAX
 from tests.crash.town import ERRANDS_SECONDS
 from tests.hostile.fence import LIMIT_BYTES, MB, PEAK_BYTES_MAX
+from tests.hostile.test_deaths import RECORD_BYTES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*(DOCS / "explanation").glob("*.md"), *(DOCS / "how-to").glob("*.md")])
@@ -69,6 +70,8 @@ SAID: dict[str, tuple[str, ...]] = {
         f"{limits.WORKED_ON_BYTES_OF_ONE // MIB} MB:"),
         f"| an answer that nobody reads | {line.UNREAD_SECONDS_MAX:.0f} s |",
         f"of one partition {consumer.PARTITION_BYTES // KIB} KB as they are sent",
+        f"a record of {RECORD_BYTES // MB} MB ended the process",
+        f"after {WORDS[brake.DEATHS_MAX]} more such deaths",
         f"whose services have {LIMIT_BYTES // MB} MB each",
         f"no process may have needed {PEAK_BYTES_MAX // MB} MB",
     ),

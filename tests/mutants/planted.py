@@ -107,8 +107,8 @@ MUTANTS: Sequence[Mutant] = (
         "a refused command keeps what its first step did",
         "chassis/executor/batch.py",
         [("        self._current.update(after)\n        self._held = held\n", "        self._held = held\n"),
-         ("        after[key] = outcome.subject\n",
-          "        after[key] = self._current[key] = outcome.subject\n")],
+         ("        after[key] = now if now is before",
+          "        after[key] = self._current[key] = now if now is before")],
         f"{EXECUTOR}all_steps_of_an_item_happen_or_none",
     ),
     Mutant(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
@@ -130,18 +131,28 @@ def _writing(table: sa.Table, names: tuple[str, ...], how: bool) -> sa.TextClaus
 def rows_of(tables: Sequence[sa.Table], column: str) -> sa.TextClause:
     """One statement for the rows of several tables that belong to the same things: for each of `:ids` one row.
 
-    It has the id and, under each table's name, an array of that table's rows (mappings) in the order of their keys.
+    It has the id and, under each table's name, an array of that table's rows in the order of their keys; `as_rows`
+    reads it. Columns are named: one that a later version adds must not confuse a process of this one.
     """
+
+    def names(columns: Iterable[sa.Column[Any]]) -> str:
+        return ", ".join(f"part.{_QUOTED.quote(each.name)}" for each in columns)
+
+    owner = f"part.{_QUOTED.quote(column)}"
     parts = ", ".join(
-        f"ARRAY(SELECT part FROM {name} AS part WHERE part.{_QUOTED.quote(column)} = one.id ORDER BY {order}) AS {name}"  # noqa: S608  # names of our own tables
-        for name, order in (
-            (_QUOTED.quote(table.name), ", ".join(f"part.{_QUOTED.quote(key.name)}" for key in table.primary_key))
-            for table in tables
-        )
+        f"ARRAY(SELECT ROW({names(table.columns)}) FROM {name} AS part"  # noqa: S608  # names of our own tables
+        f" WHERE {owner} = one.id ORDER BY {names(table.primary_key)}) AS {name}"
+        for table, name in ((each, _QUOTED.quote(each.name)) for each in tables)
     )
     return sa.text(f"SELECT one.id, {parts} FROM unnest(:ids) AS one (id)").bindparams(  # noqa: S608  # as above
         sa.bindparam("ids", type_=ARRAY(sa.Uuid))
     )
+
+
+def as_rows(table: sa.Table, found: Iterable[Sequence[Any]]) -> list[SimpleNamespace]:
+    """The rows of a table that came in an array, with its columns as attributes."""
+    names = table.columns.keys()
+    return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in found]
 
 
 def _as_text(value: bytes | None) -> str | None:

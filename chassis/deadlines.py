@@ -89,11 +89,17 @@ async def change(
         )
 
 
-async def postpone(tx: AsyncConnection, why: Mapping[UUID, str], seconds: float = RETRY_SECONDS) -> None:
-    """Keep these deadlines (their ids) visible as overdue, each with its reason, and try again later."""
+async def postpone(tx: AsyncConnection, why: Mapping[Due, str], seconds: float = RETRY_SECONDS) -> None:
+    """Keep these deadlines visible as overdue, each with its reason, and try again later."""
     if why:
-        ids = sorted(why)
-        await tx.execute(_POSTPONE, {"ids": ids, "reasons": [why[each] for each in ids], "seconds": seconds})
+        rows = sorted(why.items(), key=lambda row: (row[0].kind, row[0].subject))
+        columns = {
+            "kinds": [cause.kind for cause, _ in rows],
+            "subjects": [cause.subject for cause, _ in rows],
+            "ids": [cause.id for cause, _ in rows],
+            "reasons": [reason for _, reason in rows],
+        }
+        await tx.execute(_POSTPONE, columns | {"seconds": seconds})
 
 
 async def fair(
@@ -117,14 +123,14 @@ async def fair(
         unread = dict.fromkeys(topics, BROKER_AWAY) if ends is None else await _unread(tx, consumer, topics, ends)
         lanes = [(topic, cause.subject) for cause, several in waiting.items() for topic in several]
         held = await parking.held(tx, consumer, lanes)
-        why: dict[UUID, str] = {}
+        why: dict[Due, str] = {}
         for cause, several in waiting.items():
             for topic in several:
                 reason = LANE_HELD if (topic, cause.subject) in held else unread.get(topic)
                 if reason is not None:
-                    why[cause.id] = reason
+                    why[cause] = reason
         await postpone(tx, why, WAIT_SECONDS)
-    return [cause for cause in causes if cause.id not in why]
+    return [cause for cause in causes if cause not in why]
 
 
 async def _unread(
@@ -156,7 +162,10 @@ async def _waiting_for(
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
 
-_DUE = sa.text("SELECT kind, subject, id FROM deadline WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit")
+# The statement's own moment is one value, so that the index ends there; the clock would be asked row by row.
+_DUE = sa.text("""
+    SELECT kind, subject, id FROM deadline WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
+""")
 
 _HEARD = sa.text("""
     SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer AND topic = ANY (:topics)
@@ -183,5 +192,11 @@ _CHANGE = sa.text("""
 _POSTPONE = sa.text("""
     UPDATE deadline SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => :seconds),
                         postponed_from = coalesce(postponed_from, due_at), reason = why.reason
-    FROM unnest(:ids, :reasons) AS why (id, reason) WHERE deadline.id = why.id
-""").bindparams(sa.bindparam("ids", type_=_UUIDS), sa.bindparam("reasons", type_=_TEXTS))
+    FROM unnest(:kinds, :subjects, :ids, :reasons) AS why (kind, subject, id, reason)
+    WHERE deadline.kind = why.kind AND deadline.subject = why.subject AND deadline.id = why.id
+""").bindparams(
+    sa.bindparam("kinds", type_=_TEXTS),
+    sa.bindparam("subjects", type_=_UUIDS),
+    sa.bindparam("ids", type_=_UUIDS),
+    sa.bindparam("reasons", type_=_TEXTS),
+)

@@ -103,7 +103,13 @@ async def change(
 ) -> None:
     """Forget the errands that have come back, write the new ones: at most two statements."""
     if done:
-        await tx.execute(_FORGET, {"ids": [cause.id for cause in done]})
+        columns = {
+            "names": [cause.name for cause in done],
+            "subjects": [cause.subject for cause in done],
+            "keys": [cause.key for cause in done],
+            "ids": [cause.id for cause in done],
+        }
+        await tx.execute(_FORGET, columns)
     if wanted:
         rows = sorted(wanted.items(), key=lambda item: item[0])
         await tx.execute(
@@ -182,22 +188,24 @@ class Errands:
     async def _begin(self) -> None:
         """Take what there is room for: single errands side by side, of those that go together one call at a time."""
         room = AT_ONCE - len(self._running)
+        self._left_over = True  # while we look: what ends meanwhile makes room that is not counted here
         singles = await self._take(list(self._singly), room)
-        self._left_over = len(singles) == room
+        left_over = len(singles) == room
         for taken in singles:
             task = asyncio.create_task(self._run(taken))
             self._running.add(task)
             task.add_done_callback(self._ended)
         for name, errand in self._together.items():
             if name in self._under_way:
-                self._left_over = True
+                left_over = True
                 continue
             several = await self._take([name], errand.at_most)
-            self._left_over = self._left_over or len(several) == errand.at_most
+            left_over = left_over or len(several) == errand.at_most
             if several:
                 together = asyncio.create_task(self._run_together(name, errand, several))
                 self._under_way[name] = together
                 together.add_done_callback(partial(self._ended_together, name))
+        self._left_over = left_over
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -290,8 +298,10 @@ class Errands:
         try:
             async with self._engine.begin() as tx:
                 about = json.dumps(dict(learned))
+                which = {"name": taken.cause.name, "subject": taken.cause.subject, "key": taken.cause.key}
                 await tx.execute(
-                    _POSTPONE, {"id": taken.cause.id, "word": word, "seconds": spread, "learned": about}
+                    _POSTPONE,
+                    which | {"id": taken.cause.id, "word": word, "seconds": spread, "learned": about},
                 )
         except Exception as error:
             if not is_weather(error):
@@ -306,7 +316,15 @@ def _backoff(attempts: int) -> float:
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
 
-_FORGET = sa.text("DELETE FROM errand WHERE id = ANY(:ids)").bindparams(sa.bindparam("ids", type_=_UUIDS))
+_FORGET = sa.text("""
+    DELETE FROM errand USING unnest(:names, :subjects, :keys, :ids) AS done (name, subject, key, id)
+    WHERE errand.name = done.name AND errand.subject = done.subject AND errand.key = done.key AND errand.id = done.id
+""").bindparams(
+    sa.bindparam("names", type_=_TEXTS),
+    sa.bindparam("subjects", type_=_UUIDS),
+    sa.bindparam("keys", type_=_TEXTS),
+    sa.bindparam("ids", type_=_UUIDS),
+)
 
 _SEND = sa.text("""
     INSERT INTO errand (name, subject, key, id, about, traceparent)
@@ -328,8 +346,8 @@ _SEND = sa.text("""
 _TAKE = sa.text("""
     UPDATE errand
     SET attempts = attempts + 1, taken_by = :instance, next_at = clock_timestamp() + make_interval(secs => :lease)
-    WHERE id IN (
-        SELECT id FROM errand WHERE next_at <= clock_timestamp() AND name = ANY(:names)
+    WHERE (name, subject, key) IN (
+        SELECT name, subject, key FROM errand WHERE next_at <= statement_timestamp() AND name = ANY(:names)
         ORDER BY next_at LIMIT :room FOR UPDATE SKIP LOCKED
     )
     RETURNING name, subject, key, id, about, attempts, traceparent
@@ -341,5 +359,5 @@ _POSTPONE = sa.text("""
     UPDATE errand
     SET last_word = :word, taken_by = NULL, next_at = clock_timestamp() + make_interval(secs => :seconds),
         about = about || CAST(:learned AS jsonb)
-    WHERE id = :id
+    WHERE name = :name AND subject = :subject AND key = :key AND id = :id
 """)

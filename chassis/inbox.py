@@ -401,8 +401,8 @@ _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _UUIDS, _TEXTS, _INTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT), ARRAY(sa.Integer)
 _MOMENT = TIMESTAMP(timezone=True)
 
-# Those that are there first, then the others, so that all who do this lock in one order. A lane that another
-# transaction begins at the same moment is waited for and locked as it is then.
+# Those that are there first, in key order, then the others, in key order. A lane that another transaction begins at the
+# same moment is waited for and locked as it is then.
 _LOCK = sa.text("""
     WITH asked AS (
         SELECT * FROM unnest(:topics, :keys) AS asked (topic, key)

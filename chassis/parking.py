@@ -312,7 +312,7 @@ _DUE = sa.text("""
     UPDATE parked SET next_attempt_at = clock_timestamp() + make_interval(secs => :lease)
     WHERE (consumer, topic, key, seq, event_id) IN (
         SELECT consumer, topic, key, seq, event_id FROM parked AS first
-        WHERE consumer = :consumer AND next_attempt_at <= clock_timestamp() AND NOT EXISTS (
+        WHERE consumer = :consumer AND next_attempt_at <= statement_timestamp() AND NOT EXISTS (
             SELECT FROM parked AS before
             WHERE before.consumer = first.consumer AND before.topic = first.topic AND before.key = first.key
               AND (before.seq, before.parked_at) < (first.seq, first.parked_at)

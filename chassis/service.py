@@ -548,7 +548,7 @@ class Running:
         except Bug as bug:
             log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})  # noqa: TRY400  # its stack is logged where it happened
             async with self._engine.begin() as tx:
-                await deadlines.postpone(tx, {cause.id: str(bug)})
+                await deadlines.postpone(tx, {cause: str(bug)})
         return True
 
     async def _measure(self) -> None:

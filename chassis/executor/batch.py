@@ -77,7 +77,7 @@ class Batch:
         self._deadlines: dict[tuple[str, UUID], Arm | Disarm] = {}
         self._errands: dict[tuple[str, UUID, str], tuple[Errand, str | None]] = {}
         self._fired: list[Due] = []
-        self._postponed: dict[UUID, str] = {}
+        self._postponed: dict[Due, str] = {}
         self._returned: list[Returned] = []
         self._answers: dict[CauseKey, tuple[bytes, Answer]] = {}
         self.results: dict[int, Result] = {}
@@ -219,7 +219,7 @@ class Batch:
                 if outcome is None:
                     self._fired.append(due)
                 else:
-                    self._postponed[due.id] = str(outcome.reason if isinstance(outcome, Refused) else outcome)
+                    self._postponed[due] = str(outcome.reason if isinstance(outcome, Refused) else outcome)
             case Returned() as returned if returned.id in live:
                 outcome = self._apply(work, str(returned.id))
                 if isinstance(outcome, Bug):

@@ -22,7 +22,7 @@ from chassis.inbox import Heard
 
 
 class Look(NamedTuple):
-    """The answers stay true: whoever would change them waits for the locks of these lanes and subjects."""
+    """The answers stay true: whoever gives them an effect waits for the locks of these lanes and subjects."""
 
     now: datetime
     """Later than whatever these subjects were locked for before."""
@@ -37,6 +37,8 @@ class Look(NamedTuple):
 async def look(tx: AsyncConnection, consumer: str, causes: Sequence[Cause]) -> Look:
     """Look at what these causes ask about."""
     heard = [cause for cause in causes if isinstance(cause, Heard)]
+    due = [cause for cause in causes if isinstance(cause, Due)]
+    back = [cause for cause in causes if isinstance(cause, Returned)]
     lanes = sorted({each.lane for each in heard})
     row = (
         await tx.execute(
@@ -46,8 +48,13 @@ async def look(tx: AsyncConnection, consumer: str, causes: Sequence[Cause]) -> L
                 "events": [each.meta.id for each in heard],
                 "topics": [topic for topic, _ in lanes],
                 "keys": [key for _, key in lanes],
-                "deadlines": [cause.id for cause in causes if isinstance(cause, Due)],
-                "errands": [cause.id for cause in causes if isinstance(cause, Returned)],
+                "due_kinds": [each.kind for each in due],
+                "due_subjects": [each.subject for each in due],
+                "deadlines": [each.id for each in due],
+                "errand_names": [each.name for each in back],
+                "errand_subjects": [each.subject for each in back],
+                "errand_keys": [each.key for each in back],
+                "errands": [each.id for each in back],
             },
         )
     ).one()
@@ -56,18 +63,28 @@ async def look(tx: AsyncConnection, consumer: str, causes: Sequence[Cause]) -> L
 
 _UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
 
+# By keys, and not at all where nobody asks: a table of a million rows must cost nothing.
 _LOOK = sa.text("""
     SELECT clock_timestamp() AS now,
            ARRAY(SELECT event_id FROM inbox WHERE consumer = :consumer AND event_id = ANY(:events)) AS known,
            EXISTS (SELECT FROM parked WHERE consumer = :consumer
                    AND (topic, key) IN (SELECT * FROM unnest(:topics, :keys))) AS lanes_wait,
-           ARRAY(SELECT id FROM deadline WHERE id = ANY(:deadlines) AND due_at <= clock_timestamp()) AS armed,
-           ARRAY(SELECT id FROM errand WHERE id = ANY(:errands)) AS wanted
+           ARRAY(SELECT id FROM deadline WHERE cardinality(:deadlines) > 0
+                 AND (kind, subject) IN (SELECT * FROM unnest(:due_kinds, :due_subjects))
+                 AND id = ANY(:deadlines) AND due_at <= clock_timestamp()) AS armed,
+           ARRAY(SELECT id FROM errand WHERE cardinality(:errands) > 0
+                 AND (name, subject, key) IN (SELECT * FROM unnest(:errand_names, :errand_subjects, :errand_keys))
+                 AND id = ANY(:errands)) AS wanted
 """).bindparams(
     sa.bindparam("consumer", type_=sa.Text),
     sa.bindparam("events", type_=_UUIDS),
     sa.bindparam("topics", type_=_TEXTS),
     sa.bindparam("keys", type_=_UUIDS),
+    sa.bindparam("due_kinds", type_=_TEXTS),
+    sa.bindparam("due_subjects", type_=_UUIDS),
     sa.bindparam("deadlines", type_=_UUIDS),
+    sa.bindparam("errand_names", type_=_TEXTS),
+    sa.bindparam("errand_subjects", type_=_UUIDS),
+    sa.bindparam("errand_keys", type_=_TEXTS),
     sa.bindparam("errands", type_=_UUIDS),
 )

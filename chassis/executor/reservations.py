@@ -65,7 +65,8 @@ def _columns(rows: Sequence[tuple[Reservation, UUID]]) -> dict[str, list[Any]]:
 _NAMED = (sa.bindparam("names", type_=ARRAY(TEXT)), sa.bindparam("keys", type_=ARRAY(TEXT)))
 _HOLDING = sa.bindparam("holders", type_=ARRAY(PG_UUID(as_uuid=True)))
 
-# Those that are there first, then the others, so that all who do this lock in one order.
+# Those that are there first, in key order, then the others, in key order. Two that see one row differently, because it
+# comes at this moment, may still wait for each other: the database ends one, which is tried again.
 _TAKE = sa.text("""
     WITH wanted AS (
         SELECT * FROM unnest(:names, :keys, :holders) AS wanted (name, key, holder)

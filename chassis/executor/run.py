@@ -41,7 +41,7 @@ EVENTS_MAX = 10_000  # events that may wait where parked ones are tried again: t
 FREED_LANES_MAX = 10_000  # what does not fit is found again by looking
 TRIES_MAX = 5  # times an item is put back for a lock it could not get
 RETRIED_MAX = 5000  # parked events that one call tries again: some seconds of work; commands get their turn between
-LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+NOT_HAD = ("55P03", "40P01")  # SQLSTATEs: a lock not to be had; two that waited for each other
 
 
 @dataclass
@@ -407,7 +407,7 @@ class Executor:
         """A lock that was not to be had is tried again a few times; all else is the caller's to try."""
         work.tries += 1
         state = getattr(getattr(error, "orig", None), "sqlstate", None)
-        if state != LOCK_NOT_AVAILABLE or work.tries >= TRIES_MAX:
+        if state not in NOT_HAD or work.tries >= TRIES_MAX:
             work.settle(Unavailable())
             return
         await asyncio.sleep(0.05 * work.tries)

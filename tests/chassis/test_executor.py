@@ -671,3 +671,13 @@ async def test_hearing_moves_on_when_the_last_item_of_what_was_divided_is_durabl
     await executor.hear(heard)
     assert [await balls(database, box) for box in boxes] == [1, 9, 1]
     assert await standing(database) == [("b.boxes.events", 0, 4)]
+
+
+async def test_what_an_event_costs_where_it_is_alone(executor: Executor, database: AsyncEngine) -> None:
+    """Each statement is a round trip, and at rest they are most of what an event costs."""
+    box, statements = new_id(), list[str]()
+    sa.event.listen(database.sync_engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
+    await executor.hear([record(box, 1, type="test.other.v1")])
+    assert len(statements) == 3, "lanes, look, write"
+    await executor.hear([record(box, 2)])
+    assert len(statements) == 3 + 8, "and load, save, number, say, arm"

@@ -95,7 +95,8 @@ async def test_a_deadline_is_late_since_it_fell_due_however_often_it_was_tried(d
     async with database.begin() as tx:
         await tx.execute(sa.text(due), {"subject": subject, "id": first})
         for _ in range(12):
-            await deadlines.postpone(tx, {first: deadlines.UNREAD}, deadlines.WAIT_SECONDS)
+            cause = deadlines.Due("shut", subject, first)
+            await deadlines.postpone(tx, {cause: deadlines.UNREAD}, deadlines.WAIT_SECONDS)
     found = await look(database)
     assert found.deadlines_overdue == 1
     assert 20 <= found.deadline_overdue_seconds < 300, "and not a minute for each of its twelve tries"

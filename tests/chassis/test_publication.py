@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.feed.serving import _PAGE, PAGE, PAGE_BYTES_MAX
 from chassis.recovery.noticing import _EVER
+from tests.chassis.plans import by_index, explained, nodes, pages
 
 ROWS, PARTITIONS = 100_000, 6
 TOPIC = "a.boxes.events"
@@ -35,7 +34,8 @@ async def test_the_feed_of_a_partition_begins_at_an_offset_by_index(database: As
     for offset, after in ((0, 0), (last, 0), (last, last * PARTITIONS + 300)):
         plan = await explained(database, _PAGE[False, True], wanted(offset, after))
         assert "publication_place" in {node.get("Index Name") for node in nodes(plan)}
-        assert_by_index(plan)
+        assert by_index(plan)
+        assert pages(plan) < PAGES_READ_MAX
     async with database.connect() as tx:
         rows = (await tx.execute(_PAGE[False, True], wanted(last, 0))).all()
     offsets = [row.offset for row in rows]
@@ -48,7 +48,8 @@ async def test_a_quiet_partitions_last_record_is_found_by_index(database: AsyncE
     await filled(database, QUIET)
     plan = await explained(database, _EVER, {"topics": [TOPIC, TOPIC], "partitions": [QUIET, 4]})
     assert {node["Index Name"] for node in nodes(plan) if "Index Name" in node} == {"publication_place"}
-    assert_by_index(plan)
+    assert by_index(plan)
+    assert pages(plan) < PAGES_READ_MAX
 
 
 def wanted(offset: int, after: int) -> dict[str, Any]:
@@ -62,26 +63,3 @@ async def filled(database: AsyncEngine, quiet: int) -> None:
         await tx.execute(SAID, {"topic": TOPIC, "rows": ROWS})
         await tx.execute(PUBLISHED, {"topic": TOPIC, "partitions": PARTITIONS, "quiet": quiet})
         await tx.execute(sa.text("ANALYZE event_log, publication"))
-
-
-async def explained(database: AsyncEngine, statement: sa.TextClause, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The plan as it was carried out."""
-    explain = sa.text(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement.text}")
-    typed = explain.bindparams(*(each for name, each in statement._bindparams.items() if name in values))
-    async with database.connect() as tx:
-        found = (await tx.execute(typed, values)).scalar_one()
-    (plan,) = json.loads(found) if isinstance(found, str) else found
-    return dict(plan["Plan"])
-
-
-def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The plan and everything under it."""
-    yield plan
-    for under in plan.get("Plans", ()):
-        yield from nodes(under)
-
-
-def assert_by_index(plan: Mapping[str, Any]) -> None:
-    """Nothing is read through, and little is read at all."""
-    assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"]
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < PAGES_READ_MAX, plan

@@ -12,7 +12,7 @@ from contracts.new_ids import new_id
 from services.consent.domain import commands as c
 from services.consent.domain.words import Person
 from services.consent.store import metadata
-from services.consent.store.persons import load_persons, save_persons
+from services.consent.store.persons import PARTS, load_persons, save_persons
 from tests.conftest import NewDatabase
 from tests.consent.builders import JUGENDAMT, NOW, Story, a_duty_id, a_grant, a_sheet, an_item
 from tests.consent.test_domain import moved
@@ -84,6 +84,22 @@ async def test_a_grant_that_was_crossed_out_before_signing_is_not_on_record(new_
         found = await loaded(tx, before.id)
     assert [grant.id for grant in found.consents[0].grants] == [signed.id]
     await engine.dispose()
+
+
+async def test_columns_that_a_newer_version_adds_confuse_no_process_of_this_one(new_database: NewDatabase) -> None:
+    dsn = await new_database("consent")
+    older, newer = create_async_engine(dsn), create_async_engine(dsn)
+    saved = full_of_everything()
+    async with older.begin() as tx:
+        await save_persons(tx, [(Person(saved.id), saved)])
+        before = await loaded(tx, saved.id)
+    async with newer.begin() as tx:
+        for table in PARTS:
+            await tx.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN new text"))
+    async with older.begin() as tx:
+        assert await loaded(tx, saved.id) == before
+    await older.dispose()
+    await newer.dispose()
 
 
 async def test_who_is_not_known_yet_is_blank(new_database: NewDatabase) -> None:

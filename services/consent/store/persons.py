@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from pydantic import JsonValue
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import among, insert, rows_of, upsert
+from chassis.database import among, as_rows, insert, rows_of, upsert
 from chassis.executor import Kind
 from chassis.transitions import Table
 from contracts.codes import AgeBand
@@ -140,7 +139,7 @@ _OF_PERSONS: Mapping[tuple[sa.Table, ...], sa.TextClause] = {
 async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
     """What a decision at the door looks at, read under the lock on the person's row that the caller holds."""
     row = (await tx.execute(sa.select(person).where(person.c.id == of))).one()
-    return _person(row, (await _parts(tx, [of], DECIDED_ON))[of])
+    return _person(row, {reception.name: (), duty.name: ()} | dict((await _parts(tx, [of], DECIDED_ON))[of]))
 
 
 async def _parts(
@@ -148,14 +147,14 @@ async def _parts(
 ) -> Mapping[UUID, Mapping[str, Sequence[Any]]]:
     """By person and table: its rows, in the order of their ids. Read when the persons are locked, and not before."""
     return {
-        found.id: {table.name: [SimpleNamespace(**row) for row in getattr(found, table.name)] for table in tables}
+        found.id: {table.name: as_rows(table, getattr(found, table.name)) for table in tables}
         for found in await tx.execute(_OF_PERSONS[tables], {"ids": ids})
     }
 
 
 def _person(row: Any, parts: Mapping[str, Sequence[Any]]) -> Person:
     def mine(table: sa.Table) -> Sequence[Any]:
-        return parts.get(table.name, ())
+        return parts[table.name]
 
     stated = mine(statutory_basis)
     return Person(

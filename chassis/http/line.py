@@ -29,12 +29,14 @@ Resting = dict["LineProtocol", None]
 _RESTING: WeakKeyDictionary[ServerState, Resting] = WeakKeyDictionary()
 
 
-def _come_back(usual: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The answer to whoever is too many, written without the application: it must cost next to nothing."""
-    told = [(name.encode(), value.encode()) for name, value in (*_FULL.headers, ("connection", "close"))]
-    told.append((b"content-length", str(len(_FULL.body)).encode()))
-    lines = [b"%s: %s\r\n" % header for header in (*usual, *told, *SECURITY)]
-    return b"".join([STATUS_LINE[_FULL.status], *lines, b"\r\n", _FULL.body])
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(b"%s: %s\r\n" % header for header in headers)
+
+
+# The answer to whoever is too many, written without the application: it must cost next to nothing.
+_STATUS, _BODY = STATUS_LINE[_FULL.status], _FULL.body
+_HEADERS = _lines((name.encode(), value.encode()) for name, value in (*_FULL.headers, ("connection", "close")))
+_COME_BACK = _HEADERS + _lines([(b"content-length", b"%d" % len(_BODY)), *SECURITY]) + b"\r\n" + _BODY
 
 
 def _has_spoken(transport: asyncio.Transport) -> bool:
@@ -110,17 +112,19 @@ class LineProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             return
         self._turned_away = True
-        self.transport.write(_come_back(self.server_state.default_headers))
-        self.transport.close()
+        self.transport.write(_STATUS + _lines(self.server_state.default_headers) + _COME_BACK)
+        self._watch()
 
     def on_body(self, body: bytes) -> None:
-        """Of whoever was turned away nothing more is taken."""
+        """Of whoever was turned away nothing is taken."""
         if not self._turned_away:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """As above."""
-        if not self._turned_away:
+        """Whoever was turned away is hung up on now: what would come into a closed line could cost them the answer."""
+        if self._turned_away:
+            self.transport.close()
+        else:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -187,6 +187,26 @@ async def test_connections_that_only_rest_keep_nobody_out(served: Served, monkey
     assert (await resting[1][0].readuntil(b"}")).startswith(b"HTTP/1.1 200")
 
 
+async def test_who_is_too_many_is_hung_up_on_when_the_body_has_come(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 0)
+    reader, writer = await served.say(head(PAINT, f"content-length: {len(RED)}"))
+    assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 503")
+    assert not reader.at_eof()
+    writer.write(RED)
+    assert await all_of(reader) == b""
+
+
+async def test_who_is_too_many_and_does_not_come_to_an_end_is_hung_up_on_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 0)
+    monkeypatch.setattr("chassis.http.line.HEADER_SECONDS_MAX", 0.1)
+    reader, _ = await served.say(head(PAINT, f"content-length: {len(RED)}"))
+    assert (await all_of(reader)).startswith(b"HTTP/1.1 503")
+
+
 async def test_who_has_rested_and_asks_again_is_answered_and_not_hung_up_on(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

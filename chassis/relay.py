@@ -8,12 +8,12 @@ the repeats.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -29,6 +29,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
     UnknownTopicOrPartitionError,
 )
 from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]  # ships no types
+from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.exc import SQLAlchemyError
@@ -421,18 +422,22 @@ class _Sender:
 
     def _by_partition(self, rows: Sequence[Row], indices: Iterable[int]) -> Mapping[tuple[str, int], list[int]]:
         groups: dict[tuple[str, int], list[int]] = {}
-        known: dict[Stream, int] = {}
         for index in indices:
             row = rows[index]
-            partition = known.get((row.topic, row.key))
-            if partition is None:
-                partitions = self._partitions[row.topic]
-                partition = known[row.topic, row.key] = _PARTITIONER(key_of(row.key), partitions, partitions)
-            groups.setdefault((row.topic, partition), []).append(index)
+            partitions = self._partitions[row.topic]
+            groups.setdefault((row.topic, partitions[_place(row.key, len(partitions))]), []).append(index)
         return groups
 
 
 _PARTITIONER = DefaultPartitioner()
+
+
+@lru_cache(maxsize=10_000)  # murmur2 in Python takes as long as all else for a record; most subjects say several things
+def _place(key: UUID, partitions: int) -> int:
+    """Where this key lies among so many partitions, as every Kafka client has it."""
+    places = list(range(partitions))
+    found: int = _PARTITIONER(key_of(key), places, places)
+    return found
 
 
 def _batches(producer: AIOKafkaProducer, rows: Sequence[Row], group: Sequence[int]) -> Iterable[tuple[list[int], Any]]:
@@ -477,7 +482,7 @@ async def _end(producer: AIOKafkaProducer) -> None:
 
 
 def _headers(text: str) -> list[tuple[str, bytes]]:
-    return [(name, value.encode()) for name, value in json.loads(text)]
+    return [(name, value.encode()) for name, value in from_json(text)]
 
 
 def _created(row: Row) -> str | None:

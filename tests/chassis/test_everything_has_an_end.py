@@ -79,6 +79,7 @@ BOUNDS: Mapping[str, str] = {
     "recovery/remembering.py Recollection.lost": AN_OPERATORS,
     "recovery/remembering.py Recollection.nobody": AN_OPERATORS,
     "recovery/remembering.py Recollection.subjects": AN_OPERATORS,
+    "relay.py _place": "its size, of keys",
     "relay.py self._aside": NAMES,
     "relay.py self._farthest": "one per partition of the topics that are written",
     "relay.py self._partitions": NAMES,

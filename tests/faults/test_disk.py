@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ FULL_SECONDS = 20.0
 SOON_SECONDS = 5.0  # what we promise: so long after there is room, callers may still see errors
 ENDS_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.2
+FILL_TRIES_MAX = 100  # somebody takes a part now and then; more is a disk that cannot be filled
 NO_ROOM = "No space left on device"
 NEXT_SEGMENT = "SELECT pg_switch_wal() FROM pg_logical_emit_message(false, 'room', 'used')"
 
@@ -43,16 +44,23 @@ class Disk:
     def full(self) -> Iterator[None]:
         """A file of ours takes all the room there is, and gives it back."""
         file = self.folder / "in-the-way"
-        with file.open("wb") as held:
-            taken = 0
-            while left := shutil.disk_usage(self.folder).free:
-                with suppress(OSError):  # somebody else has taken a part of it meanwhile
-                    os.posix_fallocate(held.fileno(), taken, left)
-                    taken += left
         try:
+            self._fill(file)
             yield
         finally:
             file.unlink()
+
+    def _fill(self, file: Path) -> None:
+        with file.open("wb") as held:
+            taken = 0
+            for _ in range(FILL_TRIES_MAX):
+                left = shutil.disk_usage(self.folder).free
+                if not left:
+                    return
+                with suppress(OSError):  # somebody else has taken a part of it meanwhile
+                    os.posix_fallocate(held.fileno(), taken, left)
+                    taken += left
+        pytest.fail("the disk cannot be filled")
 
 
 async def test_the_disk_of_postgresql_is_full_and_callers_are_told_to_come_back(town: Town) -> None:
@@ -100,30 +108,32 @@ async def _goes_on(load: Load) -> list[Error]:
 
 @asynccontextmanager
 async def _small_disk(town: Town) -> AsyncIterator[Disk]:
-    """PostgreSQL's data move to a small disk, and back at the end."""
+    """PostgreSQL's data move to a small disk, and back at the end; what was not done is not undone."""
     data = place.choose(town.system.data).data
     aside, small = data.with_name("data.aside"), data.with_name("small")
     used = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
-    small.mkdir()
-    mounted = _run("mount", "-t", "tmpfs", "-o", f"size={used + ROOM_BYTES}", "tmpfs", str(small))
-    if mounted.returncode:
-        small.rmdir()
-        pytest.skip(f"a small disk cannot be made here, only root may mount one: {mounted.stderr.strip()}")
-    try:
-        await _moved(town, data, small)
-        data.rename(aside)
-        data.symlink_to(small)
-        await town.system.embedded.start_postgres()
-        yield Disk(small)
-    finally:
+
+    async def move_back() -> None:
         shutil.rmtree(aside)
         aside.mkdir()
         await _moved(town, small, aside)
-        data.unlink()
-        aside.rename(data)
-        _run("umount", str(small))
-        small.rmdir()
+
+    async with AsyncExitStack() as undo:
+        small.mkdir()
+        undo.callback(small.rmdir)
+        mounted = _run("mount", "-t", "tmpfs", "-o", f"size={used + ROOM_BYTES}", "tmpfs", str(small))
+        if mounted.returncode:
+            pytest.skip(f"a small disk cannot be made here, only root may mount one: {mounted.stderr.strip()}")
+        undo.callback(_run, "umount", str(small))
+        undo.push_async_callback(town.system.embedded.start_postgres)
+        await _moved(town, data, small)
+        data.rename(aside)
+        undo.callback(aside.rename, data)
+        data.symlink_to(small)
+        undo.callback(data.unlink)
+        undo.push_async_callback(move_back)
         await town.system.embedded.start_postgres()
+        yield Disk(small)
 
 
 async def _moved(town: Town, data: Path, to: Path) -> None:

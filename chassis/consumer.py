@@ -247,8 +247,18 @@ class Consumer:
             self._look_again = asyncio.get_running_loop().time() + LOOK_AGAIN_SECONDS
 
     def _look_for_lost(self, consumer: AIOKafkaConsumer) -> None:
-        """A topic that is gone leaves the group without a word, and the library looks for it once in five minutes."""
+        """A topic that is gone leaves the group without a word, and the library looks for it once in five minutes.
+
+        One answer of a broker that has just come back may be without it: what is there again and ours still is not
+        lost. It may be another one by now, so where reading begins is asked again.
+        """
         if self._placed:
+            ours = {partition.topic for partition in consumer.assignment()}
+            back = [topic for topic in self._missing if topic in ours and consumer.partitions_for_topic(topic)]
+            if back:
+                self._missing = [topic for topic in self._missing if topic not in back]
+                self._placed = False
+                return
             known = [topic for topic in self._topics if topic not in self._missing]
             self._misses(topic for topic in known if not consumer.partitions_for_topic(topic))
 

@@ -372,6 +372,33 @@ async def test_a_topic_that_is_lost_under_a_consumer_is_said_and_read_anew_when_
     assert taker.numbers == {key: [1, 2, 3]}
 
 
+async def test_one_answer_without_a_topic_costs_no_connection(
+    embedded: Addresses,
+    topic: str,
+    a_consumer: Making,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(consumer_module, "LOOK_AGAIN_SECONDS", 1.0)
+    monkeypatch.setattr(consumer_module, "WHOLE_SECONDS", 0.5)
+    key, taker = new_id(), Taker()
+    one = a_consumer(taker)
+    await one.start()
+    await tell(embedded, topic, key, [1])
+    await until(taker.heard(1))
+    await until(lambda: one.deaf_seconds() == 0)
+    reading = one._reading
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "partitions_for_topic", lambda _: None)
+        await until(lambda: "topic is missing or not ours to read" in caplog.messages)
+    await asyncio.sleep(2)  # longer than until it would be looked for
+    await until(lambda: one.deaf_seconds() == 0)
+    assert one._reading is reading
+    await tell(embedded, topic, key, [2])
+    await until(taker.heard(2))
+    assert taker.numbers == {key: [1, 2]}
+
+
 async def test_a_topic_that_is_not_ours_is_said_without_a_hot_loop_and_read_once_we_may(
     embedded: Addresses, topic: str, a_consumer: Making, caplog: pytest.LogCaptureFixture
 ) -> None:

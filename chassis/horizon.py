@@ -94,7 +94,8 @@ class Horizon:
                     client.seek(part, span.first)
             while left:
                 async with _in_sight(READ_SECONDS):
-                    found = await _some(client, left)
+                    while not (found := await _some(client, left)) and left:
+                        pass  # each look waits a while by itself
                 yield found
         finally:
             await _closed(client)

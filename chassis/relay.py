@@ -50,7 +50,9 @@ BROKER_SECONDS = 10.0  # for one round's acknowledgements; idempotent batches ne
 CONNECT_SECONDS = 10.0
 DISCARD_SECONDS = 0.5
 STOP_SECONDS = 5.0  # part of the time the platform gives a whole process to stop
-BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 2.0  # what is back is noticed within 5 s, however long it was away
+# Between the end of one attempt and the next, however long what failed was away. One that hangs ends after
+# CONNECT_SECONDS, BROKER_SECONDS or DATABASE_SECONDS.
+BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST = 0.2, 2.0
 ASIDE_SECONDS = 10.0  # a topic that is missing or forbidden is left alone that long; others go on
 LOCK = 0x6F757462_6F78  # "outbox": advisory locks are per database, and a service has its own
 
@@ -243,11 +245,12 @@ class Relay:
             published = acknowledged(rows, outcomes)
             if published:
                 reached("relay.after_send")
+                farthest = await self._must_be_the_same(connection, published)  # at once: who dies tells nobody
                 if BUSY_RECORDS <= len(rows) < ROUND_RECORDS_MAX and not failures:
                     await asyncio.sleep(min(monotonic() - began, GATHER_SECONDS_MOST))
                 self._wake.clear()
-                await self._must_be_the_same(connection, published)
                 following = await self._ask(connection, _REMEMBER_AND_READ, published)
+                self._farthest |= farthest
                 metrics.count_by_topic("messaging.client.sent.messages", published["topics"], _SENDS)
                 reached("relay.after_delete")
         if failures:
@@ -257,21 +260,25 @@ class Relay:
         self._attempt, self._singly = 0, False
         return following
 
-    async def _must_be_the_same(self, connection: AsyncConnection, sent: Mapping[str, Sequence[Any]]) -> None:
+    async def _must_be_the_same(
+        self, connection: AsyncConnection, sent: Mapping[str, Sequence[Any]]
+    ) -> Mapping[tuple[str, int], int]:
         """Raise where a record lies no farther than one that was published before it: what was there is gone.
 
-        Nothing of this round is remembered then: it goes out again, after what is gone.
+        Nothing of this round is remembered then: it goes out again, after what is gone. Else how far it has come.
         """
+        come_to: dict[tuple[str, int], int] = {}
         for topic, partition, offset in zip(sent["topics"], sent["partitions"], sent["offsets"], strict=True):
             if (topic, partition) not in self._farthest:
                 async with asyncio.timeout(DATABASE_SECONDS):
                     found = await connection.scalar(_FARTHEST, {"topic": topic, "partition": partition})
                 self._farthest[topic, partition] = -1 if found is None else found
-            farthest = self._farthest[topic, partition]
+            farthest = come_to.get((topic, partition), self._farthest[topic, partition])
             if 0 <= offset <= farthest and self._tell_made_anew is not None:
                 await self._tell_made_anew(topic)
                 raise _MadeAnew
-            self._farthest[topic, partition] = max(offset, farthest)
+            come_to[topic, partition] = max(offset, farthest)
+        return come_to
 
     async def _judge(self, connection: AsyncConnection, failures: Iterable[tuple[Row, Exception]]) -> None:
         """Shut topics are set aside, a record that is hopeless alone holds its subject, anything else is weather."""

@@ -64,8 +64,13 @@ class Guard:
         return self.standing
 
     async def made_anew(self, topic: str) -> None:
-        """Told by the relay. Written down at once: a topic that grows on soon looks as if it had lost nothing."""
-        await self._write_down(await made_anew(self._engine, topic))
+        """Told by the relay. Written down at once: a topic that grows on soon looks as if it had lost nothing.
+
+        Where nothing was remembered that lay there nothing is lost: what was sent goes out again by itself.
+        """
+        findings = await made_anew(self._engine, topic)
+        if findings:
+            await self._write_down(findings)
 
     async def _write_down(self, findings: Sequence[Finding]) -> None:
         async with self._engine.begin() as tx:

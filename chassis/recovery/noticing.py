@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
     UNKNOWN_RECORD = "unknown-record"  # said by a later life of this database
     RECORDS_GONE = "records-gone"  # said by a later life, and already deleted by the topic's retention
-    TOPIC_SHORTER = "topic-shorter"  # the topic has lost what was published: it was made anew
+    TOPIC_SHORTER = "topic-shorter"  # the topic has lost what was published: it was made anew, or cut off
     HEARD_BEHIND = "heard-behind"  # a later life of this database has heard more than this one knows of
 
 
@@ -58,6 +58,7 @@ async def notice(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[
     """
     published, extents = await said_and_there(engine, horizon, topics.writes)
     findings = [*_shorter(published, extents), *_gone(published, extents)]
+    findings += await _another(engine, horizon, extents)
     findings += await _unknown(engine, horizon, unread(published, extents))
     findings += await _heard_behind(engine, horizon, topics)
     if not findings:
@@ -67,7 +68,11 @@ async def notice(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[
 
 
 async def made_anew(engine: AsyncEngine, topic: str) -> list[Finding]:
-    """What a topic has lost that is another one now: everything that was ever published to it."""
+    """What a topic has lost that is another one now, or was cut off: everything that was ever published to it.
+
+    A relay cannot tell a topic that was made anew from one whose end was cut off (an unclean election, a disk put
+    back), so more is told again than is lost; who has heard it knows it.
+    """
     async with engine.connect() as tx:
         rows = (await tx.execute(_ALL, {"topic": topic})).all()
     return [Finding(Kind.TOPIC_SHORTER, topic, row.partition, 0, row.next) for row in rows]
@@ -126,6 +131,31 @@ def _shorter(published: Mapping[Partition, int], extents: Mapping[Partition, Ext
         for place, known in sorted(published.items())
         if ends[place] < known
     ]
+
+
+async def _another(engine: AsyncEngine, horizon: Horizon, extents: Mapping[Partition, Extent]) -> list[Finding]:
+    """Partitions in which something else lies where the last published record lay: also one that has grown long again.
+
+    What was published there stays there until it is too old. Where a relay died after it had sent to a new topic and
+    before it remembered that, nothing else tells.
+    """
+    async with engine.connect() as tx:
+        values = {"topics": [place.topic for place in extents], "partitions": [place.number for place in extents]}
+        rows = (await tx.execute(_LAST, values)).all()
+    last = {Partition(row.topic, row.partition): row for row in rows}
+    spans = {place: Extent(row.offset, row.offset + 1) for place, row in last.items()}
+    there = {place: span for place, span in spans.items() if _holds(extents[place], span)}
+    found: list[Finding] = []
+    async for records in horizon.records(there):
+        for record in records:
+            place = Partition(record.topic, record.partition)
+            if isinstance(record.envelope, Envelope) and record.envelope.id != last[place].event_id:
+                found.append(Finding(Kind.TOPIC_SHORTER, *place, 0, last[place].offset + 1))
+    return sorted(found, key=lambda finding: (finding.topic, finding.partition))
+
+
+def _holds(extent: Extent, span: Extent) -> bool:
+    return extent.first <= span.first and span.next <= extent.next
 
 
 def _gone(published: Mapping[Partition, int], extents: Mapping[Partition, Extent]) -> list[Finding]:
@@ -199,6 +229,15 @@ _EVER = sa.text("""
         WHERE publication.topic = wanted.topic AND publication.partition = wanted.partition AND "offset" >= 0
         ORDER BY "offset" DESC LIMIT 1
     ) AS last
+""").bindparams(_TOPICS, sa.bindparam("partitions", type_=ARRAY(sa.Integer)))
+
+_LAST = sa.text("""
+    SELECT wanted.topic, wanted.partition, last."offset", said.event_id
+    FROM unnest(:topics, :partitions) AS wanted (topic, partition) CROSS JOIN LATERAL (
+        SELECT pos, "offset" FROM publication
+        WHERE publication.topic = wanted.topic AND publication.partition = wanted.partition AND "offset" >= 0
+        ORDER BY "offset" DESC LIMIT 1
+    ) AS last JOIN event_log AS said USING (pos)
 """).bindparams(_TOPICS, sa.bindparam("partitions", type_=ARRAY(sa.Integer)))
 
 _ALL = sa.text("""

@@ -2,22 +2,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis import horizon, relay
 from chassis.envelope import Envelope, to_headers
-from chassis.horizon import Extent, Horizon, Partition
+from chassis.horizon import Extent, Horizon, OutOfSight, Partition
 from chassis.recovery import Guard, Standing
 from chassis.recovery.guard import history
 from chassis.recovery.noticing import Topics
-from chassis.relay import Relay
+from chassis.relay import Outcome, Place, Relay, Row
 from contracts.new_ids import new_id
 from deploy.embedded import admin
 from deploy.embedded.cluster import Addresses
@@ -73,14 +76,14 @@ class Service:
 
     async def publish(self, guard: Guard) -> None:
         """Let a relay work until nothing waits, or until it has been told that it may not speak."""
-        relay = Relay(self.database, **connection(self.addresses), client_id="balls", may_speak=guard.may_speak)
-        await relay.start()
+        one = Relay(self.database, **connection(self.addresses), client_id="balls", may_speak=guard.may_speak)
+        await one.start()
 
         async def done() -> bool:
             return guard.standing is Standing.RESTORED or not await self.run("SELECT pos FROM outbox")
 
         await until(done)
-        await relay.stop()
+        await one.stop()
 
     async def forget(self, count: int) -> None:
         """What a backup from before the last `count` facts does not have."""
@@ -99,8 +102,8 @@ class Service:
 async def service(embedded: Addresses, database: AsyncEngine, topic: str) -> AsyncIterator[Service]:
     made = Service(embedded, database, topic)
     yield made
-    for horizon in made.horizons:
-        await horizon.close()
+    for each in made.horizons:
+        await each.close()
 
 
 async def commit(addresses: Addresses, topic: str, offset: int) -> None:
@@ -187,21 +190,101 @@ async def test_a_topic_that_was_made_anew_is_noticed(service: Service) -> None:
 async def test_a_topic_that_is_made_anew_under_a_relay_is_noticed_also_where_it_grows_longer(service: Service) -> None:
     await service.say(2)
     guard = service.guard()
-    relay = Relay(
+    one = Relay(
         service.database, **connection(service.addresses), client_id="balls", may_speak=guard.may_speak,
         made_anew=guard.made_anew,
     )
-    await relay.start()
+    await one.start()
     try:
-        await until(lambda: relay.leading)
+        await until(lambda: one.leading and guard.standing is Standing.SOUND)
         await asyncio.to_thread(administered, service.addresses, lambda kafka: lose(kafka, service.topic))
         await service.decide(5)
-        relay.wake()
+        one.wake()
         await until(lambda: guard.standing is Standing.RESTORED)
     finally:
-        await relay.stop()
+        await one.stop()
     assert await service.findings() == [("topic-shorter", 0, 2)]
     assert len(await service.run("SELECT pos FROM outbox")) == 5, "it follows what is told again"
+
+
+async def test_a_relay_that_dies_on_a_new_topic_before_it_remembers_hides_no_lost_record(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.say(3)
+    await asyncio.to_thread(administered, service.addresses, lambda kafka: lose(kafka, service.topic))
+    await service.decide(5)
+    with monkeypatch.context() as patched:
+        patched.setattr(relay, "acknowledged", Mock(side_effect=asyncio.CancelledError))
+        dying = Relay(service.database, **connection(service.addresses), client_id="balls")
+        await dying.start()
+        assert dying._task is not None
+        await asyncio.wait({dying._task})
+    assert len(await everything_on(service.addresses, service.topic)) == 5, "it is longer than what was published"
+
+    await service.publish(service.guard())
+    assert await service.findings() == [("topic-shorter", 0, 3)]
+    assert len(await service.run("SELECT pos FROM outbox")) == 5, "nothing was said again"
+
+
+async def test_a_relay_looks_where_a_round_lies_before_it_lets_others_come(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.say(2)
+    monkeypatch.setattr(relay, "BUSY_RECORDS", 1)
+    monkeypatch.setattr(relay, "GATHER_SECONDS_MOST", 60.0)
+    monkeypatch.setattr(relay, "monotonic", itertools.count(0.0, 60.0).__next__)
+    await asyncio.to_thread(administered, service.addresses, lambda kafka: lose(kafka, service.topic))
+    await service.decide(2)
+    guard = service.guard()
+    one = Relay(service.database, **connection(service.addresses), client_id="balls", made_anew=guard.made_anew)
+    await one.start()
+    try:
+        await until(lambda: guard.standing is Standing.RESTORED)
+    finally:
+        await one.stop(0)
+
+
+async def test_a_topic_made_anew_that_has_lost_nothing_remembered_shuts_nobody(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it is made anew within the first round that is ever said to it: the round goes out again."""
+    await service.decide(2)
+    guard = service.guard()
+    one = Relay(
+        service.database, **connection(service.addresses), client_id="balls", may_speak=guard.may_speak,
+        made_anew=guard.made_anew,
+    )
+    publish, rounds = one._sender.publish, 0
+
+    async def anew_within(rows: Sequence[Row], *, singly: bool) -> list[Outcome]:
+        nonlocal rounds
+        rounds += 1
+        return [Place(0, 7), Place(0, 0)] if rounds == 1 else await publish(rows, singly=singly)
+
+    monkeypatch.setattr(one._sender, "publish", anew_within)
+    await one.start()
+
+    async def all_is_said() -> bool:
+        return not await service.run("SELECT pos FROM outbox")
+
+    try:
+        await until(all_is_said)
+    finally:
+        await one.stop()
+    assert rounds == 2
+    assert len(await everything_on(service.addresses, service.topic)) == 2
+    assert await service.run("SELECT id FROM restoration") == []
+    assert await guard.look() is Standing.SOUND
+
+
+async def test_what_does_not_come_for_long_is_out_of_sight(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    await service.say(1)
+    monkeypatch.setattr(horizon, "READ_SECONDS", 1.0)
+    service.guard()
+    coming = service.horizons[-1].records({Partition(service.topic, 0): Extent(0, 2)})
+    assert [record.offset for record in await anext(coming)] == [0]
+    with pytest.raises(OutOfSight):
+        await asyncio.wait_for(anext(coming), 10)
 
 
 def lose(kafka: admin.Admin, topic: str) -> None:

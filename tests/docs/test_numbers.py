@@ -54,7 +54,9 @@ SAID: dict[str, tuple[str, ...]] = {
     "explanation/faults.md": (
         f"come to rest within {DRAIN_SECONDS_MAX:.0f} s",
         f"a chunk is {CHUNK_BYTES // KIB} KB",
-        *(f"is tried again after {one.BACKOFF_SECONDS_MOST * 1.2} s at the latest" for one in (consumer, relay)),
+        *(f"tried again {one.BACKOFF_SECONDS_MOST * 1.2} s after the last attempt ended" for one in (consumer, relay)),
+        f"ends after {relay.CONNECT_SECONDS:.0f} s (speaking) or {consumer.CONNECT_SECONDS:.0f} s (hearing)",
+        f"left alone for {relay.ASIDE_SECONDS:.0f} s by its writer, {consumer.LOOK_AGAIN_SECONDS:.0f} s by its reader",
         f"A stop takes at most {service.STOP_SECONDS} s",
         f"the platform's SIGKILL after {STOP_SECONDS_MAX} s",
         f"is kept for {service.REST_SECONDS} s",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple, cast
@@ -30,6 +32,16 @@ class Told(NamedTuple):
     """Whether the answer says when to ask again."""
     id: str
     """Of what has come into being."""
+    trouble: str = ""
+    """Where the line broke: how."""
+
+
+class Timed(NamedTuple):
+    """When a question was due, and how long after that it was answered."""
+
+    due_at: float
+    seconds: float
+    told: Told
 
 
 class Line(asyncio.Protocol):
@@ -85,6 +97,9 @@ class Flood:
     service: str = SERVICE
     body: bytes = b""
     """Without one a whole one is made up."""
+    met_a_close: int = 0
+    """Questions on a line that had rested and was closed at that moment: asked again on a new one, under the same key,
+    as clients do (RFC 9112, 9.3.1)."""
     _idle: list[Line] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -111,11 +126,19 @@ class Flood:
     async def ask(self, key: str = "", token: str | None = None) -> Told:
         """One command, on a line that is free or on a new one."""
         key = key or str(new_id())
+        line = self._rested()
+        if line is not None:
+            try:
+                return await self._answered(line, key, token)
+            except ConnectionError:
+                self.met_a_close += 1
         try:
-            line = await self._a_line()
-            head, body = await asyncio.wait_for(line.ask(self.question(key, token)), ANSWER_SECONDS_MAX)
-        except (OSError, TimeoutError):
-            return Told(key, 0, comes_again=False, id="")
+            return await self._answered(await self._opened(), key, token)
+        except (OSError, TimeoutError) as error:
+            return Told(key, 0, comes_again=False, id="", trouble=repr(error))
+
+    async def _answered(self, line: Line, key: str, token: str | None) -> Told:
+        head, body = await asyncio.wait_for(line.ask(self.question(key, token)), ANSWER_SECONDS_MAX)
         if line.open:
             self._idle.append(line)
         status = int(head[9:12])
@@ -126,18 +149,50 @@ class Flood:
         """So many at the same moment, each on a line of its own."""
         return await asyncio.gather(*(self.ask(token=token) for _ in range(lines)))
 
+    async def without_pause(self, lines: int, seconds: float) -> Sequence[Timed]:
+        """So many ask at a time, each again as soon as it was answered."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+
+        async def one() -> list[Timed]:
+            found = []
+            while loop.time() < until:
+                found.append(await self._timed(loop.time()))
+            return found
+
+        return [each for found in await asyncio.gather(*(one() for _ in range(lines))) for each in found]
+
+    async def at_their_own_times(
+        self, phases: Sequence[tuple[float, float]], chance: random.Random
+    ) -> Sequence[Sequence[Timed]]:
+        """So many a second for so long, in each phase, whatever becomes of those before: who comes does not know."""
+        loop = asyncio.get_running_loop()
+        until = loop.time()
+        asking: list[list[asyncio.Task[Timed]]] = []
+        for per_second, seconds in phases:
+            due_at, until = until, until + seconds
+            asking.append([])
+            while (due_at := due_at + chance.expovariate(per_second)) < until:
+                await asyncio.sleep(max(0.0, due_at - loop.time()))
+                asking[-1].append(asyncio.create_task(self._timed(due_at)))
+        return [await asyncio.gather(*phase) for phase in asking]
+
+    async def _timed(self, due_at: float) -> Timed:
+        told = await self.ask()
+        return Timed(due_at, asyncio.get_running_loop().time() - due_at, told)
+
     def hang_up(self) -> None:
         """On every line that is free."""
         for line in self._idle:
             line.close()
         self._idle.clear()
 
-    async def _a_line(self) -> Line:
+    def _rested(self) -> Line | None:
         while self._idle:
             line = self._idle.pop()
             if line.open:
                 return line
-        return await self._opened()
+        return None
 
     async def _opened(self) -> Line:
         host, port = self._where.hostname or "", self._where.port or 0

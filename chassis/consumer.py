@@ -393,6 +393,8 @@ class Consumer:
                     consumer.seek(partition, behind.first)
                     consumer.resume(partition)
                     self._next_offset[partition] = self._heard_up_to[partition] = behind.first
+                    told = _told(partition, behind.first)
+                    log.info("what the broker no longer has is heard, the partition is read on", extra=told)
             finally:
                 self._idle.set()
 

@@ -76,7 +76,9 @@ INSTRUMENTS: Final = (
     ),
     Instrument("outbox.backlog", "gauge", "{event}", "Facts that the broker has not got yet."),
     Instrument(
-        "outbox.oldest.age", "gauge", "s", "Age of the oldest fact that the broker has not got.", alarm="60 s"
+        "outbox.oldest.age", "gauge", "s",
+        "Age of the oldest fact that the broker has not got, those of held subjects apart.",
+        alarm="60 s",
     ),
     Instrument(
         "outbox.hold.keys", "gauge", "{subject}",

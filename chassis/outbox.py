@@ -89,13 +89,8 @@ async def say(
 
 
 async def oldest_age(tx: AsyncConnection) -> float:
-    """Seconds the oldest fact has waited that the broker has not got, held ones included; 0 when nothing waits."""
-    age = await tx.scalar(
-        sa.text("""
-        SELECT extract(epoch FROM clock_timestamp() - created_at)
-        FROM event_log WHERE pos = (SELECT min(pos) FROM outbox)
-    """)
-    )
+    """Seconds the oldest fact has waited that is to be sent, those of held subjects apart; 0 when nothing waits."""
+    age = await tx.scalar(_AGE_OF_OLDEST)
     return float(age or 0)
 
 
@@ -139,6 +134,16 @@ def _envelope(saying: Saying, seq: int, *, source: str, now: datetime, event_id:
         traceparent=saying.traceparent,
     )
 
+
+# The oldest fact that is to be sent. One of a held subject waits for an operator, whom something else calls.
+OLDEST = """
+    SELECT pos FROM outbox
+    WHERE NOT EXISTS (SELECT FROM outbox_hold AS held WHERE held.topic = outbox.topic AND held.key = outbox.key)
+    ORDER BY pos LIMIT 1
+"""
+_AGE_OF_OLDEST = sa.text(f"""
+    SELECT extract(epoch FROM clock_timestamp() - created_at) FROM event_log WHERE pos = ({OLDEST})
+""")  # noqa: S608  # put together from constants
 
 _UUIDS = ARRAY(PG_UUID(as_uuid=True))
 _TEXTS = ARRAY(TEXT)

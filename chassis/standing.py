@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import metrics
 from chassis.deadlines import OVERDUE, SINCE
+from chassis.outbox import OLDEST
 
 FAILING_ATTEMPTS = 5  # an errand that has come back so often is said to fail
 
@@ -26,7 +27,8 @@ Undone = Mapping[str, Callable[[AsyncConnection], Awaitable[float]]]
 class Standing(BaseModel):
     """What waits in one service's database, in one look; ages in seconds, 0 where nothing waits.
 
-    `unreadable` counts those of the last day: they are kept for good, and nobody need be called for good.
+    `oldest_unsent_seconds` leaves held subjects out, which are counted. `unreadable` counts those of the last day: they
+    are kept for good, and nobody need be called for good.
     """
 
     unsent: int
@@ -133,7 +135,7 @@ _LOOK = sa.text(f"""
            lanes.*
     FROM (SELECT count(*) AS unsent FROM outbox) AS a,
          (SELECT {_AGE.format("created_at")} AS oldest_unsent_seconds FROM event_log
-          WHERE pos = (SELECT min(pos) FROM outbox)) AS b,
+          WHERE pos = ({OLDEST})) AS b,
          (SELECT count(*) AS held_subjects FROM outbox_hold) AS c,
          (SELECT count(*) AS unreadable FROM unreadable
           WHERE consumer = :consumer AND found_at > clock_timestamp() - interval '1 day') AS d,

@@ -13,6 +13,7 @@ from types import TracebackType
 
 import httpx
 
+from chassis.recovery.guard import Standing
 from deploy import acls, topics
 from deploy.embedded import admin
 from deploy.embedded.cluster import Addresses, Embedded
@@ -74,8 +75,10 @@ class System:
             for agency in self.agencies:
                 for name in SERVICES:
                     self.start(agency, name)
-            await self.ready(self.servers)
-            self._say(f"{len(self.servers)} services are ready")
+            shut = await self.ready(self.servers, or_shut=True)
+            for principal in shut:
+                self._say(f"{principal} is shut until `staffel recover` has mended it; why: {self._log(principal)}")
+            self._say(f"{len(self.servers) - len(shut)} services are ready")
             self._running = running.pop_all()
         return self.installation
 
@@ -100,15 +103,20 @@ class System:
         agency, _, service = principal.partition(".")
         settings = self.installation.environment_file(agency, service)
         environment = {"STAFFEL_SERVICE": service, "STAFFEL_SETTINGS": str(settings), **environment}
-        run, log = ("-m", "deploy.container", "run"), self.data / "logs" / f"{name}.log"
+        run, log = ("-m", "deploy.container", "run"), self._log(name)
         return Server(Program(name, [sys.executable, *run], signal.SIGTERM, log, log, environment), self._guard)
 
-    async def ready(self, principals: Iterable[str]) -> None:
-        """Wait until these services answer that they are ready. Raises ServerDiedError, TimeoutError."""
-        async with asyncio.timeout(READY_SECONDS_MAX), httpx.AsyncClient(timeout=2.0) as client:
-            await asyncio.gather(*(self._ready(client, principal) for principal in list(principals)))
+    async def ready(self, principals: Iterable[str], *, or_shut: bool = False) -> list[str]:
+        """Wait until these services answer that they are ready. Raises ServerDiedError, TimeoutError.
 
-    async def _ready(self, client: httpx.AsyncClient, principal: str) -> None:
+        `or_shut`: or that their databases are restored ones, and returns which: what mends them needs all the others.
+        """
+        asked = list(principals)
+        async with asyncio.timeout(READY_SECONDS_MAX), httpx.AsyncClient(timeout=2.0) as client:
+            ready = await asyncio.gather(*(self._ready(client, principal, or_shut=or_shut) for principal in asked))
+        return [principal for principal, is_ready in zip(asked, ready, strict=True) if not is_ready]
+
+    async def _ready(self, client: httpx.AsyncClient, principal: str, *, or_shut: bool) -> bool:
         agency, _, name = principal.partition(".")
         while True:
             self.servers[principal].must_run()
@@ -118,7 +126,9 @@ class System:
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
                 continue
             if answer.is_success:
-                return
+                return True
+            if or_shut and answer.json().get("because") == Standing.RESTORED:
+                return False
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     def mend(self) -> None:
@@ -130,11 +140,14 @@ class System:
                 continue
             self._ends[principal] = [*self._ends.get(principal, ()), time.monotonic()][-ENDS_MAX:]
             ends = self._ends[principal]
-            log = self.data / "logs" / f"{principal}.log"
+            log = self._log(principal)
             if len(ends) == ENDS_MAX and ends[-1] - ends[0] < ENDS_SECONDS:
                 raise MistakeError(f"{principal} ends again and again; see {log}")
             self._say(f"{principal} ended unasked and is started again; what it said last is in {log}.before")
             self.start(*principal.split("."))
+
+    def _log(self, name: str) -> Path:
+        return self.data / "logs" / f"{name}.log"
 
     def _provide_topics(self) -> None:
         files = [read_alliance(file) for file in self.installation.alliances]

@@ -170,7 +170,8 @@ def _settings(fields: Mapping[str, FieldInfo]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "must be set"
-    return "–" if field.default is None else f"`{field.default}`"
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return "–" if default is None else f"`{default}`"
 
 
 def _matrix(table: Table[Any]) -> str:

@@ -238,7 +238,7 @@ class Status(BaseModel):
 class Waiting(BaseModel):
     """Everything else that waits here, of each at most 100; `more` names the lists that have more.
 
-    `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet.
+    `oldest_unsent_seconds`: age of the oldest fact the broker has not got yet, those of held subjects apart.
     """
 
     brake: BrakeOn | None

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from chassis.horizon import Horizon, OutOfSight
 from chassis.recovery.noticing import Finding, Topics, made_anew, notice
 
-WHAT_TO_DO = "this database is older than what the service has said: shut until `staffel recover` has mended it"
+WHAT_TO_DO = "database and topics do not belong together: shut until `staffel recover` has mended it, `reason` says why"
 
 log = logging.getLogger(__name__)
 

@@ -698,8 +698,9 @@ async def test_a_newcomer_on_a_trimmed_topic_begins_at_one(
 
 
 async def test_whoever_was_away_longer_than_the_topic_remembers_reads_what_it_missed_first(
-    embedded: Addresses, topic: str, a_consumer: Making, stands: Stands
+    embedded: Addresses, topic: str, a_consumer: Making, stands: Stands, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="chassis.consumer")
     key, taker = new_id(), Taker()
     await tell(embedded, topic, key, range(1, 9), 0)
     await trim(embedded, topic, 0, 8)  # nothing is left, and nothing new has come
@@ -713,6 +714,8 @@ async def test_whoever_was_away_longer_than_the_topic_remembers_reads_what_it_mi
     await until(taker.heard(6))
     await one.stop()
     assert stands[topic, 0] == 9
+    caught_up = "what the broker no longer has is heard, the partition is read on"
+    assert caplog.messages.count(caught_up) == 1, "operators see that it has caught up"
 
 
 async def test_a_topic_trimmed_while_it_is_read_loses_nothing(

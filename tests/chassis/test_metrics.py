@@ -89,6 +89,21 @@ async def test_ages_grow_with_what_waits_longest(executor: Executor, database: A
     assert (found.errands_failing, int(found.errand_failing_seconds) // 100) == (1, 5)
 
 
+async def test_what_is_held_does_not_age_what_is_to_be_sent(executor: Executor, database: AsyncEngine) -> None:
+    held, free = new_id(), new_id()
+    await executor.run(asked("fill", Step("box", held, Put(10))))
+    async with database.begin() as tx:
+        await tx.execute(sa.text("UPDATE event_log SET created_at = created_at - interval '100 seconds'"))
+        hold = "INSERT INTO outbox_hold (topic, key, reason) SELECT topic, key, 'a test' FROM outbox"
+        await tx.execute(sa.text(hold))
+    found = await look(database)
+    assert (found.unsent, found.held_subjects, found.oldest_unsent_seconds) == (1, 1, 0)
+    await executor.run(asked("fill another", Step("box", free, Put(10))))
+    found = await look(database)
+    assert (found.unsent, found.held_subjects) == (2, 1)
+    assert 0 < found.oldest_unsent_seconds < 100
+
+
 async def test_a_deadline_is_late_since_it_fell_due_however_often_it_was_tried(database: AsyncEngine) -> None:
     subject, first = new_id(), new_id()
     due = "INSERT INTO deadline (kind, subject, id, due_at) VALUES ('shut', :subject, :id, now() - interval '20 s')"

@@ -309,6 +309,7 @@ async def test_a_record_that_can_never_be_sent_holds_its_own_subject_only(
         held = (await connection_.execute(sa.text("SELECT topic, key, reason FROM outbox_hold"))).all()
     assert [tuple(row) for row in held] == [(narrow, bad, "MessageSizeTooLargeError")]
     assert "record can never be sent, its subject is held" in caplog.messages
+    assert await oldest_unsent(database) == 0, "what is held has an alarm of its own, and calls nobody at night"
 
 
 @pytest.mark.usefixtures("impatient")

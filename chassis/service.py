@@ -15,7 +15,7 @@ import secrets
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -45,9 +45,9 @@ from chassis.executor import Bug, Executor, Kind, Overloaded, Unavailable, Work
 from chassis.feed import FeedPlan, Feeds, ReadModel, Rebuild, Rebuilt, Refill, feed_routes
 from chassis.horizon import Horizon
 from chassis.http import Problem, Routes, build
-from chassis.http.line import LineProtocol
 from chassis.http.operations import Live, operations
 from chassis.http.pages import NotReady, Ready
+from chassis.http.server import LISTEN_BACKLOG, Server
 from chassis.inbox import REMEMBERED, Hear, Hearing, Source
 from chassis.outbox import Addressing
 from chassis.recovery import Guard, Standing
@@ -76,8 +76,6 @@ FORGET = (
      """,  # noqa: S608  # a number of ours
 )
 REST_SECONDS = 75  # a resting connection; pools of callers give theirs up before, or they would ask into a closing one
-LISTEN_BACKLOG = 1024  # connections the kernel keeps while the process is busy, and that are let in at once afterwards
-NO_ROOM_SECONDS = 1.0  # before another connection is let in, where the process may have no more files
 CALL_SECONDS = 5.0  # for a call to a sister service or another party, connecting included
 KEEPS_ITS_WORD = {
     "synchronous_commit": "on",
@@ -633,65 +631,6 @@ def _tls(settings: ServiceSettings) -> ssl.SSLContext:
     return context
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: several services may share a process, one place hears the signals.
-
-    Whoever waits is let in at once. uvloop itself lets one in with every round of its loop: in a flood rounds are long,
-    what waits becomes more than the kernel keeps, and callers would hear nothing, neither an answer nor when to return.
-    """
-
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
-        self._listener = listener
-        self._coming_in: set[asyncio.Task[Any]] = set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's form
-        await super().startup([])
-        self._listener.settimeout(0)
-        self._open()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's form
-        asyncio.get_running_loop().remove_reader(self._listener)
-        self._listener.close()
-        await asyncio.gather(*self._coming_in, return_exceptions=True)  # or nobody would tell them that it ends
-        await super().shutdown([])
-
-    def _open(self) -> None:
-        if not self.should_exit:
-            asyncio.get_running_loop().add_reader(self._listener, self._let_in)
-
-    def _let_in(self) -> None:
-        """All who wait."""
-        loop = asyncio.get_running_loop()
-        for _ in range(LISTEN_BACKLOG):
-            try:
-                connection, _address = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):  # nobody, or one who has gone; another one is told of
-                return
-            except OSError as error:
-                log.error("nobody can be let in", extra={"error_class": type(error).__name__})  # noqa: TRY400  # that is all there is to say
-                loop.remove_reader(self._listener)
-                loop.call_later(NO_ROOM_SECONDS, self._open)
-                return
-            connection.settimeout(0)
-            coming = loop.create_task(loop.connect_accepted_socket(self._line, connection))
-            self._coming_in.add(coming)
-            coming.add_done_callback(self._came_in)
-
-    def _came_in(self, coming: asyncio.Task[Any]) -> None:
-        self._coming_in.discard(coming)
-        if not coming.cancelled() and coming.exception() is not None:
-            log.info("somebody has gone before they were let in")
-
-    def _line(self) -> asyncio.Protocol:
-        """As uvicorn makes them."""
-        return LineProtocol(self.config, self.server_state, self.lifespan.state)
-
-
 async def serve(service: Service, stop: asyncio.Event) -> None:
     """Run the service until `stop` is set. Raises what made it fail."""
     settings = service.settings
@@ -717,11 +656,10 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
 
 async def _serve(running: Running, listener: socket.socket, stop: asyncio.Event) -> None:
     async with running.parts() as app:
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=LineProtocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -7,8 +7,8 @@ import fcntl
 import termios
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -23,10 +23,14 @@ CONNECTIONS_MAX = 1000  # each may hold a body of 256 KB; whoever comes later is
 
 _FULL = Problems(OF_THE_MECHANISM, {}).answer(Trouble.OVERLOADED)
 
-Resting = dict["LineProtocol", None]
-"""Connections on which nothing is asked, the one of the longest rest first."""
 
-_RESTING: WeakKeyDictionary[ServerState, Resting] = WeakKeyDictionary()
+class Lines(ServerState):
+    """All connections of one server, and what uvicorn keeps beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resting: dict[LineProtocol, None] = {}
+        """Those on which nothing is asked, the one of the longest rest first."""
 
 
 def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -36,7 +40,7 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 # The answer to whoever is too many, written without the application: it must cost next to nothing.
 _STATUS, _BODY = STATUS_LINE[_FULL.status], _FULL.body
 _HEADERS = _lines((name.encode(), value.encode()) for name, value in (*_FULL.headers, ("connection", "close")))
-_COME_BACK = _HEADERS + _lines([(b"content-length", b"%d" % len(_BODY)), *SECURITY]) + b"\r\n" + _BODY
+_COME_BACK = _HEADERS + _lines([(b"content-length", b"%d" % len(_BODY)), *SECURITY]) + b"\r\n"
 
 
 def _has_spoken(transport: asyncio.Transport) -> bool:
@@ -47,10 +51,7 @@ def _has_spoken(transport: asyncio.Transport) -> bool:
 
 
 class LineProtocol(HttpToolsProtocol):
-    """uvicorn's protocol; give the class as `http=` to its Config.
-
-    uvicorn itself limits neither the size nor the time of headers with this parser.
-    """
+    """uvicorn's protocol; uvicorn itself limits neither the size nor the time of headers with this parser."""
 
     _header_bytes = 0
     _in_headers = False
@@ -59,10 +60,13 @@ class LineProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
+    def __init__(self, config: Config, lines: Lines, app_state: dict[str, Any]) -> None:
+        super().__init__(config, lines, app_state)
+        self._resting = lines.resting
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A connection that says nothing is closed."""
         super().connection_made(transport)
-        self._resting = _RESTING.setdefault(self.server_state, {})
         transport.set_write_buffer_limits(0)  # we hear of every byte that the kernel does not take
         self._let_in = len(self.connections) <= CONNECTIONS_MAX
         self._watch()
@@ -112,7 +116,8 @@ class LineProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             return
         self._turned_away = True
-        self.transport.write(_STATUS + _lines(self.server_state.default_headers) + _COME_BACK)
+        body = b"" if self.parser.get_method() == b"HEAD" else _BODY
+        self.transport.write(_STATUS + _lines(self.server_state.default_headers) + _COME_BACK + body)
         self._watch()
 
     def on_body(self, body: bytes) -> None:
@@ -144,18 +149,21 @@ class LineProtocol(HttpToolsProtocol):
         """
         if self._under_way:
             return True  # asked before the answer came, and answered in its turn
+        if len(self.tasks) > CONNECTIONS_MAX:
+            return False  # whoever has gone may have left one behind; no connection that rests has one to give
         if not self._let_in:
             self._let_in = len(self.connections) <= CONNECTIONS_MAX or self._somebody_only_rests()
-        return self._let_in and (len(self.tasks) <= CONNECTIONS_MAX or self._somebody_only_rests())
+        return self._let_in
 
     def _somebody_only_rests(self) -> bool:
         """Whether there is a connection on which nothing is asked; the one of the longest rest makes room."""
         soonest = self.loop.time() + self.timeout_keep_alive - RESTED_SECONDS_MIN
-        for each in self._resting:
+        while self._resting:
+            each = next(iter(self._resting))
             if each.timeout_keep_alive_task is None or each.timeout_keep_alive_task.when() >= soonest:
                 return False
+            del self._resting[each]  # who has spoken, too: it is about to be read, and nobody else need look again
             if not each.transport.is_closing() and not _has_spoken(each.transport):
-                del self._resting[each]
                 each.transport.close()
                 return True
         return False

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import uvicorn
 
-from chassis.http.line import LineProtocol
+from chassis.http.server import Server
 from tests.chassis import http_service
 
 
 async def _serve() -> None:
     http_service.STREAM_SECONDS = 60.0  # whoever ends it, it is not its deadline
     app = http_service.a_site().app
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=LineProtocol, lifespan="off", ws="none", log_config=None))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    print(port, http_service.as_party(), sep="\n", flush=True)  # noqa: T201  # to whoever has started us
-    await serving
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], http_service.as_party(), sep="\n", flush=True)  # noqa: T201  # to whoever has started us
+        await Server(uvicorn.Config(app, lifespan="off", ws="none", log_config=None), listener).serve()
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def until_reset(line: socket.socket) -> bytes:
         got += part
 
 
-def test_of_a_process_that_is_killed_while_it_sends_the_reader_gets_nothing_more(
+def test_of_a_process_that_is_killed_while_it_sends_the_reader_gets_no_more_than_had_come(
     sender: subprocess.Popen[bytes],
 ) -> None:
     assert sender.stdout is not None

@@ -5,24 +5,15 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 import uvicorn
 
 from chassis.http.limits import HEADERS_BYTES_MAX
-from chassis.http.line import LineProtocol
+from chassis.http.server import Server
 from tests.chassis.http_service import STREAM_SECONDS, THING, Site, a_site, as_party, bearer
-
-
-class Server(uvicorn.Server):
-    """uvicorn that leaves the test's signals alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Nothing is captured."""
-        yield
 
 
 @dataclass
@@ -31,7 +22,7 @@ class Served:
 
     site: Site
     port: int
-    server: uvicorn.Server
+    server: Server
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
@@ -51,14 +42,10 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     site = a_site()
-    config = uvicorn.Config(
-        site.app, port=0, http=LineProtocol, lifespan="off", ws="none", log_config=None, access_log=False
-    )
-    server = Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(uvicorn.Config(site.app, lifespan="off", ws="none", log_config=None, access_log=False), listener)
     serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    served = Served(site, server.servers[0].sockets[0].getsockname()[1], server)
+    served = Served(site, listener.getsockname()[1], server)
     yield served
     for writer in served.writers:
         writer.close()
@@ -205,6 +192,61 @@ async def test_who_is_too_many_and_does_not_come_to_an_end_is_hung_up_on_too(
     monkeypatch.setattr("chassis.http.line.HEADER_SECONDS_MAX", 0.1)
     reader, _ = await served.say(head(PAINT, f"content-length: {len(RED)}"))
     assert (await all_of(reader)).startswith(b"HTTP/1.1 503")
+
+
+async def test_where_transactions_have_no_room_none_that_rests_is_hung_up_on_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has gone may have left one behind that is not done; closing a connection does not end any."""
+    monkeypatch.setattr("chassis.http.line.RESTED_SECONDS_MIN", 0.0)
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    request = head(PAINT, f"content-length: {len(RED)}") + RED
+    rested, asks_again = await served.say(request)
+    await rested.readuntil(b"}")
+    left = {asyncio.create_task(asyncio.sleep(1)) for _ in range(3)}
+    for each in left:
+        each.add_done_callback(served.server.server_state.tasks.discard)
+    served.server.server_state.tasks |= left
+    reader, _ = await served.say(request)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+    served.server.server_state.tasks -= left
+    asks_again.write(request)
+    assert (await rested.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+    for each in left:
+        each.cancel()
+
+
+async def test_whoever_rested_and_has_spoken_is_looked_at_once_and_not_by_everybody_who_comes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each of a flood would ask the kernel about a thousand connections."""
+    asked: list[object] = []
+
+    def has_spoken(transport: object) -> bool:
+        asked.append(transport)
+        return True
+
+    request = head(PAINT, f"content-length: {len(RED)}") + RED
+    for _ in range(2):
+        reader, _ = await served.say(request)
+        await reader.readuntil(b"}")
+    monkeypatch.setattr("chassis.http.line.RESTED_SECONDS_MIN", 0.0)
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 2)
+    monkeypatch.setattr("chassis.http.line._has_spoken", has_spoken)
+    for _ in range(3):
+        reader, _ = await served.say(request)
+        assert (await all_of(reader)).startswith(b"HTTP/1.1 503")
+    assert len(asked) == len(set(asked)) == 2
+
+
+async def test_who_is_too_many_and_asks_for_the_head_alone_gets_no_body(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.http.line.CONNECTIONS_MAX", 0)
+    reader, _ = await served.say(b"HEAD / HTTP/1.1\r\nhost: things.example\r\n\r\n")
+    told = await all_of(reader)
+    assert told.startswith(b"HTTP/1.1 503")
+    assert told.endswith(b"\r\n\r\n")
 
 
 async def test_who_has_rested_and_asks_again_is_answered_and_not_hung_up_on(

@@ -15,8 +15,6 @@ from typing import Any, cast
 
 import httpx
 import pytest
-import uvicorn
-import uvloop
 from sqlalchemy.exc import OperationalError
 
 from chassis import metrics, service, telemetry
@@ -214,33 +212,3 @@ async def test_each_of_them_has_telemetry_of_its_own(monkeypatch: pytest.MonkeyP
     await service.serve_all(services("a", "b"), asyncio.Event())
     assert said == {"a": "a", "b": "b"}
     assert who_says() == outside
-
-
-# --- many callers at once ---------------------------------------------------------------------------------------------
-
-
-def test_a_rush_is_let_in_within_few_rounds_of_the_loop() -> None:
-    """Or whoever is too many would hear so only when the kernel has asked for the fifth time, after half a minute."""
-    assert uvloop.run(let_in(512, rounds=10)) == 512
-
-
-async def let_in(rush: int, rounds: int) -> int:
-    """How many of them are after so many rounds."""
-    with contextlib.ExitStack() as ends:
-        listener = ends.enter_context(socket.create_server(("127.0.0.1", 0), backlog=service.LISTEN_BACKLOG))
-        server = service._Server(uvicorn.Config(nobody, lifespan="off", log_config=None), listener)
-        serving = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        for _ in range(rush):
-            ends.enter_context(socket.create_connection(listener.getsockname()))
-        for _ in range(rounds):
-            await asyncio.sleep(0)
-        found = len(server.server_state.connections)
-        server.should_exit = True
-        await serving
-        return found
-
-
-async def nobody(_scope: Any, _receive: Any, _send: Any) -> None:
-    """Answers."""

@@ -1,6 +1,7 @@
 """The numbers in explanations and how-tos are those of the code, or were measured."""
 
 import re
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from chassis import brake, consumer, parking, relay, service
 from chassis.executor import run as executor
 from chassis.feed import reading
-from chassis.http import limits, line
+from chassis.http import limits, line, server
 from chassis.inbox import REMEMBERED
 from chassis.metrics import INSTRUMENTS
 from contracts.events import TopicKind
@@ -30,7 +31,10 @@ PAGES = sorted([*(DOCS / "explanation").glob("*.md"), *(DOCS / "how-to").glob("*
 WORDS: dict[float, str] = {1: "one", 2: "two", 3: "three", 16: "sixteen", 100: "a hundred"}
 WORDS |= {0.1: "a tenth of a second", 0.25: "a quarter of a second"}
 KEPT_DAYS = int(CONFIGS[TopicKind.CHANNEL]["retention.ms"]) // DAY_MS
+OTHER_FILES = 500
 KIB, MIB = 1024, 1024 * 1024
+# One for each connection, a second one for each answer that is streamed, and what else a service opens.
+FILES = 1000 * ceil((server.LINES_MAX + line.CONNECTIONS_MAX + OTHER_FILES) / 1000)
 (FIRST, SECOND, THIRD, FOURTH, LAST) = parking.RETRY_SECONDS
 
 # What a page says, made from the constants it speaks of.
@@ -63,6 +67,8 @@ SAID: dict[str, tuple[str, ...]] = {
         f"the answer waits {ANSWER_SECONDS} s for its lease",
     ),
     "explanation/limits.md": (
+        f"| connections | {line.CONNECTIONS_MAX}, those that were there first;",
+        f"of more than {server.LINES_MAX} that are open at once, without a word |",
         f"one that never asks is hung up on after {line.HEADER_SECONDS_MAX:.0f} s",
         f"| headers | {limits.HEADERS_BYTES_MAX // KIB} KB, {line.HEADER_SECONDS_MAX:.0f} s |",
         f"| a body | {limits.BODY_BYTES_MAX // KIB} KB, {limits.BODY_SECONDS_MAX:.0f} s |",
@@ -73,7 +79,8 @@ SAID: dict[str, tuple[str, ...]] = {
         f"| an answer that nobody reads | {line.UNREAD_SECONDS_MAX:.0f} s |",
         f"of one partition {consumer.PARTITION_BYTES // KIB} KB as they are sent",
         f"a record of {RECORD_BYTES // MB} MB ended the process",
-        f"after {WORDS[brake.DEATHS_MAX]} more such deaths",
+        f"died {WORDS[brake.DEATHS_MAX]} times in a row before its first batch was through",
+        f"and {WORDS[brake.DEATHS_MAX]} that began with it",
         f"whose services have {LIMIT_BYTES // MB} MB each",
         f"no process may have needed {PEAK_BYTES_MAX // MB} MB",
     ),
@@ -94,6 +101,7 @@ SAID: dict[str, tuple[str, ...]] = {
         f"Topics keep {KEPT_DAYS} days",
         f"a page takes longer than {reading.ANSWER_SECONDS:.0f} s",
     ),
+    "how-to/look-up-a-log-line.md": (f"let it open at least {FILES} for each service that it runs (`ulimit -n`)",),
     "how-to/mend-a-held-lane.md": (
         f"{WORDS[FIRST // 60]} minute after its failure, then after {SECOND // 60} and {THIRD // 60} minutes",
         f"{FOURTH // 3600} hours, and every {LAST // 3600} hours from then on (each ± {parking.SPREAD * 100:.0f} %)",

@@ -175,6 +175,12 @@ async def test_what_was_said_later_and_is_deleted_already_is_noticed(service: Se
     assert await service.findings() == [("records-gone", 1, 3)]
 
 
+async def test_a_topic_whose_records_have_all_become_too_old_is_no_other_one(service: Service) -> None:
+    await service.say(2)
+    await asyncio.to_thread(administered, service.addresses, lambda kafka: delete_before(kafka, service.topic, 2))
+    assert await service.guard().look() is Standing.SOUND
+
+
 async def test_a_topic_that_was_made_anew_is_noticed(service: Service) -> None:
     await service.say(2)
     await asyncio.to_thread(administered, service.addresses, lambda kafka: kafka.delete_topics([service.topic]))

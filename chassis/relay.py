@@ -112,16 +112,11 @@ class _MadeAnew(Exception):
     """A topic is not the one any more to which we have published."""
 
 
-class _InDoubt(Exception):
-    """What was sent may have arrived unacknowledged, on a topic that is not the same any more."""
-
-
 class Relay:
     """The relay of one service: `start`, `wake` after each commit that said something, `stop`.
 
     The leading one keeps one connection of `engine` for itself. Each time it begins to lead it asks `may_speak`: a
-    database that was exchanged for an older one must not say again under the numbers of what was said. Where the broker
-    did not take a round it begins to lead anew, for the round may lie on a topic that was made anew. Where a topic
+    database that was exchanged for an older one must not say again under the numbers of what was said. Where a topic
     was made anew under it, it tells `made_anew` and leads no more.
     """
 
@@ -199,8 +194,6 @@ class Relay:
                 await self._publish_until_stopped(connection)
             except _MadeAnew:
                 return False
-            except _InDoubt:
-                return True
             else:
                 return True
             finally:
@@ -305,8 +298,6 @@ class Relay:
             told = {"attempt": self._attempt, "error_class": type(weather).__name__}
             log.warning("broker did not take a round", extra=told)
             await self._pause(backoff_seconds(self._attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST))
-            if self._may_speak is not None:
-                raise _InDoubt
 
     def _set_aside(self, topic: str, error: Exception) -> None:
         if topic not in self._aside:

@@ -232,39 +232,6 @@ async def test_a_relay_that_dies_on_a_new_topic_before_it_remembers_hides_no_los
     assert len(await service.run("SELECT pos FROM outbox")) == 5, "nothing was said again"
 
 
-async def test_a_relay_whose_round_was_not_acknowledged_looks_before_it_sends_it_again(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await service.say(3)
-    guard = service.guard()
-    one = Relay(
-        service.database, **connection(service.addresses), client_id="balls", may_speak=guard.may_speak,
-        made_anew=guard.made_anew,
-    )
-    publish, lost = one._sender.publish, False
-
-    async def unacknowledged_once(rows: Sequence[Row], *, singly: bool) -> list[Outcome]:
-        nonlocal lost
-        outcomes = await publish(rows, singly=singly)
-        if lost or not all(isinstance(outcome, Place) for outcome in outcomes):
-            return outcomes
-        lost = True
-        return [TimeoutError()] * len(rows)
-
-    monkeypatch.setattr(one._sender, "publish", unacknowledged_once)
-    await one.start()
-    try:
-        await until(lambda: one.leading and guard.standing is Standing.SOUND)
-        await asyncio.to_thread(administered, service.addresses, lambda kafka: lose(kafka, service.topic))
-        await service.decide(5)
-        one.wake()
-        await until(lambda: guard.standing is Standing.RESTORED)
-    finally:
-        await one.stop()
-    assert lost
-    assert await service.findings() == [("topic-shorter", 0, 3)]
-
-
 async def test_a_relay_looks_where_a_round_lies_before_it_lets_others_come(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

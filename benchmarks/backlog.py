@@ -25,7 +25,7 @@ TELLERS: Final = (f"{RECEIVER}.handover", f"{RECEIVER}.intake")
 CLIENTS: Final = 32
 PER_SECOND: Final = 20.0
 """New handovers while it drains."""
-NEW_SECONDS: Final = 20.0
+NEW_SECONDS: Final = 60.0  # longer than the backlog of the full size takes, so that there is an afterwards
 LOOK_SECONDS: Final = 0.1
 SECONDS_MAX: Final = 300.0
 LISTEN_SECONDS: Final = 3.0  # the load hears the receiver's topic from its beginning, and that is long

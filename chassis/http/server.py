@@ -1,4 +1,4 @@
-"""The server: uvicorn with a door of its own, and without its signal handlers."""
+"""The server: uvicorn with an accept loop of our own, and without its signal handlers."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's form
-        """Open the door."""
+        """Begin to let callers in."""
         await super().startup([])
         self._listener.settimeout(0)
         self._open()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's form
-        """Shut the door; then what uvicorn does."""
+        """Let in nobody more; then what uvicorn does."""
         asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
         await asyncio.gather(*self._coming_in)  # or nobody would tell them that it ends

@@ -134,7 +134,7 @@ async def test_of_a_long_log_only_what_is_sent_is_read(database: AsyncEngine, to
             await tx.exec_driver_sql(f"EXECUTE {name} ({values})")
             plan = "\n".join((await tx.exec_driver_sql(f"EXPLAIN EXECUTE {name} ({values})")).scalars())
             assert "event_log_pkey" in plan
-            assert "Scan on event_log" not in plan
+            assert "Seq Scan on event_log" not in plan
 
 
 async def test_a_wake_publishes_at_once(database: AsyncEngine, topic: str, a_relay: Callable[[], Relay]) -> None:

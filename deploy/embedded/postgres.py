@@ -190,16 +190,29 @@ async def provide(administrator: str, owners: Mapping[str, str], passwords: Mapp
 
 
 async def stop(server: Server) -> None:
-    """Roll back what is open, write everything down, end."""
+    """Roll back what is open, write everything down, end.
+
+    Where that takes too long it is killed. A child that was writing goes on for a while, by the folder's name: whoever
+    puts another folder in its place must not do that before it has ended.
+    """
+    children = _children(server)
     server.tell_to_stop()
     await server.stopped(STOP_SECONDS_MAX)
+    await asyncio.to_thread(psutil.wait_procs, children, STOP_SECONDS_MAX)
 
 
 def crash(server: Server) -> None:
     """Kill it, and wait until its children have noticed: as long as one is there, no other server gets its memory."""
-    children = psutil.Process(server.pid).children()
+    children = _children(server)
     server.kill()
     psutil.wait_procs(children, STOP_SECONDS_MAX)
+
+
+def _children(server: Server) -> list[psutil.Process]:
+    try:
+        return psutil.Process(server.pid).children()
+    except psutil.NoSuchProcess:
+        return []
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Kafka and PostgreSQL from packages: who is let in, what stays after a stop and after a crash."""
 
 import asyncio
+import signal
 import ssl
 import stat
 import subprocess
@@ -23,11 +24,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from deploy.embedded import place
+from deploy.embedded import place, postgres
 from deploy.embedded.admin import Acl, TopicSpec, connected
 from deploy.embedded.cluster import Addresses, DataFolderInUseError, Embedded
+from deploy.embedded.guard import Guard
 from deploy.embedded.pki import Pki, Tls
-from deploy.embedded.processes import ServerDiedError
+from deploy.embedded.processes import Program, Server, ServerDiedError
 
 
 @pytest.fixture
@@ -272,3 +274,22 @@ async def test_a_start_that_is_given_up_leaves_nothing_behind(folder: Path, seco
         await asyncio.wait_for(given_up.start(), seconds)
     assert left_behind(folder) == []
     given_up.erase()  # refuses while anybody holds the folder
+
+
+async def test_a_server_that_is_killed_for_stopping_too_long_has_no_child_left_when_its_stop_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child writes by the folder's name: into whatever is put in its place meanwhile."""
+    monkeypatch.setattr(postgres, "STOP_SECONDS_MAX", 2)
+    log, guard = tmp_path / "log", Guard()
+    stubborn = ["/bin/sh", "-c", "trap '' INT; sleep 3 & wait; wait"]
+    try:
+        server = Server(Program("stubborn", stubborn, signal.SIGINT, log, log), guard)
+        async with asyncio.timeout(2):
+            while not (children := psutil.Process(server.pid).children()):  # noqa: ASYNC110  # nobody tells us
+                await asyncio.sleep(0.01)
+        await postgres.stop(server)
+    finally:
+        guard.close()
+    assert not server.runs
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []

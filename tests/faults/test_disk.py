@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -137,9 +138,12 @@ async def _small_disk(town: Town) -> AsyncIterator[Disk]:
 
 
 async def _moved(town: Town, data: Path, to: Path) -> None:
-    """A copy of the data, with owner and rights, of a server that has stopped in good order."""
+    """A copy of the data, with owner and rights, of a server of which nothing is left."""
     for server in town.system.embedded.postgres:
+        processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children()] if server.runs else []
         await postgres.stop(server)
+        _, writing = await asyncio.to_thread(psutil.wait_procs, processes, ENDS_SECONDS_MAX)
+        assert writing == [], "it would write into whatever is put in the place of its folder"
     copied = await asyncio.to_thread(_run, "cp", "--archive", f"{data}/.", str(to))
     assert copied.returncode == 0, copied.stderr
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -16,7 +18,7 @@ from tests.every_service.addresses import addresses
 from tests.every_service.scenes import BEFORE_COMMAND, Story
 from tests.hostile.questions import Known, Questions
 from tests.hostile.remote import remote
-from tests.hostile.target import SERVING, Target
+from tests.hostile.target import AGENCY, SERVING, Target
 
 SEED = random.SystemRandom().randrange(2**32)  # put a printed one here to be asked the same again
 OF_A_BOUND = 4  # questions of each kind and address in the short form
@@ -28,12 +30,26 @@ ASKED_MIN = 20_000
 async def stories(target: Target, name: str, times: int) -> Mapping[str, Sequence[Known]]:
     """Whom questions may be about: by route, those for whom its scene was played; for views anybody."""
     found: dict[str, list[Known]] = defaultdict(list)
-    async with remote(target, name) as running:
-        for address, scene in BEFORE_COMMAND[name].items():
-            for _ in range(times):
-                found[address].append((await Story(running).play(scene)).known)
+    with alone(target, name):
+        async with remote(target, name) as running:
+            for address, scene in BEFORE_COMMAND[name].items():
+                for _ in range(times):
+                    found[address].append((await Story(running).play(scene)).known)
     anybody = [known for each in found.values() for known in each]
     return {route.handler.__name__: found.get(route.handler.__name__, anybody) for route in addresses(name)}
+
+
+@contextmanager
+def alone(target: Target, name: str) -> Iterator[None]:
+    """Meanwhile its sisters stand still: what they really say of a story would contradict what it says of them."""
+    sisters = [server for principal, server in target.system.servers.items() if principal != f"{AGENCY}.{name}"]
+    try:
+        for server in sisters:
+            server.tell(signal.SIGSTOP)
+        yield
+    finally:
+        for server in sisters:
+            server.tell(signal.SIGCONT)
 
 
 async def test_a_service_answers_as_its_document_says_at_every_bound_that_it_draws(target: Target, say: Say) -> None:

@@ -581,9 +581,7 @@ async def test_keys_are_claimed_in_their_order_whatever_the_order_of_the_command
     async with database.connect() as one, database.connect() as other, database.connect() as third:
         await answers.claim(one, [early])
         waiting = asyncio.create_task(answers.claim(other, [late, early]))
-        blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        while not (await third.execute(blocked)).scalar_one():  # noqa: ASYNC110  # the database tells nobody
-            await asyncio.sleep(0.01)
+        await waiting_for_a_lock(database)
         await third.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
         assert await answers.claim(third, [late]) == {}  # whoever waits for the early key does not hold the late one
         await third.rollback()

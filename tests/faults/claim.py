@@ -26,15 +26,19 @@ class Said(NamedTuple):
     seconds: float
 
 
+def token(town: Town) -> str:
+    """Who the receiver's intake is, as its agency signs it."""
+    key = read_key(town.installation.keys(B).file(SIGNING))
+    return sign_party(key, party=B, role="intake", audience=DOOR)
+
+
 async def refused(town: Town, handover: str) -> Said:
     """What the door says to this claim, which it does not grant."""
-    key = read_key(town.installation.keys(B).file(SIGNING))
-    token = sign_party(key, party=B, role="intake", audience=DOOR)
     began = time.monotonic()
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         answer = await client.post(
             f"{town.installation.url(A, 'consent')}/releases", json={"handover": handover},
-            headers={"authorization": f"Bearer {token}"},
+            headers={"authorization": f"Bearer {token(town)}"},
         )
     reason = str(answer.json()["type"]).rpartition("/")[2]
     return Said(answer.status_code, reason, "retry-after" in answer.headers, time.monotonic() - began)

@@ -21,19 +21,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from chassis.auth import read_key, sign_party
 from deploy.desk import ProblemError
-from deploy.embedded.keys import SIGNING
 from services.consent.door.releasing import CHUNK_BYTES
 from tests.crash.clients import Tale
-from tests.crash.points import A, B
+from tests.crash.points import A
+from tests.faults.claim import DOOR, token
 from tests.faults.line import Way
 from tests.faults.replicas import Replica, a_replica
 from tests.faults.town import Town
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1200)]
 
-DOOR = f"{A}.consent"
 NARROW_BYTES_PER_SECOND = 60_000  # an item of 30 KB passes within a lease, all of them together do not
 NARROW_REPORTS = 5
 NARROW_SECONDS_MAX = 180.0
@@ -175,13 +173,11 @@ class _Reader:
     """Asks the door as the receiver's intake does, and reads one byte a second."""
 
     def __init__(self, town: Town, handover: str) -> None:
-        key = read_key(town.installation.keys(B).file(SIGNING))
-        token = sign_party(key, party=B, role="intake", audience=DOOR)
         body = json.dumps({"handover": handover}).encode()
         at = urlsplit(town.installation.url(A, "consent"))
         head = (
             f"POST /releases HTTP/1.1\r\nhost: door\r\ncontent-type: application/json\r\n"
-            f"authorization: Bearer {token}\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"authorization: Bearer {token(town)}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         self.line = socket.socket()
         self.line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chassis.database import is_weather
+from chassis.database import is_weather, transaction
 from chassis.parking import WAITING
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class Brake:
 
     async def look(self) -> None:
         """See what the database says, and be seen."""
-        async with self._engine.begin() as tx:
+        async with transaction(self._engine) as tx:
             found = await pulled(tx, self._consumer)
             seated = self._seat is None or (await tx.execute(_KEEP_SEAT, self._seat)).first() is not None
         self._seen_until = monotonic() + SEEN_SECONDS
@@ -178,7 +178,7 @@ class Brake:
 
     async def release(self, by: str) -> bool:
         """An operator lets go of all that is on; whether anything was. Lanes parked before do not count again."""
-        async with self._engine.begin() as tx:
+        async with transaction(self._engine) as tx:
             released = (await tx.execute(_RELEASE, {"consumer": self._consumer, "by": by})).first() is not None
             await tx.execute(_ALL_LIVE, {"consumer": self._consumer})
         self._see(())
@@ -215,7 +215,7 @@ class Brake:
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
         """A transaction of the consumer's, to which a database that is away is a broker that is away."""
         try:
-            async with self._engine.begin() as tx:
+            async with transaction(self._engine) as tx:
                 yield tx
         except Exception as error:
             if not is_weather(error):
@@ -227,7 +227,7 @@ class Brake:
         if self._seat is None:
             return
         try:
-            async with self._engine.begin() as tx:
+            async with transaction(self._engine) as tx:
                 await tx.execute(_LEAVE_SEAT, self._seat)
         except Exception as error:
             if not is_weather(error):
@@ -241,7 +241,7 @@ class Brake:
         if not instance:
             return
         try:
-            async with self._engine.begin() as tx:
+            async with transaction(self._engine) as tx:
                 await tx.execute(_LIVES, {"consumer": self._consumer, "instance": instance})
         except Exception as error:
             if not is_weather(error):

@@ -14,11 +14,10 @@ from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import parking
+from chassis.database import MOMENTS, TEXTS, UUIDS, Statement, transaction
 from chassis.horizon import Extent, OutOfSight, Partition
 from chassis.transitions import Arm, Disarm, Step
 
@@ -76,17 +75,14 @@ async def change(
     moved = {key for key, _ in armed}
     gone = sorted(({(cause.kind, cause.subject) for cause in fired} | set(wanted)) - moved)
     if gone or armed:
-        await tx.execute(
-            _CHANGE,
-            {
-                "gone_kinds": [kind for kind, _ in gone],
-                "gone_subjects": [subject for _, subject in gone],
-                "kinds": [kind for (kind, _), _ in armed],
-                "subjects": [subject for (_, subject), _ in armed],
-                "ids": list(ids)[: len(armed)],
-                "dues": [due_at for _, due_at in armed],
-            },
-        )
+        await _CHANGE(tx, {
+            "gone_kinds": [kind for kind, _ in gone],
+            "gone_subjects": [subject for _, subject in gone],
+            "kinds": [kind for (kind, _), _ in armed],
+            "subjects": [subject for (_, subject), _ in armed],
+            "ids": list(ids)[: len(armed)],
+            "dues": [due_at for _, due_at in armed],
+        })
 
 
 async def postpone(tx: AsyncConnection, why: Mapping[Due, str], seconds: float = RETRY_SECONDS) -> None:
@@ -99,7 +95,7 @@ async def postpone(tx: AsyncConnection, why: Mapping[Due, str], seconds: float =
             "ids": [cause.id for cause, _ in rows],
             "reasons": [reason for _, reason in rows],
         }
-        await tx.execute(_POSTPONE, columns | {"seconds": seconds})
+        await _POSTPONE(tx, columns | {"seconds": seconds})
 
 
 async def fair(
@@ -119,7 +115,7 @@ async def fair(
     except OutOfSight as error:
         log.warning("deadlines wait for the broker", extra={"count": len(waiting), "error_class": str(error)})
         ends = None
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         unread = dict.fromkeys(topics, BROKER_AWAY) if ends is None else await _unread(tx, consumer, topics, ends)
         lanes = [(topic, cause.subject) for cause, several in waiting.items() for topic in several]
         held = await parking.held(tx, consumer, lanes)
@@ -160,8 +156,6 @@ async def _waiting_for(
     return found
 
 
-_UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
-
 # The statement's own moment is one value, so that the index ends there; the clock would be asked row by row.
 _DUE = sa.text("""
     SELECT kind, subject, id FROM deadline WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
@@ -169,9 +163,9 @@ _DUE = sa.text("""
 
 _HEARD = sa.text("""
     SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer AND topic = ANY (:topics)
-""").bindparams(sa.bindparam("topics", type_=_TEXTS))
+""").bindparams(sa.bindparam("topics", type_=TEXTS))
 
-_CHANGE = sa.text("""
+_CHANGE = Statement("""
     WITH gone AS (
         DELETE FROM deadline WHERE (kind, subject) IN (SELECT * FROM unnest(:gone_kinds, :gone_subjects))
     )
@@ -180,23 +174,11 @@ _CHANGE = sa.text("""
     ORDER BY kind, subject
     ON CONFLICT (kind, subject) DO UPDATE
     SET id = excluded.id, due_at = excluded.due_at, postponed_from = NULL, attempts = 0, reason = NULL
-""").bindparams(
-    sa.bindparam("gone_kinds", type_=_TEXTS),
-    sa.bindparam("gone_subjects", type_=_UUIDS),
-    sa.bindparam("kinds", type_=_TEXTS),
-    sa.bindparam("subjects", type_=_UUIDS),
-    sa.bindparam("ids", type_=_UUIDS),
-    sa.bindparam("dues", type_=ARRAY(TIMESTAMP(timezone=True))),
-)
+""", gone_kinds=TEXTS, gone_subjects=UUIDS, kinds=TEXTS, subjects=UUIDS, ids=UUIDS, dues=MOMENTS)
 
-_POSTPONE = sa.text("""
+_POSTPONE = Statement("""
     UPDATE deadline SET attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => :seconds),
                         postponed_from = coalesce(postponed_from, due_at), reason = why.reason
     FROM unnest(:kinds, :subjects, :ids, :reasons) AS why (kind, subject, id, reason)
     WHERE deadline.kind = why.kind AND deadline.subject = why.subject AND deadline.id = why.id
-""").bindparams(
-    sa.bindparam("kinds", type_=_TEXTS),
-    sa.bindparam("subjects", type_=_UUIDS),
-    sa.bindparam("ids", type_=_UUIDS),
-    sa.bindparam("reasons", type_=_TEXTS),
-)
+""", kinds=TEXTS, subjects=UUIDS, ids=UUIDS, reasons=TEXTS)

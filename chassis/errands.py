@@ -17,13 +17,10 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import telemetry
-from chassis.database import is_weather
+from chassis.database import TEXTS, UUIDS, Statement, is_weather, transaction
 from chassis.transitions import Errand, Step
 
 log = logging.getLogger(__name__)
@@ -109,20 +106,17 @@ async def change(
             "keys": [cause.key for cause in done],
             "ids": [cause.id for cause in done],
         }
-        await tx.execute(_FORGET, columns)
+        await _FORGET(tx, columns)
     if wanted:
         rows = sorted(wanted.items(), key=lambda item: item[0])
-        await tx.execute(
-            _SEND,
-            {
-                "names": [name for (name, _, _), _ in rows],
-                "subjects": [subject for (_, subject, _), _ in rows],
-                "keys": [key for (_, _, key), _ in rows],
-                "ids": list(ids)[: len(rows)],
-                "abouts": [json.dumps(dict(errand.about)) for _, (errand, _) in rows],
-                "traces": [trace for _, (_, trace) in rows],
-            },
-        )
+        await _SEND(tx, {
+            "names": [name for (name, _, _), _ in rows],
+            "subjects": [subject for (_, subject, _), _ in rows],
+            "keys": [key for (_, _, key), _ in rows],
+            "ids": list(ids)[: len(rows)],
+            "abouts": [json.dumps(dict(errand.about)) for _, (errand, _) in rows],
+            "traces": [trace for _, (_, trace) in rows],
+        })
 
 
 class TakesIn(Protocol):
@@ -169,8 +163,8 @@ class Errands:
         """Look for errands until cancelled; a service without any has nothing to look for."""
         if not (self._singly or self._together):
             return
-        async with self._engine.begin() as tx:  # what this instance had under way when it died
-            await tx.execute(_TAKE_UP_AGAIN, {"instance": self._instance})
+        async with transaction(self._engine) as tx:  # what this instance had under way when it died
+            await _TAKE_UP_AGAIN(tx, {"instance": self._instance})
         while True:
             try:
                 await self._begin()
@@ -222,13 +216,9 @@ class Errands:
     async def _take(self, names: Sequence[str], room: int) -> list[_Taken]:
         if room <= 0 or not names:
             return []
-        async with self._engine.begin() as tx:
-            rows = (
-                await tx.execute(
-                    _TAKE,
-                    {"room": room, "lease": LEASE_SECONDS, "instance": self._instance, "names": names},
-                )
-            ).all()
+        async with transaction(self._engine) as tx:
+            asked = {"room": room, "lease": LEASE_SECONDS, "instance": self._instance, "names": names}
+            rows = await _TAKE(tx, asked)
         return [
             _Taken(Returned(row.name, row.subject, row.key, row.id), row.about, row.attempts, row.traceparent)
             for row in rows
@@ -296,13 +286,10 @@ class Errands:
     ) -> None:
         spread = seconds * random.uniform(0.8, 1.2)  # noqa: S311  # spreads retries, keeps no secret
         try:
-            async with self._engine.begin() as tx:
+            async with transaction(self._engine) as tx:
                 about = json.dumps(dict(learned))
                 which = {"name": taken.cause.name, "subject": taken.cause.subject, "key": taken.cause.key}
-                await tx.execute(
-                    _POSTPONE,
-                    which | {"id": taken.cause.id, "word": word, "seconds": spread, "learned": about},
-                )
+                await _POSTPONE(tx, which | {"id": taken.cause.id, "word": word, "seconds": spread, "learned": about})
         except Exception as error:
             if not is_weather(error):
                 raise
@@ -314,19 +301,12 @@ def _backoff(attempts: int) -> float:
     return min(2.0 ** min(attempts - 1, 10), BACKOFF_SECONDS_MAX)
 
 
-_UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
-
-_FORGET = sa.text("""
+_FORGET = Statement("""
     DELETE FROM errand USING unnest(:names, :subjects, :keys, :ids) AS done (name, subject, key, id)
     WHERE errand.name = done.name AND errand.subject = done.subject AND errand.key = done.key AND errand.id = done.id
-""").bindparams(
-    sa.bindparam("names", type_=_TEXTS),
-    sa.bindparam("subjects", type_=_UUIDS),
-    sa.bindparam("keys", type_=_TEXTS),
-    sa.bindparam("ids", type_=_UUIDS),
-)
+""", names=TEXTS, subjects=UUIDS, keys=TEXTS, ids=UUIDS)
 
-_SEND = sa.text("""
+_SEND = Statement("""
     INSERT INTO errand (name, subject, key, id, about, traceparent)
     SELECT name, subject, key, id, about::jsonb, trace
     FROM unnest(:names, :subjects, :keys, :ids, :abouts, :traces) AS new (name, subject, key, id, about, trace)
@@ -334,16 +314,9 @@ _SEND = sa.text("""
     ON CONFLICT (name, subject, key) DO UPDATE
     SET id = excluded.id, about = excluded.about, attempts = 0, last_word = NULL, next_at = clock_timestamp(),
         sent_at = clock_timestamp(), traceparent = excluded.traceparent
-""").bindparams(
-    sa.bindparam("names", type_=_TEXTS),
-    sa.bindparam("subjects", type_=_UUIDS),
-    sa.bindparam("keys", type_=_TEXTS),
-    sa.bindparam("ids", type_=_UUIDS),
-    sa.bindparam("abouts", type_=_TEXTS),
-    sa.bindparam("traces", type_=_TEXTS),
-)
+""", names=TEXTS, subjects=UUIDS, keys=TEXTS, ids=UUIDS, abouts=TEXTS, traces=TEXTS)
 
-_TAKE = sa.text("""
+_TAKE = Statement("""
     UPDATE errand
     SET attempts = attempts + 1, taken_by = :instance, next_at = clock_timestamp() + make_interval(secs => :lease)
     WHERE (name, subject, key) IN (
@@ -351,11 +324,11 @@ _TAKE = sa.text("""
         ORDER BY next_at LIMIT :room FOR UPDATE SKIP LOCKED
     )
     RETURNING name, subject, key, id, about, attempts, traceparent
-""").bindparams(sa.bindparam("names", type_=_TEXTS))
+""", names=TEXTS)
 
-_TAKE_UP_AGAIN = sa.text("UPDATE errand SET taken_by = NULL, next_at = clock_timestamp() WHERE taken_by = :instance")
+_TAKE_UP_AGAIN = Statement("UPDATE errand SET taken_by = NULL, next_at = clock_timestamp() WHERE taken_by = :instance")
 
-_POSTPONE = sa.text("""
+_POSTPONE = Statement("""
     UPDATE errand
     SET last_word = :word, taken_by = NULL, next_at = clock_timestamp() + make_interval(secs => :seconds),
         about = about || CAST(:learned AS jsonb)

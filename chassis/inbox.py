@@ -17,11 +17,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.brake import LANES_MAX, Pulled, TooManyLanes, pull_if_too_many
+from chassis.database import BIGINTS, INTS, MOMENT, MOMENTS, TEXTS, UUIDS, Statement
 from chassis.envelope import Envelope, Record
 from chassis.parking import WAITING, LaneKey, Parked, Trouble, Waits, forget, park, tried_again, waiting_in
 from chassis.transitions import Step
@@ -228,7 +227,7 @@ class Lanes:
         if not keys:
             return
         names = {"consumer": self._consumer, "topics": [t for t, _ in keys], "keys": [k for _, k in keys]}
-        for row in await tx.execute(_LOCK, names):
+        for row in await _LOCK(tx, names):
             self._lanes[row.topic, row.key] = _Lane(row.last_seq, row.last_id)
 
     async def know(self, tx: AsyncConnection, known: Iterable[UUID], *, some_wait: bool) -> None:
@@ -358,7 +357,7 @@ class Lanes:
                 "ids": [lane.last_id for _, lane in changed],
             }
             columns |= self._inbox_columns() | places(ends)
-            await tx.execute(_WRITE, {"consumer": self._consumer, "now": now} | columns)
+            await _WRITE(tx, {"consumer": self._consumer, "now": now} | columns)
         new = [(_parked(h), trouble, h.meta.traceparent) for h, trouble in self._parked if not h.redrive]
         await park(tx, self._consumer, new)
         if any(trouble.error_class not in WAITING for _, trouble, _ in new):
@@ -398,12 +397,10 @@ def _parked(heard: Heard) -> Parked:
 
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
-_UUIDS, _TEXTS, _INTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT), ARRAY(sa.Integer)
-_MOMENT = TIMESTAMP(timezone=True)
 
 # Those that are there first, in key order, then the others, in key order. A lane that another transaction begins at the
 # same moment is waited for and locked as it is then.
-_LOCK = sa.text("""
+_LOCK = Statement("""
     WITH asked AS (
         SELECT * FROM unnest(:topics, :keys) AS asked (topic, key)
     ), there AS (
@@ -418,11 +415,7 @@ _LOCK = sa.text("""
         RETURNING topic, key, last_seq, last_id
     )
     SELECT * FROM there UNION ALL SELECT * FROM begun
-""").bindparams(
-    sa.bindparam("consumer", type_=sa.Text),
-    sa.bindparam("topics", type_=_TEXTS),
-    sa.bindparam("keys", type_=_UUIDS),
-)
+""", consumer=sa.Text(), topics=TEXTS, keys=UUIDS)
 
 HEARD_UP_TO = """
     INSERT INTO heard_up_to (consumer, topic, partition, next_offset)
@@ -433,14 +426,11 @@ HEARD_UP_TO = """
     DO UPDATE SET next_offset = excluded.next_offset, written_at = clock_timestamp()
 """
 """Where hearing stands, see `executor.positions`."""
-PLACES = (
-    sa.bindparam("consumer", type_=sa.Text),
-    sa.bindparam("place_topics", type_=_TEXTS),
-    sa.bindparam("partitions", type_=_INTS),
-    sa.bindparam("offsets", type_=ARRAY(sa.BigInteger)),
-)
+PLACES: Mapping[str, sa.types.TypeEngine[Any]] = {
+    "consumer": sa.Text(), "place_topics": TEXTS, "partitions": INTS, "offsets": BIGINTS,
+}
 
-_WRITE = sa.text(f"""
+_WRITE = Statement(f"""
     WITH moved AS ({HEARD_UP_TO}), remembered AS (
         INSERT INTO inbox (consumer, event_id, subject, topic, key, seq, type, traceparent, said_at, heard_at)
         SELECT :consumer, event_id, subject, topic, key, seq, type, trace, said, :now
@@ -450,19 +440,8 @@ _WRITE = sa.text(f"""
     UPDATE lane SET last_seq = new.seq, last_id = new.id, updated_at = clock_timestamp()
     FROM unnest(:topics, :keys, :seqs, :ids) AS new (topic, key, seq, id)
     WHERE lane.consumer = :consumer AND lane.topic = new.topic AND lane.key = new.key
-""").bindparams(  # noqa: S608  # put together from the constant above
-    *PLACES,
-    sa.bindparam("events", type_=_UUIDS),
-    sa.bindparam("subjects", type_=_UUIDS),
-    sa.bindparam("event_topics", type_=_TEXTS),
-    sa.bindparam("event_keys", type_=_UUIDS),
-    sa.bindparam("event_seqs", type_=_INTS),
-    sa.bindparam("types", type_=_TEXTS),
-    sa.bindparam("traces", type_=_TEXTS),
-    sa.bindparam("said", type_=ARRAY(_MOMENT)),
-    sa.bindparam("now", type_=_MOMENT),
-    sa.bindparam("topics", type_=_TEXTS),
-    sa.bindparam("keys", type_=_UUIDS),
-    sa.bindparam("seqs", type_=_INTS),
-    sa.bindparam("ids", type_=_UUIDS),
+""",  # noqa: S608  # put together from the constant above
+    **PLACES, now=MOMENT, topics=TEXTS, keys=UUIDS, seqs=INTS, ids=UUIDS,
+    events=UUIDS, subjects=UUIDS, event_topics=TEXTS, event_keys=UUIDS, event_seqs=INTS, types=TEXTS, traces=TEXTS,
+    said=MOMENTS,
 )

@@ -15,10 +15,9 @@ from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TEXT
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import BYTES, INTS, TEXTS, UUIDS, Statement
 from chassis.envelope import Envelope, to_headers
 from chassis.transitions import Fact
 
@@ -85,7 +84,7 @@ async def say(
         headers = json.dumps([[name, value.decode()] for name, value in to_headers(envelope)])
         columns.append((envelope.id, saying.address.topic, saying.fact.key, seq, saying.fact.type, headers, payload))
     names = ("event_id", "topic", "key", "seq", "type", "headers", "payload")
-    await tx.execute(_SAY, dict(zip(names, map(list, zip(*columns, strict=True)), strict=True)))
+    await _SAY(tx, dict(zip(names, map(list, zip(*columns, strict=True)), strict=True)))
 
 
 async def oldest_age(tx: AsyncConnection) -> float:
@@ -108,8 +107,7 @@ async def _number(tx: AsyncConnection, sayings: Sequence[Saying]) -> list[int]:
         "keys": [key for (_, key), _ in counts],
         "counts": [count for _, count in counts],
     }
-    rows = (await tx.execute(_COUNT, parameters)).all()
-    last = {(row.topic, row.key): row.last for row in rows}
+    last = {(row.topic, row.key): row.last for row in await _COUNT(tx, parameters)}
     following = {stream: last[stream] - count for stream, count in counts}
     numbers = []
     for stream in streams:
@@ -145,21 +143,15 @@ _AGE_OF_OLDEST = sa.text(f"""
     SELECT extract(epoch FROM clock_timestamp() - created_at) FROM event_log WHERE pos = ({OLDEST})
 """)  # noqa: S608  # put together from constants
 
-_UUIDS = ARRAY(PG_UUID(as_uuid=True))
-_TEXTS = ARRAY(TEXT)
 
-_COUNT = sa.text("""
+_COUNT = Statement("""
     INSERT INTO stream_head AS head (topic, key, last)
     SELECT topic, key, n FROM unnest(:topics, :keys, :counts) AS new (topic, key, n)
     ON CONFLICT (topic, key) DO UPDATE SET last = head.last + excluded.last
     RETURNING topic, key, last
-""").bindparams(
-    sa.bindparam("topics", type_=_TEXTS),
-    sa.bindparam("keys", type_=_UUIDS),
-    sa.bindparam("counts", type_=ARRAY(sa.Integer)),
-)
+""", topics=TEXTS, keys=UUIDS, counts=INTS)
 
-_SAY = sa.text("""
+_SAY = Statement("""
     WITH said AS (
         INSERT INTO event_log (event_id, topic, key, seq, type, headers, payload)
         SELECT event_id, topic, key, seq, type, headers::jsonb, payload
@@ -169,12 +161,4 @@ _SAY = sa.text("""
         RETURNING pos, topic, key
     )
     INSERT INTO outbox (pos, topic, key) SELECT pos, topic, key FROM said
-""").bindparams(
-    sa.bindparam("event_id", type_=_UUIDS),
-    sa.bindparam("topic", type_=_TEXTS),
-    sa.bindparam("key", type_=_UUIDS),
-    sa.bindparam("seq", type_=ARRAY(sa.Integer)),
-    sa.bindparam("type", type_=_TEXTS),
-    sa.bindparam("headers", type_=_TEXTS),
-    sa.bindparam("payload", type_=ARRAY(BYTEA)),
-)
+""", event_id=UUIDS, topic=TEXTS, key=UUIDS, seq=INTS, type=TEXTS, headers=TEXTS, payload=BYTES)

@@ -30,13 +30,13 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
 )
 from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]  # ships no types
 from pydantic_core import from_json
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import metrics, telemetry
 from chassis.crashpoints import reached
+from chassis.database import BIGINTS, INTS, TEXTS, Statement, is_weather
 from chassis.envelope import key_of
 
 ROUND_RECORDS_MAX = 500  # one round's rows; more gains nothing (speed), costs memory
@@ -167,13 +167,14 @@ class Relay:
         while not self._stopping:
             try:
                 led = await self._lead()
-            except (SQLAlchemyError, OSError, TimeoutError):
-                attempt += 1
-                seconds = backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST)
-                log.warning("relay lost its database connection", extra={"attempt": attempt}, exc_info=True)
-            except Exception:  # a bug must not end in silence: shown with its stack, tried again slowly
-                seconds = BACKOFF_SECONDS_MOST
-                log.exception("relay failed, it will start over")
+            except Exception as error:  # a bug must not end in silence: shown with its stack, tried again slowly
+                if is_weather(error):
+                    attempt += 1
+                    seconds = backoff_seconds(attempt, BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MOST)
+                    log.warning("relay lost its database connection", extra={"attempt": attempt}, exc_info=True)
+                else:
+                    seconds = BACKOFF_SECONDS_MOST
+                    log.exception("relay failed, it will start over")
             else:
                 attempt, seconds = 0, FOLLOWER_SECONDS if not led else 0.0
             await self._pause(seconds)
@@ -218,13 +219,14 @@ class Relay:
         self._wake.clear()
         return await self._ask(connection, _READ, {})
 
-    async def _ask(self, connection: AsyncConnection, how: sa.TextClause, what: Mapping[str, Any]) -> list[Row]:
+    async def _ask(self, connection: AsyncConnection, how: Statement, what: Mapping[str, Any]) -> list[Row]:
         """The first rows that wait, as `how` finds them."""
         now = asyncio.get_running_loop().time()
         self._aside = {topic: until for topic, until in self._aside.items() if until > now}
         async with asyncio.timeout(DATABASE_SECONDS):
-            found = await connection.execute(how, {**what, "aside": list(self._aside), "most": ROUND_RECORDS_MAX})
-        return [Row(pos, topic, key, _headers(headers), bytes(payload)) for pos, topic, key, headers, payload in found]
+            asked = {**what, "aside": list(self._aside), "most": ROUND_RECORDS_MAX}
+            found = await how.alone(connection, asked)
+        return [Row(pos, topic, key, _headers(headers), payload) for pos, topic, key, headers, payload in found]
 
     async def _round(self, connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
         """Publish these rows, remember those acknowledged, decide what the failures mean; returns the next rows.
@@ -516,11 +518,12 @@ _FIRST = """
     ) AS said
     ORDER BY waiting.pos
 """
-_READ = sa.text(_FIRST.format(but="")).bindparams(sa.bindparam("aside", type_=ARRAY(sa.Text)))
+_READ = Statement(_FIRST.format(but=""), aside=TEXTS)
 
 # One statement, so one transaction. What another leader has deleted meanwhile is not numbered a second time. What comes
 # next is read as of the beginning of the statement: what goes in it is still there.
-_REMEMBER_AND_READ = sa.text(f"""
+_REMEMBER_AND_READ = Statement(  # put together from the constants above
+    f"""
     WITH sent AS (
         SELECT * FROM unnest(:topics, :positions, :partitions, :offsets)
             WITH ORDINALITY AS sent (topic, pos, partition, "offset", place)
@@ -536,12 +539,8 @@ _REMEMBER_AND_READ = sa.text(f"""
         FROM sent JOIN gone USING (pos) JOIN heads ON heads.topic = sent.topic
     )
     {_FIRST.format(but="AND pos <> ALL (:positions)")}
-""").bindparams(  # noqa: S608  # put together from the constants above
-    sa.bindparam("aside", type_=ARRAY(sa.Text)),
-    sa.bindparam("topics", type_=ARRAY(sa.Text)),
-    sa.bindparam("positions", type_=ARRAY(sa.BigInteger)),
-    sa.bindparam("partitions", type_=ARRAY(sa.Integer)),
-    sa.bindparam("offsets", type_=ARRAY(sa.BigInteger)),
+""",  # noqa: S608
+    aside=TEXTS, topics=TEXTS, positions=BIGINTS, partitions=INTS, offsets=BIGINTS,
 )
 
 _FARTHEST = sa.text("""

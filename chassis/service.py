@@ -37,7 +37,7 @@ from chassis import crashpoints, deadlines, metrics, parking, standing, telemetr
 from chassis.auth import Gate, PartyKeys, read_key, read_keys, sign_internal
 from chassis.consumer import Consumer
 from chassis.crashpoints import reached
-from chassis.database import engine, is_weather
+from chassis.database import engine, is_weather, transaction
 from chassis.deadlines import Deadline, Due, WaitsFor
 from chassis.envelope import Record
 from chassis.errands import Errands, Functions
@@ -354,7 +354,7 @@ class Running:
 
     async def _secrets(self) -> dict[str, bytes]:
         """The service's random secrets, made at the first start; and a look at whether this database keeps its word."""
-        async with self._engine.begin() as tx:
+        async with transaction(self._engine) as tx:
             for name, wanted in KEEPS_ITS_WORD.items():
                 found = (await tx.execute(sa.text("SELECT current_setting(:name)"), {"name": name})).scalar_one()
                 if found != wanted:
@@ -545,7 +545,7 @@ class Running:
             return False
         except Bug as bug:
             log.error("deadline failed", extra={"deadline": cause.kind, "error_class": str(bug)})  # noqa: TRY400  # its stack is logged where it happened
-            async with self._engine.begin() as tx:
+            async with transaction(self._engine) as tx:
                 await deadlines.postpone(tx, {cause: str(bug)})
         return True
 
@@ -590,7 +590,7 @@ class Running:
         """Answers and inbox rows that nobody can ask for any more go, a bounded number at a time."""
         while True:
             for statement in FORGET:
-                async with self._engine.begin() as tx:
+                async with transaction(self._engine) as tx:
                     await tx.execute(sa.text(statement))
             await asyncio.sleep(FORGET_SECONDS)
 
@@ -617,7 +617,7 @@ class Running:
             await self._lanes_due.wait()
             self._lanes_due.clear()
             if not self._executor.brake.on:
-                async with self._engine.begin() as tx:
+                async with transaction(self._engine) as tx:
                     lanes = await parking.due_lanes(tx, self._service.principal)
                 await self._executor.retry_lanes(lanes)
                 if len(lanes) == parking.LANES_AT_ONCE:

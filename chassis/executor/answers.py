@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TEXT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import BYTES, INTS, TEXTS, Statement
 from chassis.executor.work import Answer, Asked
 
 CauseKey = tuple[str, str]
@@ -28,11 +27,11 @@ async def claim(tx: AsyncConnection, asked: Sequence[Asked]) -> dict[CauseKey, t
         return {}
     keys = sorted(wanted)
     parameters = _columns(keys) | {"fingerprints": [wanted[key].fingerprint for key in keys]}
-    new = {(row.principal, row.key) for row in await tx.execute(_CLAIM, parameters)}
+    new = {(row.principal, row.key) for row in await _CLAIM(tx, parameters)}
     known = [key for key in keys if key not in new]
     if not known:
         return {}
-    rows = await tx.execute(_STORED, _columns(known))
+    rows = await _STORED(tx, _columns(known))
     return {(row.principal, row.key): (bytes(row.fingerprint), _stored(row)) for row in rows}
 
 
@@ -47,9 +46,9 @@ async def keep(tx: AsyncConnection, answers: Mapping[CauseKey, Answer]) -> None:
             "headers": [json.dumps(answer.headers) for answer in said],
             "bodies": [answer.body for answer in said],
         }
-        await tx.execute(_KEEP, _columns([cause for cause, _ in kept]) | content)
+        await _KEEP(tx, _columns([cause for cause, _ in kept]) | content)
     if dropped:
-        await tx.execute(_DROP, _columns(dropped))
+        await _DROP(tx, _columns(dropped))
 
 
 def _columns(causes: Sequence[CauseKey]) -> dict[str, list[Any]]:
@@ -61,34 +60,26 @@ def _stored(row: Any) -> Answer:
     return Answer(row.status, bytes(row.body), headers, replayed=True)
 
 
-_TEXTS, _BYTES = ARRAY(TEXT), ARRAY(BYTEA)
-_KEYS = (sa.bindparam("principals", type_=_TEXTS), sa.bindparam("keys", type_=_TEXTS))
+_KEYS = {"principals": TEXTS, "keys": TEXTS}
 
-_CLAIM = sa.text("""
+_CLAIM = Statement("""
     INSERT INTO answer (principal, key, fingerprint)
     SELECT principal, key, fingerprint
     FROM unnest(:principals, :keys, :fingerprints) AS new (principal, key, fingerprint)
     ORDER BY principal, key
     ON CONFLICT DO NOTHING RETURNING principal, key
-""").bindparams(*_KEYS, sa.bindparam("fingerprints", type_=_BYTES))
+""", **_KEYS, fingerprints=BYTES)
 
-_STORED = sa.text("""
+_STORED = Statement("""
     SELECT principal, key, fingerprint, status, headers, body FROM answer
     WHERE (principal, key) IN (SELECT * FROM unnest(:principals, :keys))
-""").bindparams(*_KEYS)
+""", **_KEYS)
 
-_KEEP = sa.text("""
+_KEEP = Statement("""
     UPDATE answer
     SET status = new.status, headers = new.headers::jsonb, body = new.body, answered_at = clock_timestamp()
     FROM unnest(:principals, :keys, :statuses, :headers, :bodies) AS new (principal, key, status, headers, body)
     WHERE answer.principal = new.principal AND answer.key = new.key
-""").bindparams(
-    *_KEYS,
-    sa.bindparam("statuses", type_=ARRAY(sa.Integer)),
-    sa.bindparam("headers", type_=_TEXTS),
-    sa.bindparam("bodies", type_=_BYTES),
-)
+""", **_KEYS, statuses=INTS, headers=TEXTS, bodies=BYTES)
 
-_DROP = sa.text("DELETE FROM answer WHERE (principal, key) IN (SELECT * FROM unnest(:principals, :keys))").bindparams(
-    *_KEYS
-)
+_DROP = Statement("DELETE FROM answer WHERE (principal, key) IN (SELECT * FROM unnest(:principals, :keys))", **_KEYS)

@@ -11,10 +11,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import TEXTS, UUIDS, Statement
 from chassis.deadlines import Due
 from chassis.errands import Returned
 from chassis.executor.work import Cause
@@ -40,31 +39,24 @@ async def look(tx: AsyncConnection, consumer: str, causes: Sequence[Cause]) -> L
     due = [cause for cause in causes if isinstance(cause, Due)]
     back = [cause for cause in causes if isinstance(cause, Returned)]
     lanes = sorted({each.lane for each in heard})
-    row = (
-        await tx.execute(
-            _LOOK,
-            {
-                "consumer": consumer,
-                "events": [each.meta.id for each in heard],
-                "topics": [topic for topic, _ in lanes],
-                "keys": [key for _, key in lanes],
-                "due_kinds": [each.kind for each in due],
-                "due_subjects": [each.subject for each in due],
-                "deadlines": [each.id for each in due],
-                "errand_names": [each.name for each in back],
-                "errand_subjects": [each.subject for each in back],
-                "errand_keys": [each.key for each in back],
-                "errands": [each.id for each in back],
-            },
-        )
-    ).one()
+    (row,) = await _LOOK(tx, {
+        "consumer": consumer,
+        "events": [each.meta.id for each in heard],
+        "topics": [topic for topic, _ in lanes],
+        "keys": [key for _, key in lanes],
+        "due_kinds": [each.kind for each in due],
+        "due_subjects": [each.subject for each in due],
+        "deadlines": [each.id for each in due],
+        "errand_names": [each.name for each in back],
+        "errand_subjects": [each.subject for each in back],
+        "errand_keys": [each.key for each in back],
+        "errands": [each.id for each in back],
+    })
     return Look(row.now, frozenset(row.known), row.lanes_wait, frozenset(row.armed) | frozenset(row.wanted))
 
 
-_UUIDS, _TEXTS = ARRAY(PG_UUID(as_uuid=True)), ARRAY(TEXT)
-
 # By keys, and not at all where nobody asks: a table of a million rows must cost nothing.
-_LOOK = sa.text("""
+_LOOK = Statement("""
     SELECT clock_timestamp() AS now,
            ARRAY(SELECT event_id FROM inbox WHERE consumer = :consumer AND event_id = ANY(:events)) AS known,
            EXISTS (SELECT FROM parked WHERE consumer = :consumer
@@ -75,16 +67,5 @@ _LOOK = sa.text("""
            ARRAY(SELECT id FROM errand WHERE cardinality(:errands) > 0
                  AND (name, subject, key) IN (SELECT * FROM unnest(:errand_names, :errand_subjects, :errand_keys))
                  AND id = ANY(:errands)) AS wanted
-""").bindparams(
-    sa.bindparam("consumer", type_=sa.Text),
-    sa.bindparam("events", type_=_UUIDS),
-    sa.bindparam("topics", type_=_TEXTS),
-    sa.bindparam("keys", type_=_UUIDS),
-    sa.bindparam("due_kinds", type_=_TEXTS),
-    sa.bindparam("due_subjects", type_=_UUIDS),
-    sa.bindparam("deadlines", type_=_UUIDS),
-    sa.bindparam("errand_names", type_=_TEXTS),
-    sa.bindparam("errand_subjects", type_=_UUIDS),
-    sa.bindparam("errand_keys", type_=_TEXTS),
-    sa.bindparam("errands", type_=_UUIDS),
-)
+""", consumer=sa.Text(), events=UUIDS, topics=TEXTS, keys=UUIDS, due_kinds=TEXTS, due_subjects=UUIDS, deadlines=UUIDS,
+    errand_names=TEXTS, errand_subjects=UUIDS, errand_keys=TEXTS, errands=UUIDS)

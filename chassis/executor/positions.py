@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import Statement
 from chassis.envelope import Record
 from chassis.inbox import HEARD_UP_TO, PLACES, places
 
@@ -63,7 +64,7 @@ def ends_of(deliveries: Iterable[Delivery]) -> dict[Place, int]:
 async def write(tx: AsyncConnection, consumer: str, delivery: Delivery) -> None:
     """Everything before the ends of this delivery is durable with this transaction or already."""
     if delivery.ends:
-        await tx.execute(_WRITE, {"consumer": consumer} | places(delivery.ends))
+        await _WRITE(tx, {"consumer": consumer} | places(delivery.ends))
 
 
 async def standing(tx: AsyncConnection, consumer: str) -> dict[Place, int]:
@@ -72,6 +73,6 @@ async def standing(tx: AsyncConnection, consumer: str) -> dict[Place, int]:
     return {(row.topic, row.partition): row.next_offset for row in rows}
 
 
-_WRITE = sa.text(HEARD_UP_TO).bindparams(*PLACES)
+_WRITE = Statement(HEARD_UP_TO, **PLACES)
 
 _READ = sa.text("SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer")

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import TEXTS, UUIDS, Statement
 from chassis.transitions import Reservation
 
 TRIES_MAX = 10  # a row that goes and comes so often is wanted by more than can be served now
@@ -36,7 +34,7 @@ async def take(tx: AsyncConnection, wanted: Mapping[Reservation, UUID]) -> tuple
             return inside, before
         # One whose row another transaction writes or gives up at this moment is missing still, and wanted once more:
         # only a row that this transaction has written or locked may be decided on.
-        for row in await tx.execute(_TAKE, _columns(missing)):
+        for row in await _TAKE(tx, _columns(missing)):
             reservation = Reservation(row.name, row.key)
             inside[reservation] = row.holder
             before[reservation] = None if row.new else row.holder
@@ -48,10 +46,10 @@ async def write(tx: AsyncConnection, inside: Held, held: Held, freed: Iterable[t
     gone = {(reservation, holder) for reservation, holder in freed if reservation not in held}
     gone |= {(r, holder) for r, holder in inside.items() if holder is not None and held[r] != holder}
     if gone:
-        await tx.execute(_FREE, _columns(sorted(gone)))
+        await _FREE(tx, _columns(sorted(gone)))
     moved = sorted((r, holder) for r, holder in held.items() if holder is not None and inside.get(r) != holder)
     if moved:
-        await tx.execute(_RESERVE, _columns(moved))
+        await _RESERVE(tx, _columns(moved))
 
 
 def _columns(rows: Sequence[tuple[Reservation, UUID]]) -> dict[str, list[Any]]:
@@ -62,12 +60,12 @@ def _columns(rows: Sequence[tuple[Reservation, UUID]]) -> dict[str, list[Any]]:
     }
 
 
-_NAMED = (sa.bindparam("names", type_=ARRAY(TEXT)), sa.bindparam("keys", type_=ARRAY(TEXT)))
-_HOLDING = sa.bindparam("holders", type_=ARRAY(PG_UUID(as_uuid=True)))
+_NAMED = {"names": TEXTS, "keys": TEXTS}
+_HOLDING = {"holders": UUIDS}
 
 # Those that are there first, in key order, then the others, in key order. Two that see one row differently, because it
 # comes at this moment, may still wait for each other: the database ends one, which is tried again.
-_TAKE = sa.text("""
+_TAKE = Statement("""
     WITH wanted AS (
         SELECT * FROM unnest(:names, :keys, :holders) AS wanted (name, key, holder)
     ), there AS (
@@ -79,15 +77,15 @@ _TAKE = sa.text("""
         ON CONFLICT DO NOTHING RETURNING name, key, holder
     )
     SELECT name, key, holder, false AS new FROM there UNION ALL SELECT name, key, holder, true FROM written
-""").bindparams(*_NAMED, _HOLDING)
+""", **_NAMED, **_HOLDING)
 
-_RESERVE = sa.text("""
+_RESERVE = Statement("""
     INSERT INTO reservation (name, key, holder)
     SELECT name, key, holder FROM unnest(:names, :keys, :holders) AS new (name, key, holder) ORDER BY name, key
     ON CONFLICT DO NOTHING
-""").bindparams(*_NAMED, _HOLDING)
+""", **_NAMED, **_HOLDING)
 
-_FREE = sa.text("""
+_FREE = Statement("""
     DELETE FROM reservation USING unnest(:names, :keys, :holders) AS gone (name, key, holder)
     WHERE reservation.name = gone.name AND reservation.key = gone.key AND reservation.holder = gone.holder
-""").bindparams(*_NAMED, _HOLDING)
+""", **_NAMED, **_HOLDING)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis import outbox, parking, skips, telemetry
 from chassis.brake import Brake, TooManyLanes
 from chassis.crashpoints import reached
-from chassis.database import is_weather
+from chassis.database import is_weather, sqlstate, transaction
 from chassis.envelope import Record
 from chassis.errands import Returned
 from chassis.executor import positions
@@ -232,7 +232,7 @@ class Executor:
 
     async def skip(self, wanted: Skipping) -> No | bool:
         """Let go of the first event of a lane, see `skips`; what waits behind it goes on."""
-        async with self._engine.begin() as tx:
+        async with transaction(self._engine) as tx:
             outcome = await skips.skip(tx, self._consumer, self._hearing.sources, wanted)
         if outcome is True:
             self.say_freed(wanted.lane)
@@ -245,7 +245,7 @@ class Executor:
 
     async def free_subject(self, topic: str, key: UUID) -> bool:
         """The relay may try this subject again; whether it was held."""
-        async with self._engine.begin() as tx:
+        async with transaction(self._engine) as tx:
             freed = await outbox.free(tx, topic, key)
         for hook in self.after_saying:
             hook()
@@ -261,14 +261,14 @@ class Executor:
     async def _keep_unreadable(self, records: Sequence[Record]) -> None:
         if not records:
             return
-        async with self._whatever_the_weather(), self._engine.begin() as tx:
+        async with self._whatever_the_weather(), transaction(self._engine) as tx:
             await keep_unreadable(tx, self._consumer, records, self._seal)
 
     async def _write_position(self, delivery: Delivery) -> None:
         """Where the items were divided among several transactions, or there were none: a transaction of its own."""
         if delivery.written or not delivery.ends:
             return
-        async with self._whatever_the_weather(), self._engine.begin() as tx:
+        async with self._whatever_the_weather(), transaction(self._engine) as tx:
             await positions.write(tx, self._consumer, delivery)
 
     @asynccontextmanager
@@ -336,7 +336,7 @@ class Executor:
         if not works:
             return
         try:
-            async with self._engine.begin() as tx:
+            async with transaction(self._engine) as tx:
                 batch = Batch(self._desk, tx)
                 await batch.run(works)
         except Exception as error:  # noqa: BLE001  # rolled back: whatever it was, each neighbour gets its own transaction
@@ -406,8 +406,7 @@ class Executor:
     async def _after_weather(self, work: Work, error: Exception) -> None:
         """A lock that was not to be had is tried again a few times; all else is the caller's to try."""
         work.tries += 1
-        state = getattr(getattr(error, "orig", None), "sqlstate", None)
-        if state not in NOT_HAD or work.tries >= TRIES_MAX:
+        if sqlstate(error) not in NOT_HAD or work.tries >= TRIES_MAX:
             work.settle(Unavailable())
             return
         await asyncio.sleep(0.05 * work.tries)

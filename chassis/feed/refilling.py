@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.database import transaction
 from chassis.envelope import Envelope, Record
 from chassis.feed.reading import Feeds, NotHad
 
@@ -121,7 +122,7 @@ class Refill:
         return found
 
     async def _tried(self, gap: Gap, reason: str) -> None:
-        async with self._engine.begin() as tx:
+        async with transaction(self._engine) as tx:
             await tx.execute(_TRIED, {"consumer": self._consumer, "id": gap.event_id, "reason": reason})
 
 

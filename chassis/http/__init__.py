@@ -100,7 +100,12 @@ def build(  # noqa: PLR0913  # the wiring of a service, by name
     check_unambiguous(routes.listed)
     app = _api(service, version, routes, said)
     other = desk.answering("*", _other_method(said, app.router.routes))
-    app.router.routes += [AnsweringRoute(route.method, route.path, desk.app(route), other) for route in routes.listed]
+    fixed = dict.fromkeys(route.path for route in routes.listed if "{" not in route.path)
+    answering = [AnsweringRoute(route.method, route.path, desk.app(route), other) for route in routes.listed]
+    app.router.routes += [route for route in answering if route.path in fixed]
+    # Else an address with a parameter would take a method that a fixed one does not know for a question to itself.
+    app.router.routes += [AnsweringRoute(None, path, other, other) for path in fixed]
+    app.router.routes += [route for route in answering if route.path not in fixed]
     app.router.routes += _about(app, desk, ready, other)
     app.router.default = _http_only(desk.answering("*", _nowhere))
     return app

@@ -70,10 +70,12 @@ OF_COMMANDS = frozenset({409, 412})
 class AnsweringRoute(StarletteRoute):
     """An address that answers. FastAPI describes it and does not run it: its way costs more than all of ours."""
 
-    def __init__(self, method: str, path: str, app: ASGIApp, other: ASGIApp) -> None:
-        super().__init__(path, app, methods=[method])
+    def __init__(self, method: str | None, path: str, app: ASGIApp, other: ASGIApp) -> None:
+        """`method`: the one it knows; None for the address itself, whatever the method."""
+        super().__init__(path, app, methods=None if method is None else [method])
         self.app, self._other, self._method = app, other, method
-        self.methods = {method}  # and not HEAD, which Starlette adds: it would run the whole of a GET
+        # And not HEAD, which Starlette adds: it would run the whole of a GET.
+        self.methods = None if method is None else {method}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; to another method with `other`."""

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chassis.database import transaction
 from chassis.horizon import Horizon, OutOfSight
 from chassis.recovery.noticing import Finding, Topics, made_anew, notice
 
@@ -73,7 +74,7 @@ class Guard:
             await self._write_down(findings)
 
     async def _write_down(self, findings: Sequence[Finding]) -> None:
-        async with self._engine.begin() as tx:
+        async with transaction(self._engine) as tx:
             await write_down(tx, findings)
         self._shut(findings)
 

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chassis.database import transaction
 from chassis.envelope import Envelope, Record
 from chassis.horizon import Extent, Horizon, Partition
 
@@ -62,7 +63,7 @@ async def notice(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[
     findings += await _unknown(engine, horizon, unread(published, extents))
     findings += await _heard_behind(engine, horizon, topics)
     if not findings:
-        async with engine.begin() as tx:
+        async with transaction(engine) as tx:
             await judge(tx, {place: extent.next for place, extent in extents.items()})
     return findings
 

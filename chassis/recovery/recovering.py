@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TEXT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chassis.database import transaction
 from chassis.envelope import Envelope, Record
 from chassis.executor import Kind as SubjectKind
 from chassis.horizon import Extent, Horizon, Partition
@@ -129,7 +130,7 @@ async def _findings(engine: AsyncEngine, horizon: Horizon, service: Recollects, 
         return [Finding(**{**each, "kind": Kind(each["kind"])}) for each in present["findings"]]
     findings = await noticing.notice(engine, horizon, service.topics)
     if findings and apply:
-        async with engine.begin() as tx:
+        async with transaction(engine) as tx:
             await guard.write_down(tx, findings)
         await asyncio.sleep(SETTLE_SECONDS)
     return findings

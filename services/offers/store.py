@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import among, upsert
+from chassis.database import Statement, among_ids, upsert
 from chassis.executor import Kind
 from contracts import offers as told
 from contracts.codes import OfferStatus
@@ -41,6 +41,9 @@ offers = sa.Table(
 # As text, because the content's model is strict: only in JSON may it find ids, codes and dates as strings.
 _content = sa.cast(offers.c.content, sa.Text).label("content")
 _columns = (*(column for column in offers.c if column.name != "content"), _content)
+_LOCKED: Final = Statement(
+    sa.select(*_columns).where(among_ids(offers.c.id)).order_by(offers.c.id).with_for_update()
+)
 
 Load = Callable[[AsyncConnection, Mapping[UUID, Sequence[object]]], Awaitable[Mapping[UUID, Offer]]]
 
@@ -52,14 +55,13 @@ def offer_kind(alliances: frozenset[AllianceId]) -> Kind[Offer]:
 
 def _loader(alliances: frozenset[AllianceId]) -> Load:
     async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Offer]:
-        statement = sa.select(*_columns).where(among(offers.c.id, wanted)).order_by(offers.c.id).with_for_update()
-        known = {row.id: _offer(row, alliances) for row in await tx.execute(statement)}
+        known = {row.id: _offer(row, alliances) for row in await _LOCKED(tx, {"ids": list(wanted)})}
         return {id: known.get(id) or Offer(id, alliances) for id in wanted}
 
     return load
 
 
-def _offer(row: sa.Row[Any], alliances: frozenset[AllianceId] = frozenset()) -> Offer:
+def _offer(row: Any, alliances: frozenset[AllianceId] = frozenset()) -> Offer:
     return Offer(
         id=row.id,
         alliances=alliances,

@@ -9,9 +9,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.database import Statement
 
-async def explained(database: AsyncEngine, statement: sa.TextClause, values: Mapping[str, Any]) -> Mapping[str, Any]:
+
+async def explained(
+    database: AsyncEngine, statement: sa.TextClause | Statement, values: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """The plan as it was carried out."""
+    if isinstance(statement, Statement):
+        assert isinstance(statement.written, sa.TextClause)
+        statement = statement.written
     explain = sa.text(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement.text}")
     typed = explain.bindparams(*(each for name, each in statement._bindparams.items() if name in values))
     async with database.connect() as tx:  # and rolled back

@@ -17,7 +17,7 @@ from pydantic import BaseModel, JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import inbox, parking
-from chassis.database import upsert
+from chassis.database import transaction, upsert
 from chassis.deadlines import Due, due
 from chassis.envelope import Envelope, Record, from_record, key_of, to_headers
 from chassis.executor import Answer, Asked, Bug, Executor, Inner, Kind, Step, Unavailable, Work, answers, reservations
@@ -25,6 +25,7 @@ from chassis.inbox import Hear, Hearing, Meta, Source
 from chassis.transitions import Arm, Context, Decided, Disarm, Errand, Fact, Refused, Reservation, Tell
 from contracts.new_ids import new_id
 from tests.conftest import NewEngine
+from tests.counted import counted
 
 metadata = sa.MetaData()
 BOXES = sa.Table(
@@ -208,7 +209,7 @@ def record(
 @pytest.fixture
 async def database(new_engine: NewEngine) -> AsyncEngine:
     found = await new_engine(None)
-    async with found.begin() as tx:
+    async with transaction(found) as tx:
         await tx.run_sync(metadata.create_all)
     return found
 
@@ -432,17 +433,17 @@ async def test_a_reservation_is_decided_on_as_whoever_was_in_the_way_has_left_it
 ) -> None:
     prize, before, us, others = Reservation("prize", "x"), new_id(), new_id(), new_id()
     if given_up:
-        async with database.begin() as tx:
+        async with transaction(database) as tx:
             await reservations.write(tx, {}, {prize: before}, ())
 
     async def take() -> tuple[reservations.Held, reservations.Held]:
-        async with database.begin() as tx:
+        async with transaction(database) as tx:
             inside, held = await reservations.take(tx, {prize: us})
             if held[prize] is None:
                 await reservations.write(tx, inside, {prize: us}, ())
             return inside, held
 
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         if given_up:
             await reservations.write(tx, {prize: before}, {prize: None}, ())
         else:
@@ -450,7 +451,7 @@ async def test_a_reservation_is_decided_on_as_whoever_was_in_the_way_has_left_it
         taking = asyncio.create_task(take())
         await waiting_for_a_lock(database)
     assert await taking == (({prize: us}, {prize: None}) if given_up else ({prize: before}, {prize: before}))
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         _, seen = await reservations.take(tx, {prize: others})
     assert seen == {prize: us if given_up else before}
 
@@ -560,14 +561,14 @@ async def test_a_deadline_that_is_due_later_does_not_fire_now(executor: Executor
     await executor.run(asked("k", Step("box", box, Put())))
     async with database.connect() as connection:
         (cause,) = await due(connection)
-    async with database.begin() as tx:  # put off between the look and the transaction
+    async with transaction(database) as tx:  # put off between the look and the transaction
         await tx.execute(sa.text("UPDATE deadline SET due_at = clock_timestamp() + interval '1 hour'"))
     await executor.run(Work(cause, (Step("box", box, Free()),)))
     assert await balls(database, box) == 1
 
 
 async def test_what_is_rolled_back_was_never_said(executor: Executor, database: AsyncEngine) -> None:
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         await tx.execute(sa.text("ALTER TABLE answer ADD CHECK (status IS NULL)"))  # the last thing that is written
     with pytest.raises(Bug):
         await executor.run(asked("k", Step("box", new_id(), Put())))
@@ -578,20 +579,28 @@ async def test_what_is_rolled_back_was_never_said(executor: Executor, database: 
 async def test_keys_are_claimed_in_their_order_whatever_the_order_of_the_commands(database: AsyncEngine) -> None:
     """Otherwise two batches could each hold what the other waits for."""
     early, late = (Asked("caller", key, b"f", render) for key in ("a", "b"))
-    async with database.connect() as one, database.connect() as other, database.connect() as third:
-        await answers.claim(one, [early])
-        waiting = asyncio.create_task(answers.claim(other, [late, early]))
+
+    async def claim(tx: AsyncConnection, *causes: Asked) -> None:
+        """And give them back."""
+        assert await answers.claim(tx, causes) == {}
+        await answers.keep(tx, {(cause.principal, cause.key): Answer(503, b"") for cause in causes})
+
+    async def both() -> None:
+        async with transaction(database) as other:
+            await claim(other, late, early)
+
+    async with transaction(database) as one:
+        await claim(one, early)
+        waiting = asyncio.create_task(both())
         await waiting_for_a_lock(database)
-        await third.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
-        assert await answers.claim(third, [late]) == {}  # whoever waits for the early key does not hold the late one
-        await third.rollback()
-        await one.rollback()
-        await waiting
-        await other.rollback()
+        async with transaction(database) as third:
+            await third.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+            await claim(third, late)  # whoever waits for the early key does not hold the late one
+    await waiting
 
 
 async def test_one_row_the_database_refuses_fails_alone(executor: Executor, database: AsyncEngine) -> None:
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         await tx.execute(sa.text("ALTER TABLE box ADD CHECK (balls <> 5)"))
     good, bad = new_id(), new_id()
     results = await asyncio.gather(
@@ -602,7 +611,7 @@ async def test_one_row_the_database_refuses_fails_alone(executor: Executor, data
     assert isinstance(results[1], Bug)
     assert (await balls(database, good), await balls(database, bad)) == (4, 0)
     await executor.hear([record(bad, 1, 5), record(good, 1, 2)])
-    assert await rows(database, "SELECT error_class FROM parked") == [("IntegrityError",)]
+    assert await rows(database, "SELECT error_class FROM parked") == [("CheckViolationError",)]
     assert await balls(database, good) == 6
 
 
@@ -657,14 +666,14 @@ async def test_hearing_moves_on_when_the_last_item_of_what_was_divided_is_durabl
         record(boxes[1], 1, balls=9)._replace(offset=2),
         record(boxes[2], 1)._replace(offset=3),
     ]
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         for statement in FULL_DISK_AT_NINE:
             await tx.execute(sa.text(statement))
     with pytest.raises(Unavailable):
         await executor.hear(heard)
     assert [await balls(database, box) for box in boxes] == [1, 0, 1]
     assert await standing(database) == []
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         await tx.execute(sa.text("DROP TRIGGER nine ON box"))
     await executor.hear(heard)
     assert [await balls(database, box) for box in boxes] == [1, 9, 1]
@@ -673,8 +682,7 @@ async def test_hearing_moves_on_when_the_last_item_of_what_was_divided_is_durabl
 
 async def test_what_an_event_costs_where_it_is_alone(executor: Executor, database: AsyncEngine) -> None:
     """Each statement is a round trip, and at rest they are most of what an event costs."""
-    box, statements = new_id(), list[str]()
-    sa.event.listen(database.sync_engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
+    box, statements = new_id(), counted(database)
     await executor.hear([record(box, 1, type="test.other.v1")])
     assert len(statements) == 3, "lanes, look, write"
     await executor.hear([record(box, 2)])

@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import deadlines, metrics, standing
+from chassis.database import transaction
 from chassis.executor import Executor, Step
 from chassis.http import operations
 from chassis.metrics import INSTRUMENTS
@@ -70,7 +71,7 @@ async def test_ages_grow_with_what_waits_longest(executor: Executor, database: A
     full, gap, torn = new_id(), new_id(), new_id()
     await executor.run(asked("fill", Step("box", full, Put(10))))
     await executor.hear([record(full, 1), record(full, 2), record(gap, 2), record(torn, 1, body=b"{}")])
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         for statement in (
             "UPDATE event_log SET created_at = created_at - interval '100 seconds'",
             "UPDATE parked SET parked_at = parked_at - interval '200 seconds'",
@@ -92,7 +93,7 @@ async def test_ages_grow_with_what_waits_longest(executor: Executor, database: A
 async def test_what_is_held_does_not_age_what_is_to_be_sent(executor: Executor, database: AsyncEngine) -> None:
     held, free = new_id(), new_id()
     await executor.run(asked("fill", Step("box", held, Put(10))))
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         await tx.execute(sa.text("UPDATE event_log SET created_at = created_at - interval '100 seconds'"))
         hold = "INSERT INTO outbox_hold (topic, key, reason) SELECT topic, key, 'a test' FROM outbox"
         await tx.execute(sa.text(hold))
@@ -107,7 +108,7 @@ async def test_what_is_held_does_not_age_what_is_to_be_sent(executor: Executor, 
 async def test_a_deadline_is_late_since_it_fell_due_however_often_it_was_tried(database: AsyncEngine) -> None:
     subject, first = new_id(), new_id()
     due = "INSERT INTO deadline (kind, subject, id, due_at) VALUES ('shut', :subject, :id, now() - interval '20 s')"
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         await tx.execute(sa.text(due), {"subject": subject, "id": first})
         for _ in range(12):
             cause = deadlines.Due("shut", subject, first)
@@ -116,7 +117,7 @@ async def test_a_deadline_is_late_since_it_fell_due_however_often_it_was_tried(d
     assert found.deadlines_overdue == 1
     assert 20 <= found.deadline_overdue_seconds < 300, "and not a minute for each of its twelve tries"
     assert await waiting(database) == [(subject, deadlines.UNREAD, 12)]
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         at = datetime.now(UTC) - timedelta(seconds=1)
         await deadlines.change(tx, {("shut", subject): Arm("shut", at)}, (), [new_id()])
     assert ((await look(database)).deadlines_overdue, await waiting(database)) == (0, [])

@@ -19,7 +19,7 @@ from contracts.new_ids import new_id
 from tests.chassis.test_executor import Free, Put, asked, balls, record, rows
 from tests.chassis.test_executor import database as database  # noqa: PLC0414  # a fixture shared by its name
 from tests.chassis.test_executor import executor as executor  # noqa: PLC0414  # a fixture shared by its name
-from tests.every_service.test_statements import counted
+from tests.counted import counted
 
 CONSUMER, TOPIC = "a.boxes", "b.boxes.events"
 

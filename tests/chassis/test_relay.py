@@ -126,7 +126,7 @@ async def test_of_a_long_log_only_what_is_sent_is_read(database: AsyncEngine, to
         await tx.execute(sa.text("SET LOCAL plan_cache_mode = force_generic_plan"))
         await tx.execute(relay._BY_INDEX)
         for name, statement in (("first", relay._READ), ("next", relay._REMEMBER_AND_READ)):
-            compiled = statement.compile(dialect=database.dialect)
+            compiled: Any = statement.written.compile(dialect=database.dialect)
             await tx.exec_driver_sql(f"PREPARE {name} AS {compiled}")
             given = {"aside": "'{}'", "most": "500", "topics": "'{t}'", "positions": "'{1}'"}
             given |= {"partitions": "'{0}'", "offsets": "'{0}'"}

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import deadlines, errands, standing
+from chassis.database import Statement
 from chassis.executor import looking
 from contracts.new_ids import new_id
 from tests.chassis.plans import explained, pages
@@ -31,7 +32,7 @@ NOBODY: Mapping[str, Any] = {
 }  # fmt: skip
 BOTH = {"due_kinds": ["shut"], "due_subjects": ONE, "deadlines": ID, "errand_names": ["call"], "errand_subjects": ONE,
         "errand_keys": [""], "errands": ID}  # fmt: skip
-STATEMENTS: Mapping[str, tuple[sa.TextClause, Mapping[str, Any]]] = {
+STATEMENTS: Mapping[str, tuple[sa.TextClause | Statement, Mapping[str, Any]]] = {
     "a transaction that asks about neither": (looking._LOOK, NOBODY),
     "a transaction that asks about one of both": (looking._LOOK, {**NOBODY, **BOTH}),
     "the look of each second": (standing._GLANCE, {"consumer": "a.boxes", "instance": "0"}),

@@ -21,6 +21,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.database import transaction
 from chassis.http.send import Aborted
 from contracts.codes import AgeBand, Role
 from contracts.ids import ConsentId, HandoverRef
@@ -152,7 +153,7 @@ async def run(consenting: Consenting, races: int, seed: int) -> list[Race]:
     """So many races, a few side by side; the seed says who starts when."""
     chance = random.Random(seed)  # noqa: S311  # chance of a test, repeatable
     everything = [prepared(consenting.neighbours, number) for number in range(races + WARM_UP)]
-    async with consenting.engine.begin() as tx:
+    async with transaction(consenting.engine) as tx:
         await save_persons(tx, [(Person(race.person.id), race.person) for race in everything])
         await tx.execute(sa.text("UPDATE person SET version = 5"))
     usual = await _warmed_up(consenting, everything[:WARM_UP], chance)

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from chassis.database import transaction
 from contracts.codes import DataCategory, Giver, HandoverState, RetentionNorm, Side
 from contracts.ids import ConsentId, DutyId, HandoverRef, PersonId, ReleaseId
 from contracts.new_ids import new_id
@@ -41,9 +42,9 @@ def full_of_everything() -> Person:
 async def test_a_person_comes_back_whole(new_database: NewDatabase) -> None:
     engine = create_async_engine(await new_database("consent"))
     saved = full_of_everything()
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         await save_persons(tx, [(Person(saved.id), saved)])
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         found = await loaded(tx, saved.id)
         kept = (await tx.execute(sa.text("SELECT count(*) FROM decision"))).scalar_one()
     assert found == replace(saved, notices=(), decisions=())
@@ -57,11 +58,11 @@ async def test_only_what_is_different_is_written_and_decisions_are_added(new_dat
     consent = story.gives()
     story.proposes(an_item())
     before = replace(story.person, version=1)
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         await save_persons(tx, [(Person(before.id), before)])
     story.person = replace(before, decisions=())
     story.do(c.WithdrawConsent(consent, a_duty_id()))
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         await save_persons(tx, [(before, story.person)])
         found = await loaded(tx, before.id)
         kept = (await tx.execute(sa.text("SELECT verdict FROM decision_item ORDER BY decision"))).scalars().all()
@@ -75,11 +76,11 @@ async def test_a_grant_that_was_crossed_out_before_signing_is_not_on_record(new_
     story, consent = Story(), ConsentId(new_id())
     story.do(c.RequestConsent(consent, a_sheet(story.notice.id, a_grant(), a_grant())))
     before = replace(story.person, version=1)
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         await save_persons(tx, [(Person(before.id), before)])
     signed = a_grant()
     story.do(c.GiveConsent(consent, a_sheet(story.notice.id, signed)))
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         await save_persons(tx, [(before, story.person)])
         found = await loaded(tx, before.id)
     assert [grant.id for grant in found.consents[0].grants] == [signed.id]
@@ -90,13 +91,13 @@ async def test_columns_that_a_newer_version_adds_confuse_no_process_of_this_one(
     dsn = await new_database("consent")
     older, newer = create_async_engine(dsn), create_async_engine(dsn)
     saved = full_of_everything()
-    async with older.begin() as tx:
+    async with transaction(older) as tx:
         await save_persons(tx, [(Person(saved.id), saved)])
         before = await loaded(tx, saved.id)
-    async with newer.begin() as tx:
+    async with transaction(newer) as tx:
         for table in PARTS:
             await tx.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN new text"))
-    async with older.begin() as tx:
+    async with transaction(older) as tx:
         assert await loaded(tx, saved.id) == before
     await older.dispose()
     await newer.dispose()
@@ -105,7 +106,7 @@ async def test_columns_that_a_newer_version_adds_confuse_no_process_of_this_one(
 async def test_who_is_not_known_yet_is_blank(new_database: NewDatabase) -> None:
     engine = create_async_engine(await new_database("consent"))
     nobody = PersonId(new_id())
-    async with engine.begin() as tx:
+    async with transaction(engine) as tx:
         assert await loaded(tx, nobody) == Person(nobody)
     await engine.dispose()
 
@@ -117,7 +118,7 @@ def columns(found: list[dict[str, Any]]) -> list[tuple[str, str, bool]]:
 async def test_the_migration_makes_the_tables_of_the_store(new_database: NewDatabase) -> None:
     migrated = create_async_engine(await new_database("consent"))
     described = create_async_engine(await new_database(None))
-    async with described.begin() as tx:
+    async with transaction(described) as tx:
         await tx.run_sync(metadata.create_all)
 
     def read(connection: sa.Connection) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.database import engine
@@ -16,6 +15,7 @@ from chassis.executor import Answer, Executor, Work
 from chassis.service import app_of, executor_of
 from contracts.handover import HandoverCompleted, HandoverResumed
 from contracts.offers import OfferPublished
+from tests.counted import counted
 from tests.every_service import scenes
 from tests.every_service.anatomy import SERVICES
 from tests.every_service.running import SECRET, Running, always, over_http
@@ -36,17 +36,6 @@ STORIES: Mapping[str, Sequence[Scene]] = {
     ),
     "offers": ((*scenes.SUSPENDED, Asks("resume"), Asks("retire")), (Hears(OfferPublished),)),
 }
-
-
-def counted(database: AsyncEngine) -> list[str]:
-    """Every statement that goes to the database from now on."""
-    found: list[str] = []
-
-    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        found.append(" ".join(statement.split()))
-
-    sa.event.listen(database.sync_engine, "before_cursor_execute", count)
-    return found
 
 
 class Turn:

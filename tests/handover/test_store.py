@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import engine
+from chassis.database import engine, transaction
 from contracts.codes import DataCategory, Outcome, Side
 from contracts.ids import CaseId
 from services.handover.domain import Around, Clock, Handover, KnownCase, State, commands
@@ -62,7 +62,7 @@ async def reloaded(tx: AsyncConnection, handover: Handover) -> Handover:
 )
 async def test_what_is_saved_is_what_is_loaded(new_database: NewDatabase, handover: Handover) -> None:
     database = engine(await new_database(HANDOVER))
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         assert await reloaded(tx, handover) == handover
         later = a_handover(State.VOIDED, version=4)
         assert await reloaded(tx, later) == later
@@ -71,9 +71,9 @@ async def test_what_is_saved_is_what_is_loaded(new_database: NewDatabase, handov
 
 async def test_a_handover_that_is_loaded_is_held_until_it_is_saved(new_database: NewDatabase) -> None:
     database = engine(await new_database(HANDOVER))
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         await KIND.save(tx, [(nothing_yet(), a_handover(State.DRAFT))])
-    async with database.begin() as tx, database.connect() as other:
+    async with transaction(database) as tx, database.connect() as other:
         await KIND.load(tx, {REFERENCE: ()})
         with pytest.raises(DBAPIError, match="could not obtain lock"):
             await other.execute(sa.text("SELECT FROM handover FOR UPDATE NOWAIT"))
@@ -83,7 +83,7 @@ async def test_a_handover_that_is_loaded_is_held_until_it_is_saved(new_database:
 async def test_conditions_find_the_agreements_and_the_case_they_ask_about(new_database: NewDatabase) -> None:
     database = engine(await new_database(HANDOVER))
     case = a_known_case()
-    async with database.begin() as tx:
+    async with transaction(database) as tx:
         await KNOWN_CASES.save(tx, [(KnownCase(OUR_CASE), case)])
         fresh = (await KIND.load(tx, {REFERENCE: [a_command(commands.Draft)]}))[REFERENCE]
         assert fresh.around == Around(JOBCENTER, ALLIANCE, case)

@@ -55,6 +55,8 @@ class Line(asyncio.Protocol):
 
     async def ask(self, question: bytes) -> tuple[bytes, bytes]:
         """Head and body of the answer. ConnectionError where there is none."""
+        if self._transport.is_closing():  # the other end has hung up, and nobody has told this one yet
+            raise ConnectionError
         self._waits = asyncio.get_running_loop().create_future()
         self._transport.write(question)
         return await self._waits

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.crashpoints import reached
+from chassis.database import sqlstate, transaction
 from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from chassis.http import Call, StreamingAnswer
 from chassis.transitions import Refused
@@ -76,7 +77,7 @@ async def release(
     except UnreachableError:
         return Refused(Reason.UNREACHABLE)
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         return Refused(Reason.BUSY)
 
@@ -96,7 +97,7 @@ async def _released(resources: Resources, claim: Claim, now: datetime) -> Stream
     if isinstance(wanted, Refused):
         return wanted
     contents = await contents_of(resources, wanted)
-    async with resources.tools.engine.begin() as tx:
+    async with transaction(resources.tools.engine) as tx:
         opened = await open_lease(tx, resources, claim, of, transmission.id, wanted, contents)
     if isinstance(opened, Refused):
         return opened
@@ -242,7 +243,7 @@ async def _chunks(body: bytes, deadline: float) -> AsyncGenerator[bytes, None]:
 
 async def close(resources: Resources, lease: leases.Lease, *, delivered: bool) -> None:
     """Close: from here on a withdrawal need not wait for this lease. Telling may wait for the sweeper."""
-    async with resources.tools.engine.begin() as tx:
+    async with transaction(resources.tools.engine) as tx:
         await leases.close_lease(tx, lease.id, delivered=delivered)
     reached("door.close")
     await tell(resources, lease.id, lease.person)

@@ -5,6 +5,7 @@ import logging
 from typing import Final
 from uuid import UUID
 
+from chassis.database import transaction
 from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from contracts.ids import ConsentId, DutyId, GrantId
 from contracts.new_ids import new_id
@@ -33,7 +34,7 @@ async def sweep(resources: Resources) -> None:
         async with resources.tools.engine.connect() as connection:
             releases_now, intents_now = set(await leases.untold(connection)), set(await leases.intents(connection))
         for wanted, of in sorted(releases & releases_now):
-            async with resources.tools.engine.begin() as tx:
+            async with transaction(resources.tools.engine) as tx:
                 await leases.close_lease(tx, wanted, delivered=False)
             await tell(resources, wanted, of)
         for intent in intents & intents_now:
@@ -53,5 +54,5 @@ async def _carry_out(resources: Resources, intent: leases.Intent) -> None:
         said = {"subject": str(intent.person), "instance": str(intent.id), "error_class": str(error)}
         log.error("withdrawal cannot be carried out", extra=said)  # noqa: TRY400  # the executor has logged the stack
         return
-    async with resources.tools.engine.begin() as tx:
+    async with transaction(resources.tools.engine) as tx:
         await forget_intents(tx, [intent.consent])

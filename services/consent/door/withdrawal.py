@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from chassis.crashpoints import reached
+from chassis.database import transaction
 from contracts.new_ids import new_id
 from services.consent.door.neighbours import Resources
 from services.consent.store import leases
@@ -17,7 +18,7 @@ LOOK_SECONDS: Final = 0.02  # between two looks whether a lease is still open
 
 async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence[UUID] | None) -> None:
     """The will is written down first, committed alone: readers then stay out of the way of the withdrawal itself."""
-    async with resources.tools.engine.begin() as tx:
+    async with transaction(resources.tools.engine) as tx:
         await leases.intend_withdrawal(tx, new_id(), of, consent, grants)
     reached("withdraw.intent")
 

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import among, as_rows, insert, rows_of, upsert
+from chassis.database import TEXTS, Statement, among, among_ids, as_rows, insert, rows_of, upsert
 from chassis.executor import Kind
 from chassis.transitions import Table
 from contracts.codes import AgeBand
@@ -61,7 +61,6 @@ from services.consent.store.rows import (
     transmission_row,
 )
 from services.consent.store.tables import (
-    TEXTS,
     consent,
     consent_grant,
     decision,
@@ -116,22 +115,23 @@ async def load_persons(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[objec
 
 async def _locked(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[Any]:
     """Lock in key order; an id without a row yet is locked by name, so that two cannot create it side by side."""
-    query = sa.select(person).where(among(person.c.id, ids)).order_by(person.c.id).with_for_update()
-    rows = (await tx.execute(query)).all()
+    rows = await _LOCKED(tx, {"ids": ids})
     missing = sorted(set(ids) - {row.id for row in rows})
     if not missing:
         return rows
-    await tx.execute(_LOCK_BY_NAME, {"ids": [str(each) for each in missing]})
-    return (await tx.execute(query)).all()
+    await _LOCK_BY_NAME(tx, {"ids": [str(each) for each in missing]})
+    return await _LOCKED(tx, {"ids": ids})
 
 
-_LOCK_BY_NAME = sa.text(
-    "SELECT pg_advisory_xact_lock(hashtextextended(id, 0)) FROM (SELECT unnest(:ids) AS id ORDER BY 1) AS names"
-).bindparams(sa.bindparam("ids", type_=TEXTS))
+_LOCKED = Statement(sa.select(person).where(among_ids(person.c.id)).order_by(person.c.id).with_for_update())
+_LOCK_BY_NAME = Statement(
+    "SELECT pg_advisory_xact_lock(hashtextextended(id, 0)) FROM (SELECT unnest(:ids) AS id ORDER BY 1) AS names",
+    ids=TEXTS,
+)
 
 DECIDED_ON = (consent, consent_grant, transmission, statutory_basis, restriction)
 PARTS = (*DECIDED_ON, reception, duty)
-_OF_PERSONS: Mapping[tuple[sa.Table, ...], sa.TextClause] = {
+_OF_PERSONS: Mapping[tuple[sa.Table, ...], Statement] = {
     tables: rows_of(tables, "person") for tables in (DECIDED_ON, PARTS)
 }
 
@@ -148,7 +148,7 @@ async def _parts(
     """By person and table: its rows, in the order of their ids. Read when the persons are locked, and not before."""
     return {
         found.id: {table.name: as_rows(table, getattr(found, table.name)) for table in tables}
-        for found in await tx.execute(_OF_PERSONS[tables], {"ids": ids})
+        for found in await _OF_PERSONS[tables](tx, {"ids": ids})
     }
 
 
@@ -330,8 +330,12 @@ async def add_decisions(tx: AsyncConnection, made: Sequence[tuple[UUID, UUID | N
 
 async def persons_of_handovers(tx: AsyncConnection, handovers: Sequence[UUID]) -> Mapping[UUID, Sequence[UUID]]:
     """Whose data these handovers are to carry, where this agency is the sender."""
-    query = sa.select(transmission.c.handover, transmission.c.person).where(among(transmission.c.handover, handovers))
-    return {row.handover: (row.person,) for row in await tx.execute(query)}
+    return {row.handover: (row.person,) for row in await _OF_HANDOVERS(tx, {"ids": list(handovers)})}
+
+
+_OF_HANDOVERS = Statement(
+    sa.select(transmission.c.handover, transmission.c.person).where(among_ids(transmission.c.handover))
+)
 
 
 # --- kinds ------------------------------------------------------------------------------------------------------------

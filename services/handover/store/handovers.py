@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import among, upsert
+from chassis.database import Statement, among, among_ids, upsert
 from chassis.deadlines import WaitsFor
 from chassis.executor import Kind
 from contracts.alliance import Alliance
@@ -39,6 +39,9 @@ from services.handover.store.tables import handovers
 HANDOVER: Final = "handover"
 NEEDS_CASE: Final = (commands.Propose, commands.CutPackage)  # what asks about the case of a handover that exists
 
+_LOCKED: Final = Statement(
+    sa.select(handovers).where(among_ids(handovers.c.id)).order_by(handovers.c.id).with_for_update()
+)
 AS_TEXT: Final = ("side", "state", "recorded", "reason", "outcome", "redirect_to")
 AS_IS: Final = (
     "id", "version", "case", "person", "lead", "awaits_word", "holds_baton", "review_on",
@@ -66,7 +69,7 @@ def _text(value: str | None) -> str | None:
     return None if value is None else str(value)
 
 
-def as_handover(row: sa.Row[Any], around: Around) -> Handover:
+def as_handover(row: Any, around: Around) -> Handover:
     """A row as a handover."""
     return Handover(
         **{name: getattr(row, name) for name in AS_IS},
@@ -87,7 +90,7 @@ def as_handover(row: sa.Row[Any], around: Around) -> Handover:
     )
 
 
-def _matter(row: sa.Row[Any]) -> Matter:
+def _matter(row: Any) -> Matter:
     return Matter(
         alliance=AllianceId(row.alliance),
         counterpart=AgencyId(row.counterpart),
@@ -103,8 +106,7 @@ def handover_kind(home: AgencyId, alliances: Iterable[Alliance]) -> Kind[Handove
     agreed = {alliance.id: alliance for alliance in alliances}
 
     async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Handover]:
-        statement = sa.select(handovers).where(among(handovers.c.id, wanted)).order_by(handovers.c.id).with_for_update()
-        rows = {row.id: row for row in await tx.execute(statement)}
+        rows = {row.id: row for row in await _LOCKED(tx, {"ids": list(wanted)})}
         cases = {id: _case_asked_about(said, rows.get(id)) for id, said in wanted.items()}
         found = await known(tx, {case for case in cases.values() if case is not None})
         loaded = {}
@@ -117,7 +119,7 @@ def handover_kind(home: AgencyId, alliances: Iterable[Alliance]) -> Kind[Handove
     return Kind(HANDOVER, load, _save, domain.decide, _answer, domain.reserves)
 
 
-def _alliance(said: Sequence[object], row: sa.Row[Any] | None) -> AllianceId:
+def _alliance(said: Sequence[object], row: Any | None) -> AllianceId:
     """Whose agreements count: those of the handover, or of the word that begins it."""
     if row is not None:
         return AllianceId(row.alliance)
@@ -126,7 +128,7 @@ def _alliance(said: Sequence[object], row: sa.Row[Any] | None) -> AllianceId:
     return next(chain((command.matter.alliance for command in beginnings), told), AllianceId(""))
 
 
-def _case_asked_about(said: Sequence[object], row: sa.Row[Any] | None) -> UUID | None:
+def _case_asked_about(said: Sequence[object], row: Any | None) -> UUID | None:
     """The case that conditions will ask about, where one of the commands has such a condition; or that was proposed."""
     proposed = next((fact.case for fact in said if isinstance(fact, HandoverProposed)), None)
     if proposed is not None:

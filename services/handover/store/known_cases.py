@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import among, upsert
+from chassis.database import Statement, among_ids, upsert
 from chassis.executor import Kind
 from contracts.codes import AgeBand, Need, Phase
 from contracts.ids import CaseId, PersonId
@@ -17,6 +17,8 @@ from services.handover.domain import CaseState, KnownCase
 from services.handover.store.tables import known_cases
 
 KNOWN_CASE: Final = "known_case"
+_THESE: Final = sa.select(known_cases).where(among_ids(known_cases.c.id)).order_by(known_cases.c.id)
+_READ, _LOCKED = Statement(_THESE), Statement(_THESE.with_for_update())
 
 
 async def known(tx: AsyncConnection, ids: Iterable[UUID], *, locked: bool = False) -> dict[UUID, KnownCase]:
@@ -24,13 +26,11 @@ async def known(tx: AsyncConnection, ids: Iterable[UUID], *, locked: bool = Fals
     wanted = list(ids)
     if not wanted:
         return {}
-    statement = sa.select(known_cases).where(among(known_cases.c.id, wanted)).order_by(known_cases.c.id)
-    if locked:
-        statement = statement.with_for_update()
-    return {row.id: _known_case(row) for row in await tx.execute(statement)}
+    read = _LOCKED if locked else _READ
+    return {row.id: _known_case(row) for row in await read(tx, {"ids": wanted})}
 
 
-def _known_case(row: sa.Row[Any]) -> KnownCase:
+def _known_case(row: Any) -> KnownCase:
     return KnownCase(
         id=CaseId(row.id),
         version=row.version,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import among
+from chassis.database import Statement, among, among_ids
 from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
 from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
@@ -22,7 +22,7 @@ from services.intake.store.tables import cases, items, needs, persons, releases,
 
 Found = Mapping[UUID, tuple[Any, ...]]
 
-_CASE = (
+_CASE = Statement(
     sa.select(
         cases,
         persons.c.birth_date,
@@ -30,16 +30,19 @@ _CASE = (
         persons.c.street.is_not(None).label("has_address"),
     )
     .select_from(cases.outerjoin(persons, persons.c.id == cases.c.person))
+    .where(among_ids(cases.c.id))
     .order_by(cases.c.id)
     .with_for_update(of=cases)
 )
-_OPEN_NEEDS = sa.select(needs).order_by(needs.c.case, needs.c.code)
-_RECEIVED = (  # without what they say: no rule asks for it
+_OPEN_NEEDS = Statement(sa.select(needs).where(among_ids(needs.c.case)).order_by(needs.c.case, needs.c.code))
+_RECEIVED = Statement(  # without what they say: no rule asks for it
     sa.select(items.c.case, items.c.id, items.c.source_item, items.c.release)
-    .where(items.c.release.is_not(None))
+    .where(among_ids(items.c.case), items.c.release.is_not(None))
     .order_by(items.c.id)
 )
-_ERASED = sa.select(releases.c.case, releases.c.id).where(releases.c.erased_at.is_not(None))
+_ERASED = Statement(
+    sa.select(releases.c.case, releases.c.id).where(among_ids(releases.c.case), releases.c.erased_at.is_not(None))
+)
 
 
 # Commands, and own facts that are remembered, which ask what was received.
@@ -48,7 +51,7 @@ ABOUT_WHAT_CAME = (EndDossier, EraseReleases, StoreDossier, CaseDiscarded, CaseD
 
 async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Case]:
     """The cases with what the waiting commands may ask about; one nobody has heard of comes blank."""
-    rows = {row.id: row for row in await tx.execute(_CASE.where(among(cases.c.id, wanted)))}
+    rows = {row.id: row for row in await _CASE(tx, {"ids": list(wanted)})}
     open_needs = await _grouped(tx, _OPEN_NEEDS, rows) if rows else {}
     asking = [case for case in rows if _any_of(wanted[case], *ABOUT_WHAT_CAME)]
     held = await _grouped(tx, _RECEIVED, asking) if asking else {}
@@ -70,11 +73,10 @@ def _any_of(commands: Iterable[object], *kinds: type[object]) -> bool:
     return any(isinstance(command, kinds) for command in commands)
 
 
-async def _grouped(tx: AsyncConnection, rows: sa.Select[Any], of: Iterable[UUID]) -> Found:
+async def _grouped(tx: AsyncConnection, rows: Statement, of: Iterable[UUID]) -> Found:
     """Rows of a table by the case they belong to."""
-    of_case = rows.selected_columns["case"]
     found: dict[UUID, tuple[Any, ...]] = {}
-    for row in await tx.execute(rows.where(among(of_case, of))):
+    for row in await rows(tx, {"ids": list(of)}):
         found[row.case] = (*found.get(row.case, ()), row)
     return found
 

@@ -10,6 +10,7 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import sqlalchemy as sa
@@ -100,6 +101,11 @@ def sqlstate(error: BaseException) -> str | None:
 # --- transactions -----------------------------------------------------------------------------------------------------
 
 
+# By engine: the same, its pool included, as `transaction` takes it. Asked for each time it would cost as much as a
+# statement.
+_WITHOUT_TRANSACTIONS: WeakKeyDictionary[AsyncEngine, AsyncEngine] = WeakKeyDictionary()
+
+
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A transaction that is committed at the end, or rolled back by whatever is raised in it.
@@ -107,7 +113,10 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     The driver begins and ends it, so that `Statement`s go straight to the driver; all others go through SQLAlchemy,
     whose own transactions are off for this connection, inside the same transaction.
     """
-    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
+    plain = _WITHOUT_TRANSACTIONS.get(engine)
+    if plain is None:
+        plain = _WITHOUT_TRANSACTIONS[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with plain.connect() as tx:
         driver = _driver(tx)
         try:
             async with driver.transaction(isolation="read_committed"):

@@ -81,7 +81,7 @@ def is_weather(error: BaseException) -> bool:
     """Whether a database error is infrastructure (try again) and not the fault of what was asked."""
     if isinstance(error, (OperationalError, InterfaceError)):
         return True
-    if isinstance(error, asyncpg.InterfaceError):  # the driver's own word: the connection is closed
+    if isinstance(error, asyncpg.InterfaceError) and "connection is closed" in str(error):  # the driver's own word
         return True
     if isinstance(error, sa.exc.TimeoutError | ConnectionError | TimeoutError | OSError):
         return True
@@ -118,9 +118,16 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         plain = _WITHOUT_TRANSACTIONS[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with plain.connect() as tx:
         driver = _driver(tx)
+        whole = driver.transaction(isolation="read_committed")
         try:
-            async with driver.transaction(isolation="read_committed"):
+            await whole.start()
+            try:
                 yield tx
+            except BaseException:
+                if not driver.is_closed():  # else nothing is left to undo, and what was raised is what counts
+                    await whole.rollback()
+                raise
+            await whole.commit()
         except BaseException:
             if driver.is_closed() or driver.is_in_transaction():  # the pool must not have it
                 await tx.invalidate()

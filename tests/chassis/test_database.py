@@ -1,10 +1,150 @@
-"""What a database says that is weather, and what is the fault of whoever asked."""
+"""A transaction is whole whatever happens in it, and what a database says is weather or somebody's fault."""
+
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chassis.database import is_weather
+from chassis.database import TEXTS, UUIDS, Statement, engine, is_weather, sqlstate, transaction
+from tests.conftest import NewDatabase, NewEngine
+
+WRITE = Statement(
+    "INSERT INTO service_secret (name, value) SELECT name, '' FROM unnest(:names) AS new (name)", names=TEXTS
+)
+SLEEP = Statement("SELECT pg_sleep(60)")
+NAMES = "SELECT name FROM service_secret ORDER BY name"
+
+
+@pytest.fixture
+async def database(new_engine: NewEngine) -> AsyncEngine:
+    return await new_engine(None)
+
+
+async def names(database: AsyncEngine) -> list[str]:
+    async with database.connect() as tx:
+        return list((await tx.execute(sa.text(NAMES))).scalars())
+
+
+async def both(tx: AsyncConnection, name: str) -> None:
+    """One row through SQLAlchemy, one through the driver, in this order and then the other way round."""
+    through = sa.text("INSERT INTO service_secret (name, value) VALUES (:name, '')")
+    await tx.execute(through, {"name": f"{name} 1"})
+    await WRITE(tx, {"names": [f"{name} 2", f"{name} 3"]})
+    await tx.execute(through, {"name": f"{name} 4"})
+
+
+async def test_what_goes_through_sqlalchemy_and_what_does_not_is_one_transaction(database: AsyncEngine) -> None:
+    async with transaction(database) as tx:
+        await both(tx, "kept")
+        assert await names(database) == []
+
+
+    async def undone() -> None:
+        async with transaction(database) as tx:
+            await both(tx, "undone")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await undone()
+    assert await names(database) == ["kept 1", "kept 2", "kept 3", "kept 4"]
+
+
+async def test_a_statement_outside_a_transaction_is_refused(database: AsyncEngine) -> None:
+    async with database.connect() as connection:
+        with pytest.raises(RuntimeError):
+            await WRITE(connection, {"names": ["alone"]})
+    assert await names(database) == []
+
+
+async def alone(database: AsyncEngine, statement: Statement | sa.TextClause) -> None:
+    async with transaction(database) as tx:
+        await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+
+
+@pytest.mark.parametrize("statement", [SLEEP, SLEEP.written])
+async def test_a_transaction_that_is_broken_off_leaves_nothing_behind(
+    new_database: NewDatabase, statement: Statement | sa.TextClause
+) -> None:
+    """And the next one finds a connection that is in none."""
+    database = engine(await new_database(None), size=1, overflow=0)
+
+    async def for_long() -> None:
+        async with transaction(database) as tx:
+            await both(tx, "undone")
+            await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+
+    for _ in range(3):
+        task = asyncio.create_task(for_long())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with transaction(database) as tx:
+            await both(tx, "kept")
+            await tx.execute(sa.text("DELETE FROM service_secret WHERE name LIKE 'kept%'"))
+        assert await names(database) == []
+    await database.dispose()
+
+
+@pytest.mark.parametrize("statement", [SLEEP, SLEEP.written])
+async def test_a_connection_that_is_cut_is_weather_and_nobody_gets_it_again(
+    new_database: NewDatabase, statement: Statement | sa.TextClause
+) -> None:
+    """Those that rested beside it are dead, too, and are noticed before they are used."""
+    database = engine(await new_database(None), size=3, overflow=0)
+    others = [await database.connect() for _ in range(2)]
+    for other in others:
+        await other.execute(sa.text("SELECT 1"))
+    mine = [(await other.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one() for other in others]
+    for other in others:
+        await other.close()
+
+    async def for_long() -> None:
+        async with transaction(database) as tx:
+            mine.append((await tx.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
+            await both(tx, "undone")
+            await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+
+    task = asyncio.create_task(for_long())
+    await asyncio.sleep(0.3)
+    hand = engine(database.url.render_as_string(hide_password=False))
+    async with hand.connect() as tx:
+        cut = sa.text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS int[])) AS pid")
+        await tx.execute(cut, {"pids": mine})
+    await hand.dispose()
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError, SQLAlchemyError)) as said:
+        await task
+    assert is_weather(said.value)
+    for _ in range(3):
+        async with transaction(database) as tx:
+            await WRITE(tx, {"names": []})
+    assert await names(database) == []
+    await database.dispose()
+
+
+async def test_what_is_no_value_of_its_type_is_nobodys_weather(database: AsyncEngine) -> None:
+    asked: Mapping[str, Any] = {"ids": ["Mia Muster"]}
+    async with transaction(database) as tx:
+        with pytest.raises(asyncpg.PostgresError) as said:
+            await Statement("SELECT * FROM unnest(:ids)", ids=UUIDS)(tx, asked)
+    assert not is_weather(said.value)
+
+
+async def test_a_lock_that_is_not_to_be_had_is_known_by_its_code_whoever_has_asked(database: AsyncEngine) -> None:
+    lock = sa.text("LOCK TABLE service_secret NOWAIT")
+    async with transaction(database) as tx:
+        await tx.execute(lock)
+        for statement in (Statement(lock), lock):
+            with pytest.raises((asyncpg.PostgresError, SQLAlchemyError)) as said:
+                await alone(database, statement)
+            assert sqlstate(said.value) == "55P03"
 
 
 @pytest.mark.parametrize(
@@ -13,10 +153,12 @@ from chassis.database import is_weather
         (asyncpg.exceptions.CannotConnectNowError("starting up"), True),
         (asyncpg.exceptions.TooManyConnectionsError("full"), True),
         (asyncpg.exceptions.ObjectNotInPrerequisiteStateError("nobody is let in now"), True),
+        (asyncpg.exceptions.InterfaceError("connection is closed"), True),
+        (asyncpg.exceptions.InterfaceError("another operation is in progress"), False),
         (asyncpg.exceptions.InvalidPasswordError("not like this"), False),
         (asyncpg.exceptions.UniqueViolationError("not like this"), False),
         (ValueError("a bug"), False),
     ],
 )
-def test_what_the_driver_raises_while_it_connects_is_judged_by_its_code(error: Exception, weather: bool) -> None:
+def test_what_the_driver_raises_is_judged_by_its_code(error: Exception, weather: bool) -> None:
     assert is_weather(error) is weather

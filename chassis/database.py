@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -19,17 +21,21 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import asyncpg as dialect_of_driver
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from chassis.crashpoints import reached
 
+log = logging.getLogger(__name__)
+
 _DIALECT = cast("Callable[[], Dialect]", dialect_of_driver.dialect)()
 _QUOTED = _DIALECT.identifier_preparer
 POOL_TIMEOUT_SECONDS = 2.0  # a caller learns quickly that there is no room, instead of piling up behind the pool
+ROLLBACK_SECONDS = 2.0  # a connection on which that takes longer is given up, and the server undoes what it began
 RESTED_SECONDS = 5.0  # a connection that rested so long is asked whether it still lives; asking costs a transaction
+DATABASE_ERRORS = (DBAPIError, asyncpg.PostgresError)  # what a statement raises, through SQLAlchemy or from the driver
 # Classes of SQLSTATE that say "not now" rather than "not like this": connection, rolled back by conflict, lock not had,
 # resources, operator's intervention (shutdown, terminated backend), system error.
 WEATHER = ("08", "40", "53", "55", "57", "58")
@@ -48,7 +54,8 @@ def engine(dsn: str, *, size: int = 4, overflow: int = 4) -> AsyncEngine:
         pool_recycle=1800,
         isolation_level="READ COMMITTED",
         json_deserializer=from_json,  # quicker than Python's own
-        hide_parameters=True,  # an error's text must not carry what somebody wanted to store
+        hide_parameters=True,  # an error's text must not carry what somebody wanted to store; the driver's own may,
+        # so that nobody shows more of it than `name_of`
     )
     _look_at_the_rested(made)
     return made
@@ -67,9 +74,11 @@ def _look_at_the_rested(made: AsyncEngine) -> None:
 
     @sa.event.listens_for(lives, "checkout")
     def asked(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        if dialect.get_driver_connection(connection).is_closed():
-            raise sa.exc.InvalidatePoolError("died")
-        if monotonic() - record.info.get("rests_since", monotonic()) < RESTED_SECONDS:
+        driver = dialect.get_driver_connection(connection)
+        if driver.is_closed() or driver.is_in_transaction():
+            raise sa.exc.InvalidatePoolError("died, or is not what it should be")
+        since = record.info.get("rests_since", monotonic())
+        if monotonic() - since < RESTED_SECONDS and since > _DIED_AT.get(made, 0.0):
             return
         try:
             dialect.do_ping(connection)
@@ -79,13 +88,14 @@ def _look_at_the_rested(made: AsyncEngine) -> None:
 
 def is_weather(error: BaseException) -> bool:
     """Whether a database error is infrastructure (try again) and not the fault of what was asked."""
-    if isinstance(error, (OperationalError, InterfaceError)):
-        return True
-    if isinstance(error, asyncpg.InterfaceError) and "connection is closed" in str(error):  # the driver's own word
-        return True
-    if isinstance(error, sa.exc.TimeoutError | ConnectionError | TimeoutError | OSError):
+    if isinstance(error, OperationalError | sa.exc.TimeoutError | ConnectionError | TimeoutError | OSError):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    said = _of_driver(error)
+    if isinstance(said, asyncpg.InterfaceError):  # its other words are about whoever asks
+        return "connection is closed" in str(said)
+    if isinstance(said, asyncpg.InvalidCachedStatementError):  # a migration has passed; it is put together anew
         return True
     # What the driver raises while it connects nobody wraps: the server starts, stops, is full, or lets nobody in now.
     return (sqlstate(error) or "").startswith(WEATHER)
@@ -93,14 +103,27 @@ def is_weather(error: BaseException) -> bool:
 
 def sqlstate(error: BaseException) -> str | None:
     """What PostgreSQL calls this error; None where it is not its error."""
-    said = error.orig if isinstance(error, DBAPIError) else error
-    state = getattr(said, "sqlstate", None)
+    state = getattr(_of_driver(error), "sqlstate", None)
     return state if isinstance(state, str) else None
+
+
+def name_of(error: BaseException) -> str:
+    """What operators read: of a database's error the driver's name for it, whoever has asked."""
+    return type(_of_driver(error)).__name__
+
+
+def _of_driver(error: BaseException) -> BaseException:
+    """What the driver has raised; the error itself where it has none."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return error
+    return error.driver_exception
 
 
 # --- transactions -----------------------------------------------------------------------------------------------------
 
 
+# By engine: when a connection has died last. What rested then is looked at, however short it has rested.
+_DIED_AT: WeakKeyDictionary[AsyncEngine, float] = WeakKeyDictionary()
 # By engine: the same, its pool included, as `transaction` takes it. Asked for each time it would cost as much as a
 # statement.
 _WITHOUT_TRANSACTIONS: WeakKeyDictionary[AsyncEngine, AsyncEngine] = WeakKeyDictionary()
@@ -118,20 +141,32 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         plain = _WITHOUT_TRANSACTIONS[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with plain.connect() as tx:
         driver = _driver(tx)
-        whole = driver.transaction(isolation="read_committed")
+        whole, over = driver.transaction(isolation="read_committed"), False
         try:
             await whole.start()
             try:
                 yield tx
-            except BaseException:
-                if not driver.is_closed():  # else nothing is left to undo, and what was raised is what counts
-                    await whole.rollback()
+            except Exception:
+                over = await _undone(whole)
                 raise
             await whole.commit()
-        except BaseException:
-            if driver.is_closed() or driver.is_in_transaction():  # the pool must not have it
+            over = True
+        finally:
+            if not over:  # broken off in the middle of a word, or dead: the pool must not have it
+                if driver.is_closed():
+                    _DIED_AT[engine] = monotonic()
                 await tx.invalidate()
-            raise
+
+
+async def _undone(whole: Any) -> bool:
+    """Whether the transaction is rolled back for sure. What it was rolled back for is what its caller hears."""
+    try:
+        async with asyncio.timeout(ROLLBACK_SECONDS):
+            await whole.rollback()
+    except Exception as error:  # noqa: BLE001  # whatever it is: the connection is not used again
+        log.info("a transaction was broken off", extra={"error_class": type(error).__name__})
+        return False
+    return True
 
 
 def _driver(tx: AsyncConnection) -> Any:
@@ -165,7 +200,8 @@ class Statement:
     """A statement that is run again and again: put together once, and run by the driver itself.
 
     That costs a quarter of the processor time it takes through SQLAlchemy, which is most of what a transaction of one
-    item costs. Only in a `transaction`: on another connection it would be one of its own, and stay when that is undone.
+    item costs. Only in a `transaction`, or where SQLAlchemy has begun one by a statement of its own: on a connection in
+    none it would be one alone, and stay when the rest is undone.
     """
 
     def __init__(self, written: str | sa.ClauseElement, **types: sa.types.TypeEngine[Any]) -> None:

@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis import telemetry
-from chassis.database import TEXTS, UUIDS, Statement, is_weather, transaction
+from chassis.database import TEXTS, UUIDS, Statement, is_weather, name_of, transaction
 from chassis.transitions import Errand, Step
 
 log = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ class Errands:
             if not weather:
                 log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
             seconds = _backoff(taken.attempts) if weather else BACKOFF_SECONDS_MAX
-            await self._postpone(taken, type(error).__name__, seconds)
+            await self._postpone(taken, name_of(error), seconds)
 
     async def _alone(self, name: str, call: ErrandCall) -> Step | None:
         if name in self._singly:
@@ -275,7 +275,7 @@ class Errands:
         except Exception as error:  # as in `_run`
             if not is_weather(error):
                 log.exception("errand failed", extra={"errand": cause.name, "error_class": type(error).__name__})
-            await self._postpone(taken, type(error).__name__, _backoff(taken.attempts))
+            await self._postpone(taken, name_of(error), _backoff(taken.attempts))
 
     async def _put_off(self, taken: _Taken, again: Again) -> None:
         seconds = _backoff(taken.attempts) if again.seconds is None else again.seconds

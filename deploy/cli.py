@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
+from chassis.database import DATABASE_ERRORS
 from deploy.installation import SERVICES, Installation, read_alliance
 from deploy.mistakes import MistakeError
 
@@ -486,7 +487,9 @@ def _fail(reason: str) -> NoReturn:
 
 
 # What goes wrong at an operator's desk is said in one line; everything else is a bug and may show its stack.
-MISTAKES = (MistakeError, ValidationError, OSError, httpx.TransportError, KafkaError, SQLAlchemyError)
+MISTAKES = (
+    MistakeError, ValidationError, OSError, httpx.TransportError, KafkaError, SQLAlchemyError, *DATABASE_ERRORS
+)  # fmt: skip
 
 
 def main() -> None:
@@ -494,7 +497,8 @@ def main() -> None:
     try:
         app()
     except MISTAKES as error:
-        errors.print(f"{type(error).__name__.removesuffix('Error')}: {error}", soft_wrap=True, markup=False)
+        said = error.args[0] if isinstance(error, DATABASE_ERRORS) else error  # not the row that it was about
+        errors.print(f"{type(error).__name__.removesuffix('Error')}: {said}", soft_wrap=True, markup=False)
         sys.exit(error.exit_code if isinstance(error, MistakeError) else 1)
 
 

@@ -7,17 +7,22 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-FRAME = ("BEGIN", "COMMIT", "ROLLBACK", ";")  # of a transaction, and the question whether a connection still lives
+FRAME = ("BEGIN", "COMMIT", "ROLLBACK")
+LIVES = ";"  # asked of a connection that has rested
 TYPES = ("jit", "typeinfo_tree")  # the driver learns, once for a connection, how a type is sent
 
 
-def counted(database: AsyncEngine) -> list[str]:
-    """Every statement that goes to the database from now on, through SQLAlchemy or straight to the driver."""
+def counted(database: AsyncEngine, *, frames: bool = False) -> list[str]:
+    """Every statement that goes to the database from now on, through SQLAlchemy or straight to the driver.
+
+    `frames`: with what begins and ends transactions.
+    """
     found: list[str] = []
     known = set[int]()
 
     def said(told: Any) -> None:
-        if not told.query.startswith(FRAME) and not any(word in told.query for word in TYPES):
+        framing = told.query == LIVES or (told.query.startswith(FRAME) and not frames)
+        if not framing and not any(word in told.query for word in TYPES):
             found.append(" ".join(told.query.split()))
 
     def listen(connection: Any, _record: object, _proxy: object) -> None:

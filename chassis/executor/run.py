@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis import outbox, parking, skips, telemetry
 from chassis.brake import Brake, TooManyLanes
 from chassis.crashpoints import reached
-from chassis.database import is_weather, sqlstate, transaction
+from chassis.database import is_weather, name_of, sqlstate, transaction
 from chassis.envelope import Record
 from chassis.errands import Returned
 from chassis.executor import positions
@@ -383,7 +383,7 @@ class Executor:
 
     async def _after_failure(self, works: list[Work], error: Exception) -> None:
         if len(works) > 1:
-            told = {"count": len(works), "error_class": type(getattr(error, "orig", error)).__name__}
+            told = {"count": len(works), "error_class": name_of(error)}
             log.info("a transaction failed, its items run again apart", extra=told)
             # Halves, so that whatever is wrong ends up alone and its neighbours soon go through; singly where it was
             # too many lanes at once, so that the brake holds at the first one too many.
@@ -395,13 +395,13 @@ class Executor:
         if is_weather(error):
             await self._after_weather(work, error)
             return
-        log.error("work item failed", exc_info=error, extra={"error_class": type(error).__name__})
+        log.error("work item failed", exc_info=error, extra={"error_class": name_of(error)})
         if isinstance(work.cause, Heard) and work.cause.trouble is None:
-            parked = Work(work.cause.in_trouble(type(error).__name__), (), work.traceparent, delivery=work.delivery)
+            parked = Work(work.cause.in_trouble(name_of(error)), (), work.traceparent, delivery=work.delivery)
             await self._run_batch([parked])
             work.settle(parked.done.exception() or parked.done.result())
             return
-        work.settle(Bug(type(error).__name__))
+        work.settle(Bug(name_of(error)))
 
     async def _after_weather(self, work: Work, error: Exception) -> None:
         """A lock that was not to be had is tried again a few times; all else is the caller's to try."""

@@ -9,7 +9,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.exc import InterfaceError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis.database import TEXTS, UUIDS, Statement, engine, is_weather, sqlstate, transaction
@@ -63,6 +64,11 @@ async def test_a_statement_outside_a_transaction_is_refused(database: AsyncEngin
     assert await names(database) == []
 
 
+def wrapped(error: Exception) -> Exception:
+    """As SQLAlchemy gives it on."""
+    return InterfaceError("SELECT", {}, AsyncAdapt_asyncpg_dbapi.InterfaceError(str(error), error))  # type: ignore[no-untyped-call]  # ships none here
+
+
 async def alone(database: AsyncEngine, statement: Statement | sa.TextClause) -> None:
     async with transaction(database) as tx:
         await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
@@ -90,6 +96,40 @@ async def test_a_transaction_that_is_broken_off_leaves_nothing_behind(
             await both(tx, "kept")
             await tx.execute(sa.text("DELETE FROM service_secret WHERE name LIKE 'kept%'"))
         assert await names(database) == []
+    await database.dispose()
+
+
+@pytest.mark.parametrize("word", ["start", "commit", "rollback"])
+async def test_a_transaction_that_is_broken_off_at_its_ends_leaves_its_connection_to_nobody(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """The server may have done what it was told, and the driver does not know: who came next would be inside it."""
+    database = engine(await new_database(None), size=1, overflow=0)
+    whole = getattr(asyncpg.transaction.Transaction, word)
+
+    async def cut(of: Any) -> None:
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await whole(of)
+
+    async def mine() -> None:
+        async with transaction(database) as tx:
+            await both(tx, "mine")
+            if word == "rollback":
+                raise ZeroDivisionError
+
+    async with transaction(database):
+        pass
+    monkeypatch.setattr(asyncpg.transaction.Transaction, word, cut)
+    task = asyncio.create_task(mine())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.undo()
+    async with transaction(database) as tx:
+        await tx.execute(sa.text("DELETE FROM service_secret"))
+        await both(tx, "kept")
+    other = engine(database.url.render_as_string(hide_password=False))
+    assert await names(other) == ["kept 1", "kept 2", "kept 3", "kept 4"]
+    await other.dispose()
     await database.dispose()
 
 
@@ -155,6 +195,9 @@ async def test_a_lock_that_is_not_to_be_had_is_known_by_its_code_whoever_has_ask
         (asyncpg.exceptions.ObjectNotInPrerequisiteStateError("nobody is let in now"), True),
         (asyncpg.exceptions.InterfaceError("connection is closed"), True),
         (asyncpg.exceptions.InterfaceError("another operation is in progress"), False),
+        (asyncpg.exceptions.InvalidCachedStatementError("a migration has passed"), True),
+        (wrapped(asyncpg.exceptions.InterfaceError("connection is closed")), True),
+        (wrapped(asyncpg.exceptions.InterfaceError("another operation is in progress")), False),
         (asyncpg.exceptions.InvalidPasswordError("not like this"), False),
         (asyncpg.exceptions.UniqueViolationError("not like this"), False),
         (ValueError("a bug"), False),

@@ -682,8 +682,8 @@ async def test_hearing_moves_on_when_the_last_item_of_what_was_divided_is_durabl
 
 async def test_what_an_event_costs_where_it_is_alone(executor: Executor, database: AsyncEngine) -> None:
     """Each statement is a round trip, and at rest they are most of what an event costs."""
-    box, statements = new_id(), counted(database)
+    box, statements = new_id(), counted(database, frames=True)
     await executor.hear([record(box, 1, type="test.other.v1")])
-    assert len(statements) == 3, "lanes, look, write"
+    assert len(statements) == 2 + 3, "begin, lanes, look, write, commit"
     await executor.hear([record(box, 2)])
-    assert len(statements) == 3 + 8, "and load, save, number, say, arm"
+    assert len(statements) == (2 + 3) + (2 + 8), "and load, save, number, say, arm"

@@ -15,11 +15,10 @@ from typing import Final
 from uuid import UUID
 
 from joserfc.jwk import OKPKey
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.crashpoints import reached
-from chassis.database import sqlstate, transaction
+from chassis.database import DATABASE_ERRORS, sqlstate, transaction
 from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from chassis.http import Call, StreamingAnswer
 from chassis.transitions import Refused
@@ -76,7 +75,7 @@ async def release(
         return await _released(resources, claim, call.now)
     except UnreachableError:
         return Refused(Reason.UNREACHABLE)
-    except DBAPIError as error:
+    except DATABASE_ERRORS as error:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         return Refused(Reason.BUSY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from chassis.database import chassis_revisions, chassis_tables, engine
 from deploy.embedded.cluster import Addresses
 from deploy.migrations import migrate
 from tests.embedded import embedded_for_tests
+from tests.turns import turn
 
 AGENCIES = ["jobcenter", "jugendamt", "agentur"]
 SERVICES = ["intake", "consent", "handover", "offers"]
@@ -71,6 +72,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _place(path: str) -> int:
     """Where a file stands in the order of all; those that are short come last."""
     return next((place for place, name in enumerate(LONGEST_FIRST) if path.startswith(name)), len(LONGEST_FIRST))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before its time begins to count
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Proofs of one run go side by side, but for those that measure what the machine can do."""
+    if item.get_closest_marker("prove") is None:
+        return (yield)
+    cache: pytest.Cache = item.config.cache
+    with turn(cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ MUTANTS: Sequence[Mutant] = (
         "dual write: what is said is committed by itself",
         "chassis/executor/batch.py",
         [("        await outbox.say(tx, ",
-          "        async with tx.engine.begin() as aside:\n            await outbox.say(aside, ")],
+          "        async with database.transaction(tx.engine) as aside:\n            await outbox.say(aside, "),
+         ("from chassis import deadlines,", "from chassis import database, deadlines,")],
         f"{EXECUTOR}what_is_rolled_back_was_never_said",
     ),
     Mutant(

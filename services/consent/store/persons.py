@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -140,6 +141,14 @@ async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
     """What a decision at the door looks at, read under the lock on the person's row that the caller holds."""
     row = (await tx.execute(sa.select(person).where(person.c.id == of))).one()
     return _person(row, {reception.name: (), duty.name: ()} | dict((await _parts(tx, [of], DECIDED_ON))[of]))
+
+
+async def decided_on(tx: AsyncConnection, of: UUID) -> tuple[Person, datetime] | None:
+    """The same for a question that decides nothing, with the database's time; None where nobody of that id is known."""
+    row = (await tx.execute(sa.select(person, sa.func.clock_timestamp().label("now")).where(person.c.id == of))).first()
+    if row is None:
+        return None
+    return _person(row, {reception.name: (), duty.name: ()} | dict((await _parts(tx, [of], DECIDED_ON))[of])), row.now
 
 
 async def _parts(

@@ -155,11 +155,18 @@ def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
     stated = {statement.norm: statement for statement in about.stated}
     rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
     return tuple(
-        Basis(row.basis, task=row.norm) for row in rows if row.norm in stated and _harmless(row, stated[row.norm])
+        Basis(row.basis, task=row.norm) for row in rows if row.norm in stated and harmless(row, stated[row.norm])
     )
 
 
-def _harmless(row: StatutoryBasis, statement: Stated) -> bool:
+def naming(norm: str, about: Question) -> tuple[StatutoryBasis, ...]:
+    """The approved rows of the matrix that name this task and hold on that way that day, whatever they let go."""
+    if about.alliance is None:
+        return ()
+    return tuple(row for row in about.alliance.rows(about.sender, about.recipient, about.day) if row.norm == norm)
+
+
+def harmless(row: StatutoryBasis, statement: Stated) -> bool:
     """§ 64(2) SGB VIII: the youth office must have stated that no help is endangered."""
     return row.sender is not Sphere.SGB_VIII or statement.not_endangering
 

@@ -58,6 +58,7 @@ from services.consent.store.rows import (
     reception_row,
     release_of,
     restriction_of,
+    stated_rows,
     transmission_of,
     transmission_row,
 )
@@ -250,7 +251,9 @@ async def save_persons(tx: AsyncConnection, changed: Sequence[tuple[Person, Pers
     await _cross_out(tx, consents)
     if any(older is not None for _, older, _ in consents):
         await forget_intents(tx, [each.id for _, _, each in consents])
-    await upsert(tx, transmission, [transmission_row(of, each) for of, _, each in _changed(changed, "transmissions")])
+    transmissions = _changed(changed, "transmissions")
+    await upsert(tx, transmission, [transmission_row(of, each) for of, _, each in transmissions])
+    await insert(tx, statutory_basis, [row for each in transmissions for row in stated_rows(*each)])
     await upsert(tx, reception, [reception_row(of, each) for of, _, each in _changed(changed, "receptions")])
     await upsert(tx, duty, [duty_row(of, each) for of, _, each in _changed(changed, "duties")])
     await _tell_releases(tx, [each.id for _, _, each in _changed(changed, "releases")])

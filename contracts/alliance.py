@@ -185,13 +185,10 @@ class StatutoryBasis(FilePart):
             raise ValueError("valid_until: earlier than valid_from")
         return self
 
-    def permits(self, sender: Sphere, receiver: Sphere, category: DataCategory, on: date) -> bool:
-        """Whether this row, approved and valid that day, covers the category on that way."""
+    def holds(self, sender: Sphere, receiver: Sphere, on: date) -> bool:
+        """Whether this row, approved and valid that day, is one of that way."""
         way = (self.sender, self.receiver) == (sender, receiver)
-        return way and category in self.categories and self.approved_by is not None and self._valid(on)
-
-    def _valid(self, on: date) -> bool:
-        return self.valid_from <= on <= self.valid_until
+        return way and self.approved_by is not None and self.valid_from <= on <= self.valid_until
 
 
 class Partitions(FilePart):
@@ -254,10 +251,14 @@ class Alliance(FilePart):
         self, sender: AgencyId, receiver: AgencyId, category: DataCategory, on: date
     ) -> tuple[StatutoryBasis, ...]:
         """The approved rows of the matrix that let this category go that way that day; mostly none."""
+        return tuple(row for row in self.rows(sender, receiver, on) if category in row.categories)
+
+    def rows(self, sender: AgencyId, receiver: AgencyId, on: date) -> tuple[StatutoryBasis, ...]:
+        """The approved rows of the matrix that hold on that way that day."""
         giving, taking = self.agency(sender), self.agency(receiver)
         if giving is None or taking is None:
             return ()
-        return tuple(row for row in self.matrix if row.permits(giving.sphere, taking.sphere, category, on))
+        return tuple(row for row in self.matrix if row.holds(giving.sphere, taking.sphere, on))
 
     def signing_key(self, agency: AgencyId, kid: str, at: datetime) -> PublicKey | None:
         """The key with which that agency's signature is checked; None where the answer is `unknown-key`."""

@@ -11,8 +11,8 @@ from joserfc.jwk import OKPKey
 
 from chassis.auth import new_key
 from chassis.transitions import Context, Decided, Refused
-from contracts.alliance import Alliance
-from contracts.codes import AgeBand, ConsentForm, DataCategory, Giver, Purpose
+from contracts.alliance import Alliance, StatutoryBasis
+from contracts.codes import AgeBand, ConsentForm, DataCategory, Giver, LegalBasis, Purpose, Sphere
 from contracts.ids import (
     AgencyId,
     AllianceId,
@@ -57,7 +57,18 @@ def alliance_with_keys() -> Alliance:
 
 
 ALLIANCE = alliance_with_keys()
+TASK = "§ 13 SGB VIII"
 LAW = Law(JOBCENTER, {MUSTER: ALLIANCE})
+
+
+def with_row(alliance: Alliance, **changed: object) -> Alliance:
+    """The alliance with one row of the matrix: contact data for § 13 SGB VIII."""
+    said = {
+        "sender": Sphere.SGB_II, "receiver": Sphere.SGB_VIII, "basis": LegalBasis.SGB_II_50_1, "norm": TASK,
+        "task": "Jugendsozialarbeit", "categories": (DataCategory.CONTACT,), "valid_from": NOW.date(),
+        "valid_until": NOW.date(), "approved_by": "Datenschutzbeauftragte",
+    }
+    return alliance.model_copy(update={"matrix": (StatutoryBasis.model_validate(said | changed),)})
 
 
 def context(now: datetime = NOW) -> Context:

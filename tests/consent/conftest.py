@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,7 +38,7 @@ from services.consent.door import Resources
 from services.consent.errands import read_items
 from services.consent.settings import Settings
 from tests.conftest import NewEngine
-from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, SEALING, SIGNING
+from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, SEALING, SIGNING, with_row
 
 ISSUER = "urn:staffel:agency:jobcenter"
 KEY = new_key("jobcenter.token")
@@ -257,7 +258,8 @@ def party_token(agency: str) -> dict[str, str]:
 def settings(folder: Path) -> Settings:
     """What the Jobcenter's environment says, as far as these tests need it."""
     file = folder / "musterland.yaml"
-    file.write_text(yaml.safe_dump(ALLIANCE.model_dump(mode="json", by_alias=True)), "utf-8")
+    alliance = with_row(ALLIANCE, valid_from=date(2024, 1, 1), valid_until=date(2035, 12, 31))
+    file.write_text(yaml.safe_dump(alliance.model_dump(mode="json", by_alias=True)), "utf-8")
     files: Mapping[str, Path] = dict.fromkeys(
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
     )

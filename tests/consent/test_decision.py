@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from contracts.alliance import Alliance, StatutoryBasis
+from contracts.alliance import Alliance
 from contracts.codes import (
     ConsentForm,
     ConsentState,
@@ -18,14 +18,24 @@ from contracts.codes import (
     Giver,
     LegalBasis,
     Purpose,
-    Sphere,
     Verdict,
 )
 from contracts.ids import AgencyId, ConsentId, GrantId
 from contracts.new_ids import new_id
 from services.consent.domain.decision import Question, decide_all, decide_item
 from services.consent.domain.words import Consent, Grant, Item, Restriction, Stated
-from tests.consent.builders import AGENTUR, ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, an_item
+from tests.consent.builders import (
+    AGENTUR,
+    ALLIANCE,
+    JOBCENTER,
+    JUGENDAMT,
+    MUSTER,
+    NOW,
+    PURPOSE,
+    TASK,
+    an_item,
+    with_row,
+)
 
 BEGIN, END = NOW, NOW + timedelta(days=365)
 TICK = timedelta(microseconds=1)
@@ -139,18 +149,8 @@ def test_what_own_intake_no_longer_has_is_denied() -> None:
 # --- statutory bases --------------------------------------------------------------------------------------------------
 
 
-def with_row(alliance: Alliance, **changed: object) -> Alliance:
-    """The alliance with one row of the matrix: contact data for § 13 SGB VIII."""
-    said = {
-        "sender": Sphere.SGB_II, "receiver": Sphere.SGB_VIII, "basis": LegalBasis.SGB_II_50_1, "norm": "§ 13 SGB VIII",
-        "task": "Jugendsozialarbeit", "categories": (DataCategory.CONTACT,), "valid_from": NOW.date(),
-        "valid_until": NOW.date(), "approved_by": "Datenschutzbeauftragte",
-    }
-    return alliance.model_copy(update={"matrix": (StatutoryBasis.model_validate(said | changed),)})
-
-
 def statutory(alliance: Alliance, *, at: datetime = NOW, stated: bool = True, **more: object) -> Question:
-    said = (Stated("§ 13 SGB VIII", not_endangering=False),) if stated else ()
+    said = (Stated(TASK, not_endangering=False),) if stated else ()
     about = Question(at, JOBCENTER, JUGENDAMT, PURPOSE, alliance, (), stated=said)
     return replace(about, **more)  # type: ignore[arg-type]  # fields of Question
 
@@ -162,7 +162,7 @@ ROW = with_row(ALLIANCE)
 def test_an_approved_row_permits_where_its_task_was_stated() -> None:
     decided = decide_item(CONTACT, statutory(ROW))
     assert decided.reason is DecisionReason.STATUTORY_BASIS
-    assert [(basis.norm, basis.task) for basis in decided.bases] == [(LegalBasis.SGB_II_50_1, "§ 13 SGB VIII")]
+    assert [(basis.norm, basis.task) for basis in decided.bases] == [(LegalBasis.SGB_II_50_1, TASK)]
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,22 @@ from tests.conftest import AGENCIES, Databases
 from tests.every_service.anatomy import SERVICES
 from tests.every_service.running import Running, provide_keys, running
 
+MATRIX = """
+matrix:
+  - {from: sgb_ii, to: sgb_viii, basis: sgb_ii_50_1, norm: § 13 SGB VIII, task: Jugendsozialarbeit,
+     categories: [contact], valid_from: 2024-01-01, valid_until: 2035-12-31, approved_by: Datenschutzbeauftragte}
+"""
+
 
 @pytest.fixture(scope="session")
 def installation(embedded: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     data = tmp_path_factory.mktemp("installation")
     provide_keys(data, AGENCIES)
-    return install(data, embedded, (ALLIANCES / "musterland.yaml",), AGENCIES)
+    alliance = data / "musterland.yaml"
+    said = (ALLIANCES / "musterland.yaml").read_text("utf-8")
+    assert "matrix: []" in said
+    alliance.write_text(said.replace("matrix: []", MATRIX), "utf-8")
+    return install(data, embedded, (alliance,), AGENCIES)
 
 
 @pytest.fixture(scope="session")

@@ -136,6 +136,7 @@ BEFORE_COMMAND: Mapping[str, Mapping[str, Scene]] = {
         "refuse": REQUESTED_CONSENT,
         "invalidate": GIVEN,
         "withdraw": GIVEN,
+        "state_task": TRANSMISSION,
     },
     "handover": {
         "draft": CASE,
@@ -267,6 +268,7 @@ def nobody_yet() -> dict[str, Any]:
         "NoticeBody.valid_from": (now - timedelta(days=1)).isoformat(),
         "replaces": None,
         "WithdrawalBody.grants": None,
+        "TaskBody.norm": "§ 13 SGB VIII",
         "birth_date": "2009-05-04",
         "school": {"grade": 10},
         "RegisterBody.no_needs": False,

@@ -12,9 +12,10 @@ from chassis.crashpoints import reached
 from chassis.executor import Answer, Step
 from chassis.http import Body, Call, Instant, Routes, Text, people
 from chassis.transitions import Refused
+from contracts.alliance import Line
 from contracts.codes import ConsentForm, DataCategory, Giver, Purpose, Role
 from contracts.events import CODES_MAX
-from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, GrantId, NoticeId, PersonId
+from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, GrantId, HandoverRef, NoticeId, PersonId
 from services.consent.domain.commands import (
     GiveConsent,
     InvalidateConsent,
@@ -22,10 +23,11 @@ from services.consent.domain.commands import (
     RefuseConsent,
     RequestConsent,
     Sheet,
+    StateTask,
     WithdrawConsent,
     WithdrawGrants,
 )
-from services.consent.domain.words import InvalidReason, Wanted
+from services.consent.domain.words import InvalidReason, Stated, Wanted
 from services.consent.door import Resources, intend, settled
 from services.consent.store.persons import NOTICE, PERSON
 
@@ -126,6 +128,26 @@ class InvalidBody(PersonBody):
     """Why it never was a consent."""
 
     reason: InvalidReason
+
+
+class TaskBody(Body):
+    """A statutory task that makes a transmission necessary, as a row of the matrix names it, and why it does.
+
+    `not_endangering`: § 64(2) SGB VIII, said by a youth office: the success of a help is not endangered. What the
+    words say stays at this agency.
+    """
+
+    person: PersonId
+    norm: Line
+    necessity: Text
+    not_endangering: bool = False
+
+
+@routes.command("POST", "/handovers/{handover}/tasks", allow=STAFF, status=201)
+def state_task(call: Call, handover: UUID, body: TaskBody) -> Step:
+    """State why a handover's items may go without consent (§ 69(1) Nr. 1 SGB X); they are decided anew at once."""
+    stated = Stated(body.norm, body.not_endangering, call.new_id(), body.necessity, call.caller.principal)
+    return Step(PERSON, body.person, StateTask(HandoverRef(handover), stated))
 
 
 @routes.command("POST", "/consents", allow=STAFF, status=201)

@@ -174,8 +174,18 @@ class ItemView(BaseModel):
     stored: bool
 
 
+class TaskView(BaseModel):
+    """A task of the law that was stated for it: why it is necessary, and who has said so."""
+
+    norm: str
+    necessity: str
+    not_endangering: bool
+    by: str
+    at: datetime
+
+
 class TransmissionView(BaseModel):
-    """What is to go under a handover."""
+    """What is to go under a handover, and what was stated for it, the latest last."""
 
     id: UUID
     version: int
@@ -186,6 +196,7 @@ class TransmissionView(BaseModel):
     purpose: Purpose
     handover_state: HandoverState | None
     items: list[ItemView]
+    tasks: list[TaskView]
 
 
 def _transmission(of: Transmission) -> TransmissionView:
@@ -208,6 +219,7 @@ def _transmission(of: Transmission) -> TransmissionView:
     return TransmissionView(
         id=of.id, version=of.version, state=of.state, handover=of.handover, alliance=of.alliance,
         recipient=of.recipient, purpose=of.purpose, handover_state=of.handover_state, items=items,
+        tasks=[TaskView.model_validate(each, from_attributes=True) for each in of.stated],
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from contracts.alliance import StatutoryBasis
 from contracts.codes import AgeBand, ConsentForm, DutyAnswer, Giver, HandoverState, Purpose, RetentionNorm, Side
 from contracts.ids import (
     AgencyId,
@@ -18,7 +19,7 @@ from contracts.ids import (
     ReleaseId,
     TransmissionId,
 )
-from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision, Wanted
+from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision, Stated, Wanted
 
 # --- about a notice ---------------------------------------------------------------------------------------------------
 
@@ -168,6 +169,15 @@ class TakeFlags:
     handover: HandoverRef
     proposal: UUID
     items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateTask:
+    """A caseworker: this task of the law makes it necessary. `rows` of the matrix name it; filled in by the domain."""
+
+    handover: HandoverRef
+    stated: Stated
+    rows: tuple[StatutoryBasis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

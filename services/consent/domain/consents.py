@@ -54,12 +54,15 @@ def granted(wanted: Wanted, now: datetime) -> Grant:
 Declares = RequestConsent | GiveConsent
 
 
-def right_giver(sheet: Sheet, facts: Facts) -> bool:
+def rightful(age_band: AgeBand | None, *, insight: bool) -> Giver:
     """§ 36 SGB I: from 15 with insight the person, and nobody for them; of age always; else the guardian."""
-    if facts.age_band in ADULT:
-        return sheet.giver is Giver.SELF
-    by_self = facts.age_band is AgeBand.FROM_15_TO_17 and sheet.insight
-    return sheet.giver is (Giver.SELF if by_self else Giver.GUARDIAN)
+    by_self = age_band in ADULT or (age_band is AgeBand.FROM_15_TO_17 and insight)
+    return Giver.SELF if by_self else Giver.GUARDIAN
+
+
+def right_giver(sheet: Sheet, facts: Facts) -> bool:
+    """Whether the one who signs is the one who may."""
+    return sheet.giver is rightful(facts.age_band, insight=sheet.insight)
 
 
 def not_retroactive(facts: Facts, now: datetime) -> bool:

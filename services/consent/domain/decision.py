@@ -64,31 +64,42 @@ def question(person: Person, transmission: Transmission, alliance: Alliance | No
 def decide_all(asked: tuple[ItemId, ...], items: tuple[Item, ...], about: Question) -> tuple[ItemDecision, ...]:
     """One decision per item asked for, in that order; what own intake no longer has is denied."""
     known = {item.id: item for item in items}
-    return tuple(
-        decide_item(known[wanted], about)
-        if wanted in known
-        else ItemDecision(wanted, Verdict.DENY, DecisionReason.ITEM_GONE)
-        for wanted in asked
-    )
+    return tuple(decide_item(known[wanted], about) if wanted in known else gone(wanted) for wanted in asked)
+
+
+def gone(item: ItemId) -> ItemDecision:
+    """About what own intake no longer has."""
+    return ItemDecision(item, Verdict.DENY, DecisionReason.ITEM_GONE)
 
 
 def decide_item(item: Item, about: Question) -> ItemDecision:
-    """The steps of the law in their order; the first that has an answer has given it."""
+    """Permit on every basis there is, or deny for what the law asks first."""
+    if eligible(about):
+        granted, statutory = _granted(item, about), _statutory(item, about)
+        if granted or statutory:
+            reason = DecisionReason.CONSENT if granted else DecisionReason.STATUTORY_BASIS
+            return ItemDecision(item.id, Verdict.PERMIT, reason, granted + statutory)
+    return ItemDecision(item.id, Verdict.DENY, against(item, about)[0])
+
+
+def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
+    """Everything that stands in the item's way, in the order in which the law asks; nothing where it may go.
+
+    What only its owner may release, and what was objected to, goes on no norm: that shuts the other way. That no row of
+    the matrix was approved and stated is said where nothing else shuts it.
+    """
     granted = _granted(item, about)
-    for denied, reason in (
+    found = (
         (not eligible(about), DecisionReason.RECIPIENT_NOT_ELIGIBLE),
         (item.entrusted and not granted, DecisionReason.ENTRUSTED),  # § 65 SGB VIII; grants found are the entruster's
         (item.professional_secret and not granted, DecisionReason.PROFESSIONAL_SECRET),  # § 76 SGB X
-    ):
-        if denied:
-            return _deny(item, reason)
-    if granted:
-        return ItemDecision(item.id, Verdict.PERMIT, DecisionReason.CONSENT, granted + _statutory(item, about))
-    if _restricted(item, about):
-        return _deny(item, DecisionReason.RESTRICTED)
-    if statutory := _statutory(item, about):
-        return ItemDecision(item.id, Verdict.PERMIT, DecisionReason.STATUTORY_BASIS, statutory)
-    return _deny(item, DecisionReason.CONSENT_WITHDRAWN if _withdrawn(item, about) else DecisionReason.NO_BASIS)
+        (not granted and _restricted(item, about), DecisionReason.RESTRICTED),
+        (not granted and not _statutory(item, about) and _withdrawn(item, about), DecisionReason.CONSENT_WITHDRAWN),
+    )
+    reasons = tuple(reason for holds, reason in found if holds)
+    if granted or _statutory(item, about) or set(reasons) - {DecisionReason.RECIPIENT_NOT_ELIGIBLE}:
+        return reasons
+    return (*reasons, DecisionReason.NO_BASIS)
 
 
 def eligible(about: Question) -> bool:
@@ -144,11 +155,18 @@ def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
     stated = {statement.norm: statement for statement in about.stated}
     rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
     return tuple(
-        Basis(row.basis, task=row.norm) for row in rows if row.norm in stated and _harmless(row, stated[row.norm])
+        Basis(row.basis, task=row.norm) for row in rows if row.norm in stated and harmless(row, stated[row.norm])
     )
 
 
-def _harmless(row: StatutoryBasis, statement: Stated) -> bool:
+def naming(norm: str, about: Question) -> tuple[StatutoryBasis, ...]:
+    """The approved rows of the matrix that name this task and hold on that way that day, whatever they let go."""
+    if about.alliance is None:
+        return ()
+    return tuple(row for row in about.alliance.rows(about.sender, about.recipient, about.day) if row.norm == norm)
+
+
+def harmless(row: StatutoryBasis, statement: Stated) -> bool:
     """§ 64(2) SGB VIII: the youth office must have stated that no help is endangered."""
     return row.sender is not Sphere.SGB_VIII or statement.not_endangering
 
@@ -162,6 +180,3 @@ def _withdrawn(item: Item, about: Question) -> bool:
         for grant in consent.grants
     )
 
-
-def _deny(item: Item, reason: DecisionReason) -> ItemDecision:
-    return ItemDecision(item.id, Verdict.DENY, reason)

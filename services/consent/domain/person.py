@@ -12,7 +12,7 @@ from contracts.codes import END_STATES, ConsentState, Side
 from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ReleaseId
 from services.consent.domain import commands as c
 from services.consent.domain.consents import CONSENTS, granted, told
-from services.consent.domain.decision import decide_all, eligible, question
+from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT
 from services.consent.domain.fallen import fallen
 from services.consent.domain.reasons import Reason
@@ -168,6 +168,21 @@ class Law:
         after, tells = self._decide_transmission(decided.subject, transmission.id, context)
         return replace(decided, subject=after, tells=decided.tells + tells)
 
+    def state_task(self, person: Person, command: c.StateTask, context: Context) -> Answer:
+        """A task of the law is stated: what rests on it is decided at once."""
+        transmission = _of_handover(person, command.handover)
+        if transmission is None:
+            return Refused(Reason.UNKNOWN_HANDOVER, unknown=command.handover)
+        about = question(
+            person, transmission, self.alliances.get(transmission.alliance), self.agency, context.now
+        )
+        command = replace(command, rows=naming(command.stated.norm, about))
+        decided = _person(person, TRANSMISSIONS.decide(transmission, command, context))
+        if isinstance(decided, Refused) or not transmission.decided:
+            return decided
+        after, tells = self._decide_transmission(decided.subject, transmission.id, context)
+        return replace(decided, subject=after, tells=decided.tells + tells)
+
     def note_stored(self, person: Person, command: c.NoteStored, context: Context) -> Answer:
         """The recipient has it: it is not to be fetched again."""
         transmission = _of_handover(person, command.handover)
@@ -244,7 +259,7 @@ class Law:
         )
         person = replace(person, decisions=(*person.decisions, decision))
         if transmission.state is not TransmissionState.UNDECIDED and _same(transmission.verdicts, verdicts):
-            return person, ()
+            return _with_part(person, replace(transmission, verdicts=verdicts)), ()  # on other bases, perhaps
         spoken = TRANSMISSIONS.decide(transmission, outcome(transmission.verdicts, verdicts), context)
         return _folded(person, (), spoken)
 
@@ -285,6 +300,7 @@ _DECIDES: Mapping[type, Callable[[Law, Person, Any, Context], Answer]] = {
     c.InvalidateConsent: Law.end,
     c.OpenTransmission: Law.open,
     c.TakeFlags: Law.take_flags,
+    c.StateTask: Law.state_task,
     c.NoteStored: Law.note_stored,
     c.NoteHandover: Law.note_handover,
     c.TellRelease: Law.tell_release,

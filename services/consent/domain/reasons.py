@@ -25,6 +25,9 @@ class Reason(StrEnum):
     RETROACTIVE = "retroactive"
     PERIOD_TOO_LONG = "period-too-long"
     RECIPIENT_NOT_ELIGIBLE = "recipient-not-eligible"
+    # About a task of the law.
+    NO_SUCH_TASK = "no-such-task"
+    HELP_ENDANGERED = "help-endangered"
     # At the door.
     NOT_OPEN = "not-open"
     CONSENT_WITHDRAWN = "consent-withdrawn"

@@ -23,8 +23,10 @@ from services.consent.domain.commands import (
     OpenTransmission,
     SomeLost,
     SomePermitted,
+    StateTask,
     TakeFlags,
 )
+from services.consent.domain.decision import harmless
 from services.consent.domain.reasons import Reason
 from services.consent.domain.words import Before, ItemDecision, Transmission, TransmissionState
 
@@ -60,6 +62,11 @@ def _flags(transmission: Transmission, command: TakeFlags, context: Context) -> 
 
 def _decided(transmission: Transmission, command: Outcome, context: Context) -> Transmission:
     return replace(transmission, verdicts=command.items)
+
+
+def _task(transmission: Transmission, command: StateTask, context: Context) -> Transmission:
+    """Added, never written over: the last one of a norm counts."""
+    return replace(transmission, stated=(*transmission.stated, replace(command.stated, at=context.now)))
 
 
 def _moved(transmission: Transmission, command: CloseTransmission | KeepOpen, context: Context) -> Transmission:
@@ -105,6 +112,10 @@ PERMITTED_TOLD, PARTLY_TOLD = _says(TransmissionPermitted), _says(TransmissionPa
 DENIED_TOLD, REDUCED_TOLD, ENDED_TOLD = _says(TransmissionDenied), _says(TransmissionReduced), _says(TransmissionEnded)
 
 
+APPROVED: Condition[Transmission] = Condition(lambda _, command, __: bool(command.rows), Reason.NO_SUCH_TASK)
+HARMLESS: Condition[Transmission] = Condition(
+    lambda _, command, __: all(harmless(row, command.stated) for row in command.rows), Reason.HELP_ENDANGERED
+)
 BY_RECIPIENT: Condition[Transmission] = Condition(
     lambda transmission, command, _: transmission.recipient == command.by, Reason.NOT_THE_COUNTERPART
 )
@@ -125,11 +136,12 @@ CUT = "the package was cut: what is left is decided anew"
 LATE = "over; the handover is about to hear it or has said so itself"
 TWICE = "read twice: the first reading was decided on"
 LISTS = "the door asks for itself; this is for the lists"
+NECESSARY = "§ 69(1) Nr. 1 SGB X: necessary for a task of the law; § 64(2) SGB VIII"
 THE_END = "the handover has ended"
 STORED = "stored is stored, whatever came of the handover"
 
 # fmt: off
-TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, by_people=frozenset(), rows=(
+TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, by_people=frozenset({StateTask}), rows=(
     #   while        on                 then         tells              why and how
     Row(Before.NONE, OpenTransmission,  S.UNDECIDED, NOTHING,           because="§ 67d SGB X", **PROPOSED),
     *(Row(state,     OpenTransmission,  S.UNDECIDED, NOTHING,           because=CUT, **PROPOSED) for state in OPEN),
@@ -138,6 +150,9 @@ TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, by_people=frozenset(
     Row(S.UNDECIDED, TakeFlags,         S.UNDECIDED, NOTHING,           because="§ 67d SGB X", does=(_flags,)),
     *(Row(state,     TakeFlags,         state,       NOTHING,           because=TWICE, does=(_missing_flags,))
       for state in (*OPEN[1:], *OVER)),
+
+    *(Row(state,     StateTask,         state,       NOTHING,           because=NECESSARY, does=(_task,),
+          provided=(APPROVED, HARMLESS)) for state in OPEN),
 
     Row(S.UNDECIDED, AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),
     Row(S.UNDECIDED, SomePermitted,     S.PARTLY,    (PARTLY_TOLD,),    **BASIS),

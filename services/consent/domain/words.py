@@ -240,10 +240,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """A statutory task and its necessity, stated by a caseworker for one handover (§ 69 SGB X)."""
+    """A statutory task and why it makes this transmission necessary, stated by a caseworker for one handover.
+
+    § 69(1) Nr. 1 SGB X. The words stay here: they are for whoever has to answer for it, and go to nobody.
+    """
 
     norm: str
     not_endangering: bool  # § 64(2) SGB VIII: the success of a help is not endangered
+    id: UUID | None = None
+    necessity: str = ""
+    by: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -57,6 +58,7 @@ from services.consent.store.rows import (
     reception_row,
     release_of,
     restriction_of,
+    stated_rows,
     transmission_of,
     transmission_row,
 )
@@ -140,6 +142,14 @@ async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
     """What a decision at the door looks at, read under the lock on the person's row that the caller holds."""
     row = (await tx.execute(sa.select(person).where(person.c.id == of))).one()
     return _person(row, {reception.name: (), duty.name: ()} | dict((await _parts(tx, [of], DECIDED_ON))[of]))
+
+
+async def decided_on(tx: AsyncConnection, of: UUID) -> tuple[Person, datetime] | None:
+    """The same for a question that decides nothing, with the database's time; None where nobody of that id is known."""
+    row = (await tx.execute(sa.select(person, sa.func.clock_timestamp().label("now")).where(person.c.id == of))).first()
+    if row is None:
+        return None
+    return _person(row, {reception.name: (), duty.name: ()} | dict((await _parts(tx, [of], DECIDED_ON))[of])), row.now
 
 
 async def _parts(
@@ -241,7 +251,9 @@ async def save_persons(tx: AsyncConnection, changed: Sequence[tuple[Person, Pers
     await _cross_out(tx, consents)
     if any(older is not None for _, older, _ in consents):
         await forget_intents(tx, [each.id for _, _, each in consents])
-    await upsert(tx, transmission, [transmission_row(of, each) for of, _, each in _changed(changed, "transmissions")])
+    transmissions = _changed(changed, "transmissions")
+    await upsert(tx, transmission, [transmission_row(of, each) for of, _, each in transmissions])
+    await insert(tx, statutory_basis, [row for each in transmissions for row in stated_rows(*each)])
     await upsert(tx, reception, [reception_row(of, each) for of, _, each in _changed(changed, "receptions")])
     await upsert(tx, duty, [duty_row(of, each) for of, _, each in _changed(changed, "duties")])
     await _tell_releases(tx, [each.id for _, _, each in _changed(changed, "releases")])

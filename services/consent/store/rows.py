@@ -100,10 +100,14 @@ def transmission_of(row: Any, stated: Sequence[Any]) -> Transmission:
         AllianceId(row.alliance), AgencyId(row.recipient), Purpose(row.purpose), row.proposal,
         tuple(ItemId(each) for each in row.asked), tuple(_item(each) for each in row.items),
         tuple(_verdict(each) for each in row.verdicts),
-        tuple(Stated(each.norm, each.not_endangering) for each in stated if each.transmission == row.id),
+        tuple(_stated(each) for each in stated if each.transmission == row.id),
         or_none(HandoverState, row.handover_state), or_none(HandoverState, row.recorded),
         frozenset(ItemId(each) for each in row.stored),
     )
+
+
+def _stated(row: Any) -> Stated:
+    return Stated(row.norm, row.not_endangering, row.id, row.necessity, row.stated_by, row.stated_at)
 
 
 def _item(kept: Row) -> Item:
@@ -202,6 +206,19 @@ def transmission_row(of: UUID, each: Transmission) -> Row:
         "verdicts": [_verdict_kept(item) for item in each.verdicts], "handover_state": each.handover_state,
         "recorded": each.recorded, "stored": sorted(each.stored),
     }
+
+
+def stated_rows(of: UUID, older: Transmission | None, newer: Transmission) -> list[Row]:
+    """The tasks that were stated for a transmission since."""
+    known = {each.id for each in older.stated} if older is not None else set()
+    return [
+        {
+            "id": each.id, "person": of, "transmission": newer.id, "norm": each.norm, "necessity": each.necessity,
+            "not_endangering": each.not_endangering, "stated_by": each.by, "stated_at": each.at,
+        }
+        for each in newer.stated
+        if each.id not in known
+    ]
 
 
 _OF_AN_ITEM = tuple(each.name for each in fields(Item))

@@ -1,0 +1,66 @@
+"""Why items may go to somebody or not: every reason, and the consents that would help. Permits and keeps nothing."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.codes import AgeBand, ConsentForm, DataCategory, DecisionReason, Giver
+from contracts.ids import ItemId
+from services.consent.domain.consents import rightful
+from services.consent.domain.decision import Question, against, decide_item, eligible, gone, strong_enough
+from services.consent.domain.words import Item, ItemDecision
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What would be decided about one item, and all that stands in its way: the first is the decision's reason."""
+
+    decision: ItemDecision
+    against: tuple[DecisionReason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """One consent on which some items could go: who could give it, in which forms, for what.
+
+    Two may give it where the age alone does not say: from 15 to 17 it depends on insight (§ 36 SGB I).
+    """
+
+    givers: frozenset[Giver]
+    forms: frozenset[ConsentForm]
+    entrusted_included: bool
+    categories: frozenset[DataCategory]
+    items: tuple[ItemId, ...]
+
+
+def explained(asked: tuple[ItemId, ...], items: Mapping[ItemId, Item], about: Question) -> tuple[Explained, ...]:
+    """One per item asked about, in that order; what own intake no longer has is denied."""
+    return tuple(
+        Explained(decide_item(items[wanted], about), against(items[wanted], about))
+        if wanted in items
+        else Explained(gone(wanted), (DecisionReason.ITEM_GONE,))
+        for wanted in asked
+    )
+
+
+def helps(
+    denied: tuple[ItemId, ...], items: Mapping[ItemId, Item], about: Question, age_band: AgeBand | None
+) -> tuple[Help, ...]:
+    """The consents that would let these items go, as few as there can be; none where no consent helps.
+
+    None does where the recipient may receive nothing at all. What was entrusted can be released by the entruster alone
+    (§ 65 SGB VIII), and only where that is somebody who may consent at this age.
+    """
+    if not eligible(about) or age_band is None:
+        return ()
+    able = frozenset(rightful(age_band, insight=insight) for insight in (True, False))
+    together: dict[tuple[frozenset[Giver], frozenset[ConsentForm], bool], list[Item]] = defaultdict(list)
+    for item in (items[wanted] for wanted in denied if wanted in items):
+        givers = able & {item.entruster} if item.entrusted else able
+        forms = frozenset(form for form in ConsentForm if strong_enough(form, item.category, special=item.special))
+        if givers:
+            together[givers, forms, item.entrusted].append(item)
+    return tuple(
+        Help(givers, forms, entrusted, frozenset(item.category for item in of), tuple(item.id for item in of))
+        for (givers, forms, entrusted), of in together.items()
+    )

@@ -95,7 +95,9 @@ def is_weather(error: BaseException) -> bool:
     said = _of_driver(error)
     if isinstance(said, asyncpg.InterfaceError):  # its other words are about whoever asks
         return "connection is closed" in str(said)
-    if isinstance(said, asyncpg.InvalidCachedStatementError):  # a migration has passed; it is put together anew
+    # The driver has lost track of a connection: the server has ended it and has not closed it yet. Or of a statement: a
+    # migration has passed. Either is given up, and put together anew.
+    if isinstance(said, asyncpg.InternalClientError | asyncpg.InvalidCachedStatementError):
         return True
     # What the driver raises while it connects nobody wraps: the server starts, stops, is full, or lets nobody in now.
     return (sqlstate(error) or "").startswith(WEATHER)
@@ -216,7 +218,8 @@ class Statement:
 
     async def __call__(self, tx: AsyncConnection, values: Mapping[str, Any]) -> list[Any]:
         """Run it with these parameters, all that it names; returns the rows, see `Row`."""
-        if not _driver(tx).is_in_transaction():
+        driver = _driver(tx)
+        if not driver.is_in_transaction() and not driver.is_closed():  # one that has died says so itself
             raise RuntimeError("a statement of its own outside a transaction")
         return await self.alone(tx, values)
 

@@ -169,6 +169,25 @@ async def test_a_connection_that_is_cut_is_weather_and_nobody_gets_it_again(
     await database.dispose()
 
 
+@pytest.mark.parametrize("statement", [SLEEP, SLEEP.written])
+async def test_a_connection_that_was_cut_between_two_statements_is_weather(
+    database: AsyncEngine, statement: Statement | sa.TextClause
+) -> None:
+    async def cut_first() -> None:
+        async with transaction(database) as tx:
+            await both(tx, "undone")
+            pid = (await tx.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+            async with database.connect() as hand:
+                await hand.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            await asyncio.sleep(0.2)  # the driver knows by now
+            await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError, SQLAlchemyError)) as said:
+        await cut_first()
+    assert is_weather(said.value)
+    assert await names(database) == []
+
+
 async def test_what_is_no_value_of_its_type_is_nobodys_weather(database: AsyncEngine) -> None:
     asked: Mapping[str, Any] = {"ids": ["Mia Muster"]}
     async with transaction(database) as tx:
@@ -195,6 +214,8 @@ async def test_a_lock_that_is_not_to_be_had_is_known_by_its_code_whoever_has_ask
         (asyncpg.exceptions.ObjectNotInPrerequisiteStateError("nobody is let in now"), True),
         (asyncpg.exceptions.InterfaceError("connection is closed"), True),
         (asyncpg.exceptions.InterfaceError("another operation is in progress"), False),
+        (asyncpg.exceptions.InternalClientError("cannot switch to state 12"), True),
+        (wrapped(asyncpg.exceptions.InternalClientError("cannot switch to state 12")), True),
         (asyncpg.exceptions.InvalidCachedStatementError("a migration has passed"), True),
         (wrapped(asyncpg.exceptions.InterfaceError("connection is closed")), True),
         (wrapped(asyncpg.exceptions.InterfaceError("another operation is in progress")), False),

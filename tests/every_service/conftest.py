@@ -16,7 +16,7 @@ from tests.every_service.running import Running, provide_keys, running
 
 MATRIX = """
 matrix:
-  - {from: sgb_ii, to: sgb_viii, basis: sgb_ii_50_1, norm: § 13 SGB VIII, task: Jugendsozialarbeit,
+  - {from: SGB_II, to: SGB_VIII, basis: sgb_ii_50_1, norm: § 13 SGB VIII, task: Jugendsozialarbeit,
      categories: [contact], valid_from: 2024-01-01, valid_until: 2035-12-31, approved_by: Datenschutzbeauftragte}
 """
 

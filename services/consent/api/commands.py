@@ -12,7 +12,6 @@ from chassis.crashpoints import reached
 from chassis.executor import Answer, Step
 from chassis.http import Body, Call, Instant, Routes, Text, people
 from chassis.transitions import Refused
-from contracts.alliance import Line
 from contracts.codes import ConsentForm, DataCategory, Giver, Purpose, Role
 from contracts.events import CODES_MAX
 from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, GrantId, HandoverRef, NoticeId, PersonId
@@ -38,6 +37,7 @@ DONE = 200
 
 routes = Routes()
 
+Norm = Annotated[Text, Field(max_length=200)]  # as a row of the matrix has it
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")]  # BCP 47, as far as needed
 
 
@@ -138,7 +138,7 @@ class TaskBody(Body):
     """
 
     person: PersonId
-    norm: Line
+    norm: Norm
     necessity: Text
     not_endangering: bool = False
 

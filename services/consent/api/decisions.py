@@ -10,10 +10,10 @@ from chassis.database import transaction
 from chassis.executor import Answer
 from chassis.http import Body, Call, Instant, Routes, people
 from chassis.transitions import Refused
-from contracts.alliance import Line
 from contracts.codes import ConsentForm, DataCategory, DecisionReason, Giver, LegalBasis, Purpose, Role, Verdict
 from contracts.events import CODES_MAX, ITEMS_MAX
 from contracts.ids import AgencyId, AllianceId, ItemId, PersonId
+from services.consent.api.commands import Norm
 from services.consent.domain import Reason
 from services.consent.domain.decision import Question
 from services.consent.domain.explaining import Explained, Help, explained, helps
@@ -33,7 +33,7 @@ class StatedBody(Body):
     `not_endangering`: § 64(2) SGB VIII, said by a youth office: the success of a help is not endangered.
     """
 
-    norm: Line
+    norm: Norm
     not_endangering: bool = False
 
 

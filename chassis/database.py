@@ -95,8 +95,8 @@ def is_weather(error: BaseException) -> bool:
     said = _of_driver(error)
     if isinstance(said, asyncpg.InterfaceError):  # its other words are about whoever asks
         return "connection is closed" in str(said)
-    # The driver has lost track of a connection: the server has ended it and has not closed it yet. Or of a statement: a
-    # migration has passed. Either is given up, and put together anew.
+    # The driver has lost track of a connection: the server has let go of it and has not closed it yet. Or of a
+    # statement: a migration has passed. Either is given up, and put together anew.
     if isinstance(said, asyncpg.InternalClientError | asyncpg.InvalidCachedStatementError):
         return True
     # What the driver raises while it connects nobody wraps: the server starts, stops, is full, or lets nobody in now.

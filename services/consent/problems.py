@@ -33,11 +33,13 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
             S.UNPROCESSABLE_ENTITY, "No agreement is in force by which this agency could receive data for that purpose."
         ),
         R.NO_SUCH_TASK: Problem(
-            S.UNPROCESSABLE_ENTITY, "No approved row of the matrix names this norm for that recipient today."
+            S.UNPROCESSABLE_ENTITY,
+            "No approved rows of the matrix name this norm for that recipient and all of these categories today.",
         ),
         R.HELP_ENDANGERED: Problem(
             S.UNPROCESSABLE_ENTITY, "A youth office has to state that the success of no help is endangered."
         ),
+        R.TOO_MANY_TASKS: Problem(S.CONFLICT, "Tasks were stated for this handover too often."),
         R.NOT_OPEN: Problem(S.CONFLICT, "The handover is not in a state in which its dossier may be fetched."),
         R.CONSENT_WITHDRAWN: Problem(S.CONFLICT, "The consent was withdrawn."),
         R.NOTHING_PERMITTED: Problem(S.FORBIDDEN, "There is no legal basis for any of these items now."),

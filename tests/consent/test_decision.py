@@ -22,7 +22,7 @@ from contracts.codes import (
 )
 from contracts.ids import AgencyId, ConsentId, GrantId
 from contracts.new_ids import new_id
-from services.consent.domain.decision import Question, decide_all, decide_item
+from services.consent.domain.decision import GERMANY, Question, decide_all, decide_item
 from services.consent.domain.words import Consent, Grant, Item, Restriction, Stated
 from tests.consent.builders import (
     AGENTUR,
@@ -150,7 +150,7 @@ def test_what_own_intake_no_longer_has_is_denied() -> None:
 
 
 def statutory(alliance: Alliance, *, at: datetime = NOW, stated: bool = True, **more: object) -> Question:
-    said = (Stated(TASK, not_endangering=False),) if stated else ()
+    said = (Stated(TASK, frozenset({DataCategory.CONTACT})),) if stated else ()
     about = Question(at, JOBCENTER, JUGENDAMT, PURPOSE, alliance, (), stated=said)
     return replace(about, **more)  # type: ignore[arg-type]  # fields of Question
 
@@ -179,6 +179,22 @@ def test_an_approved_row_permits_where_its_task_was_stated() -> None:
 )
 def test_without_it_no_row_permits(about: Question) -> None:
     assert not decide_item(CONTACT, about).permitted
+
+
+def test_a_row_lets_go_what_the_statement_names_and_until_its_last_day_is_over() -> None:
+    """Necessity was said for contact data: what else the norm covers, or will cover, goes on no older word."""
+    wide = with_row(ALLIANCE, categories=(DataCategory.CONTACT, DataCategory.NEEDS))
+    assert not decide_item(an_item(DataCategory.NEEDS), statutory(wide)).permitted
+    (basis,) = decide_item(CONTACT, statutory(wide)).bases
+    assert basis.until is not None
+    assert basis.until.astimezone(GERMANY).isoformat() == "2026-11-23T00:00:00+01:00"
+    assert decide_item(CONTACT, statutory(wide, at=basis.until - TICK)).permitted
+    assert not decide_item(CONTACT, statutory(wide, at=basis.until)).permitted
+
+
+def test_of_one_norm_what_was_stated_last_counts() -> None:
+    less = Stated(TASK, frozenset())
+    assert not decide_item(CONTACT, replace(statutory(ROW), stated=(*statutory(ROW).stated, less))).permitted
 
 
 def test_no_row_releases_what_was_entrusted_or_is_a_professional_secret() -> None:

@@ -7,12 +7,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from chassis.transitions import Refused
-from contracts.codes import DataCategory, DecisionReason, Sphere
+from chassis.transitions import Arm, Disarm, Refused
+from contracts.codes import DataCategory, DecisionReason, Purpose, Sphere
+from contracts.consent import TransmissionEnded
 from contracts.ids import AgencyId, HandoverRef
 from contracts.new_ids import new_id
 from services.consent.domain import Law, Reason
-from services.consent.domain.commands import StateTask, TakeFlags
+from services.consent.domain.commands import LookAgain, StateTask, TakeFlags
+from services.consent.domain.transmissions import TASKS_MAX
 from services.consent.domain.words import Restriction, Stated, TransmissionState
 from tests.consent.builders import (
     ALLIANCE,
@@ -27,12 +29,15 @@ from tests.consent.builders import (
     done,
     with_row,
 )
-from tests.consent.conftest import Consenting
+from tests.consent.conftest import Consenting, opened
+
+WORD = "Werkstatt-4711"
 
 
 async def state(consenting: Consenting, of: UUID, handover: UUID, **more: Any) -> httpx.Response:
-    said = {"person": str(of), "norm": TASK, "necessity": "Zora Beispiel-Zimt will eine Werkstatt sehen.", **more}
-    return await consenting.command(f"/handovers/{handover}/tasks", said)
+    key = more.pop("key", None)
+    said = {"person": str(of), "norm": TASK, "categories": ["contact"], "necessity": f"{WORD} geht vor.", **more}
+    return await consenting.command(f"/handovers/{handover}/tasks", said, key=key)
 
 
 async def test_what_a_row_covers_goes_when_its_task_is_stated_and_nothing_else_does(consenting: Consenting) -> None:
@@ -60,19 +65,57 @@ async def test_why_it_is_necessary_stays_at_home(consenting: Consenting) -> None
     person = await consenting.a_person()
     handover = await consenting.proposed(person, [consenting.neighbours.put(category="contact")])
     await state(consenting, person, handover)
-    told = await consenting.rows("SELECT payload FROM event_log")
-    assert told
-    assert not any(b"Werkstatt" in row.payload for row in told)
-    assert b"Werkstatt" not in (await consenting.fetch(handover)).content
+    told = await consenting.rows("SELECT headers::text || convert_from(payload, 'UTF8') AS said FROM event_log")
+    assert len(told) > 0
+    assert not [row for row in told if WORD in row.said]
+    fetched = await consenting.fetch(handover)
+    assert fetched.status_code == 200
+    assert WORD not in str(opened(fetched.content))
+    assert (await consenting.rows("SELECT necessity FROM statutory_basis"))[0].necessity == f"{WORD} geht vor."
 
 
 async def test_a_task_that_no_approved_row_names_is_refused(consenting: Consenting) -> None:
     person = await consenting.a_person()
     handover = await consenting.proposed(person, [consenting.neighbours.put(category="contact")])
-    answer = await state(consenting, person, handover, norm="§ 4711 SGB VIII")
-    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/consent/no-such-task")
+    for more in ({"norm": "§ 4711 SGB VIII"}, {"categories": ["contact", "needs"]}):
+        answer = await state(consenting, person, handover, **more)
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/consent/no-such-task")
     assert (await state(consenting, person, new_id())).status_code == 409  # not heard of yet
     assert await consenting.rows("SELECT id FROM statutory_basis") == []
+
+
+async def test_what_was_stated_for_one_handover_lets_nothing_go_by_another(consenting: Consenting) -> None:
+    """The necessity is that of one transmission, also where the same person goes to the same agency once more."""
+    person, item = await consenting.a_person(), consenting.neighbours.put(category="contact")
+    first, second = await consenting.proposed(person, [item]), await consenting.proposed(person, [item])
+    await state(consenting, person, first)
+    assert (await consenting.fetch(first)).status_code == 200
+    assert (await consenting.fetch(second)).status_code == 403
+
+
+async def test_a_task_is_taken_back_by_saying_it_again_for_less(consenting: Consenting) -> None:
+    """Whoever was wrong about the necessity says so, and at once nothing goes any more; both words are kept."""
+    person = await consenting.a_person()
+    handover = await consenting.proposed(person, [consenting.neighbours.put(category="contact")])
+    for _ in range(2):  # a repeat under one key is said once
+        assert (await state(consenting, person, handover, key="once")).json()["state"] == "permitted"
+    assert (await state(consenting, person, handover, categories=[])).json()["state"] == "ended"
+    assert (await consenting.fetch(handover)).status_code in {403, 409}
+    seen = await consenting.get(f"/handovers/{handover}/transmission")
+    assert [task["categories"] for task in seen["tasks"]] == [["contact"], []]
+
+
+async def test_tasks_are_not_stated_without_end(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    handover = await consenting.proposed(person, [consenting.neighbours.put(category="school")])
+    await consenting.rows(
+        "INSERT INTO statutory_basis (id, person, transmission, norm, necessity, not_endangering, stated_by, stated_at,"
+        " categories) SELECT gen_random_uuid(), :person, id, '§ 1', '', false, '', clock_timestamp(), '{}'"
+        " FROM transmission, generate_series(1, :most)",
+        person=person, most=TASKS_MAX,
+    )
+    answer = await state(consenting, person, handover)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/consent/too-many-tasks")
 
 
 async def test_a_withdrawn_consent_leaves_what_a_task_lets_go(consenting: Consenting) -> None:
@@ -98,7 +141,8 @@ def a_law(sender: AgencyId, way: tuple[Sphere, Sphere]) -> Law:
 
 
 def stating(handover: HandoverRef, *, harmless: bool = False) -> StateTask:
-    return StateTask(handover, Stated(TASK, harmless, new_id(), "needed", "person:tests"))
+    stated = Stated(TASK, frozenset({DataCategory.CONTACT}), harmless, new_id(), "needed", "person:tests")
+    return StateTask(handover, stated)
 
 
 def proposed(story: Story, *, read: bool = True) -> HandoverRef:
@@ -123,12 +167,15 @@ def test_a_youth_office_has_to_state_that_no_help_is_endangered() -> None:
     story = Story()
     handover = proposed(story)
     law = a_law(JUGENDAMT, (Sphere.SGB_VIII, Sphere.SGB_II))
-    moved = replace(story.person.transmissions[0], recipient=JOBCENTER)
+    moved = replace(story.person.transmissions[0], recipient=JOBCENTER, purpose=Purpose.STABILISATION)
     person = replace(story.person, transmissions=(moved,))
     refused = law.decide(person, stating(handover), context())
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.HELP_ENDANGERED
-    assert done(law.decide(person, stating(handover, harmless=True), context())).subject.transmissions[0].stated
+    after = done(law.decide(person, stating(handover, harmless=True), context())).subject
+    assert after.transmissions[0].state is TransmissionState.PERMITTED
+    later = done(law.decide(after, stating(handover), context())).subject  # it is endangered after all
+    assert later.transmissions[0].state is TransmissionState.ENDED
 
 
 @pytest.mark.parametrize("state", [TransmissionState.ENDED, TransmissionState.CLOSED])
@@ -139,6 +186,19 @@ def test_nothing_is_stated_for_what_is_over(state: TransmissionState) -> None:
     refused = law.decide(over, stating(handover), context())
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.NOT_NOW
+
+
+def test_when_the_row_is_over_the_handover_is_told_at_that_instant() -> None:
+    """Not when somebody happens to ask: the clock is set when something rests on the row."""
+    story, law = Story(), a_law(JOBCENTER, (Sphere.SGB_II, Sphere.SGB_VIII))
+    handover = proposed(story)
+    decided = done(law.decide(story.person, stating(handover), context()))
+    (clock,) = [each for each in decided.deadlines if isinstance(each, Arm)]
+    assert clock.due.isoformat() == "2026-11-22T23:00:00+00:00"
+    over = done(law.decide(decided.subject, LookAgain(), context(clock.due)))
+    assert over.subject.transmissions[0].state is TransmissionState.ENDED
+    assert [type(tell.fact) for tell in over.tells] == [TransmissionEnded]
+    assert [each for each in over.deadlines if isinstance(each, Disarm)]
 
 
 def test_what_was_objected_to_goes_on_no_task() -> None:

@@ -269,6 +269,7 @@ def nobody_yet() -> dict[str, Any]:
         "replaces": None,
         "WithdrawalBody.grants": None,
         "TaskBody.norm": "§ 13 SGB VIII",
+        "TaskBody.categories": ["contact"],
         "birth_date": "2009-05-04",
         "school": {"grade": 10},
         "RegisterBody.no_needs": False,

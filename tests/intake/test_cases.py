@@ -227,8 +227,9 @@ async def test_own_consent_reads_flags_and_contents_and_nobody_else_does(intake:
     flags = (await intake.items("flags", *wanted, new_id())).json()
     assert [row["id"] for row in flags] == wanted
     assert set(flags[0]) == {
-        "id", "category", "entrusted", "special", "professional_secret", "entruster", "hash",
+        "id", "category", "entrusted", "special", "professional_secret", "entruster", "hash", "person",
     }
+    assert flags[0]["person"] == (await intake.get(f"/cases/{case}")).json()["person_id"]
     said = (await intake.items("content", wanted[-1])).json()[0]
     assert json.loads(said["content"]) == ITEM["content"]
     assert (said["collected_from"], said["received_by"]) == ("person", None)

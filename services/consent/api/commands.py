@@ -131,14 +131,16 @@ class InvalidBody(PersonBody):
 
 
 class TaskBody(Body):
-    """A statutory task that makes a transmission necessary, as a row of the matrix names it, and why it does.
+    """A statutory task that makes it necessary to transmit these categories, as rows of the matrix name it, and why.
 
     `not_endangering`: § 64(2) SGB VIII, said by a youth office: the success of a help is not endangered. What the
-    words say stays at this agency.
+    words say stays at this agency. Said again for the same norm it counts as it is said last: for fewer categories,
+    for none, or no longer as harmless.
     """
 
     person: PersonId
     norm: Norm
+    categories: Annotated[tuple[DataCategory, ...], Field(max_length=CODES_MAX)]
     necessity: Text
     not_endangering: bool = False
 
@@ -146,7 +148,9 @@ class TaskBody(Body):
 @routes.command("POST", "/handovers/{handover}/tasks", allow=STAFF, status=201)
 def state_task(call: Call, handover: UUID, body: TaskBody) -> Step:
     """State why a handover's items may go without consent (§ 69(1) Nr. 1 SGB X); they are decided anew at once."""
-    stated = Stated(body.norm, body.not_endangering, call.new_id(), body.necessity, call.caller.principal)
+    categories = frozenset(body.categories)
+    by = call.caller.principal
+    stated = Stated(body.norm, categories, body.not_endangering, call.new_id(), body.necessity, by)
     return Step(PERSON, body.person, StateTask(HandoverRef(handover), stated))
 
 

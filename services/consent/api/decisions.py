@@ -1,5 +1,6 @@
 """What would be decided, and why: a question before anything is proposed. Nothing is permitted by its answer."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -15,6 +16,7 @@ from contracts.events import CODES_MAX, ITEMS_MAX
 from contracts.ids import AgencyId, AllianceId, ItemId, PersonId
 from services.consent.api.commands import Norm
 from services.consent.domain import Reason
+from services.consent.domain.consents import PERIOD_DEFAULT_MONTHS, months_after
 from services.consent.domain.decision import Question
 from services.consent.domain.explaining import Explained, Help, explained, helps
 from services.consent.domain.words import Stated
@@ -22,7 +24,7 @@ from services.consent.door import Resources
 from services.consent.door.neighbours import UnreachableError, flags_of
 from services.consent.store.persons import decided_on
 
-STAFF = people(Role.CASEWORKER, Role.TEAM_LEAD, Role.DATA_PROTECTION_OFFICER)
+STAFF = people(Role.CASEWORKER, Role.TEAM_LEAD)  # who sees the items anyway
 
 routes = Routes()
 
@@ -34,11 +36,15 @@ class StatedBody(Body):
     """
 
     norm: Norm
+    categories: Annotated[tuple[DataCategory, ...], Field(min_length=1, max_length=CODES_MAX)]
     not_endangering: bool = False
 
 
 class QuestionBody(Body):
-    """What is to go to whom for what. `at`: the instant asked about; now where none is named."""
+    """What is to go to whom for what. `at`: an instant to come; now where none is named.
+
+    Of a time to come only what is known now can be said: whoever withdraws a consent until then is not foreseen.
+    """
 
     person: PersonId
     alliance: AllianceId
@@ -77,13 +83,14 @@ class ItemExplained(BaseModel):
 
 
 class GrantWanted(BaseModel):
-    """A grant as `POST /consents` and `POST /consents/requests` take it."""
+    """A grant as `POST /consents` and `POST /consents/requests` take it; it covers the instant asked about."""
 
     alliance: AllianceId
     recipient: AgencyId
     purpose: Purpose
     categories: list[DataCategory]
     entrusted_included: bool
+    valid_from: Instant | None
 
 
 class ConsentThatHelps(BaseModel):
@@ -117,19 +124,22 @@ async def explain(call: Call, resources: Resources, body: QuestionBody) -> Answe
     alliance = resources.alliances.get(body.alliance)
     if alliance is None:
         return Refused(Reason.UNKNOWN_ALLIANCE)
-    asked = tuple(map(ItemId, dict.fromkeys(body.items)))
-    try:
-        items = {flags.item().id: flags.item() for flags in await flags_of(resources, asked)}
-    except UnreachableError:
-        return Refused(Reason.UNREACHABLE)
     async with transaction(resources.tools.engine) as tx:
         found = await decided_on(tx, body.person)
     if found is None:
         return Refused(Reason.UNKNOWN_PERSON, unknown=body.person)
     person, now = found
+    if body.at is not None and body.at < now:
+        return Refused(Reason.RETROACTIVE)
+    asked = tuple(map(ItemId, dict.fromkeys(body.items)))
+    try:
+        known = await flags_of(resources, asked)
+    except UnreachableError:
+        return Refused(Reason.UNREACHABLE)
+    items = {flags.item().id: flags.item() for flags in known if flags.person in (None, body.person)}
     about = Question(
         body.at or now, resources.agency, body.recipient, body.purpose, alliance, person.consents, person.restrictions,
-        tuple(Stated(each.norm, each.not_endangering) for each in body.stated),
+        tuple(Stated(each.norm, frozenset(each.categories), each.not_endangering) for each in body.stated),
     )
     each = explained(asked, items, about)
     denied = tuple(one.decision.id for one in each if not one.decision.permitted)
@@ -138,7 +148,7 @@ async def explain(call: Call, resources: Resources, body: QuestionBody) -> Answe
         at=about.at,
         alliance_version=alliance.version,
         items=[_item(one) for one in each],
-        consents_that_help=[_help(one, body) for one in helps(denied, items, about, person.age_band)],
+        consents_that_help=[_help(one, body, now) for one in helps(denied, items, about, person.age_band)],
     )
     return Answer(200, answer.model_dump_json().encode(), (("content-type", "application/json"),))
 
@@ -156,9 +166,11 @@ def _item(one: Explained) -> ItemExplained:
     )
 
 
-def _help(one: Help, body: QuestionBody) -> ConsentThatHelps:
+def _help(one: Help, body: QuestionBody, now: datetime) -> ConsentThatHelps:
+    """A grant that begins now lasts twelve months; one for later has to begin then."""
+    later = body.at is not None and body.at >= months_after(now, PERIOD_DEFAULT_MONTHS)
     grant = GrantWanted(
         alliance=body.alliance, recipient=body.recipient, purpose=body.purpose, categories=sorted(one.categories),
-        entrusted_included=one.entrusted_included,
+        entrusted_included=one.entrusted_included, valid_from=body.at if later else None,
     )
     return ConsentThatHelps(givers=sorted(one.givers), forms=sorted(one.forms), grant=grant, items=list(one.items))

@@ -178,6 +178,7 @@ class TaskView(BaseModel):
     """A task of the law that was stated for it: why it is necessary, and who has said so."""
 
     norm: str
+    categories: list[DataCategory]
     necessity: str
     not_endangering: bool
     by: str
@@ -219,7 +220,14 @@ def _transmission(of: Transmission) -> TransmissionView:
     return TransmissionView(
         id=of.id, version=of.version, state=of.state, handover=of.handover, alliance=of.alliance,
         recipient=of.recipient, purpose=of.purpose, handover_state=of.handover_state, items=items,
-        tasks=[TaskView.model_validate(each, from_attributes=True) for each in of.stated],
+        tasks=[
+            TaskView(
+                norm=each.norm, categories=sorted(each.categories), necessity=each.necessity,
+                not_endangering=each.not_endangering, by=each.by, at=each.at,
+            )
+            for each in of.stated
+            if each.at is not None
+        ],
     )
 
 

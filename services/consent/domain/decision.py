@@ -1,7 +1,7 @@
 """May this item go to that recipient for that purpose at this instant? Deny by default, in the order of the law."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from contracts.alliance import Alliance, StatutoryBasis
@@ -88,18 +88,16 @@ def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
     What only its owner may release, and what was objected to, goes on no norm: that shuts the other way. That no row of
     the matrix was approved and stated is said where nothing else shuts it.
     """
-    granted = _granted(item, about)
+    shut = () if eligible(about) else (DecisionReason.RECIPIENT_NOT_ELIGIBLE,)
+    if _granted(item, about) or _statutory(item, about):
+        return shut
     found = (
-        (not eligible(about), DecisionReason.RECIPIENT_NOT_ELIGIBLE),
-        (item.entrusted and not granted, DecisionReason.ENTRUSTED),  # § 65 SGB VIII; grants found are the entruster's
-        (item.professional_secret and not granted, DecisionReason.PROFESSIONAL_SECRET),  # § 76 SGB X
-        (not granted and _restricted(item, about), DecisionReason.RESTRICTED),
-        (not granted and not _statutory(item, about) and _withdrawn(item, about), DecisionReason.CONSENT_WITHDRAWN),
+        (item.entrusted, DecisionReason.ENTRUSTED),  # § 65 SGB VIII; grants that are found are the entruster's
+        (item.professional_secret, DecisionReason.PROFESSIONAL_SECRET),  # § 76 SGB X
+        (_restricted(item, about), DecisionReason.RESTRICTED),
+        (_withdrawn(item, about), DecisionReason.CONSENT_WITHDRAWN),
     )
-    reasons = tuple(reason for holds, reason in found if holds)
-    if granted or _statutory(item, about) or set(reasons) - {DecisionReason.RECIPIENT_NOT_ELIGIBLE}:
-        return reasons
-    return (*reasons, DecisionReason.NO_BASIS)
+    return shut + (tuple(reason for holds, reason in found if holds) or (DecisionReason.NO_BASIS,))
 
 
 def eligible(about: Question) -> bool:
@@ -152,11 +150,18 @@ def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
         return ()
     if item.entrusted or item.professional_secret or _restricted(item, about):
         return ()
-    stated = {statement.norm: statement for statement in about.stated}
+    stated = {statement.norm: statement for statement in about.stated}  # of one norm the last one counts
     rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
     return tuple(
-        Basis(row.basis, task=row.norm) for row in rows if row.norm in stated and harmless(row, stated[row.norm])
+        Basis(row.basis, task=row.norm, until=_midnight_after(row.valid_until))
+        for row in rows
+        if row.norm in stated and item.category in stated[row.norm].categories and harmless(row, stated[row.norm])
     )
+
+
+def _midnight_after(day: date) -> datetime:
+    """The first instant that is no longer that day in Germany."""
+    return datetime.combine(day + timedelta(days=1), time(), GERMANY).astimezone(UTC)
 
 
 def naming(norm: str, about: Question) -> tuple[StatutoryBasis, ...]:

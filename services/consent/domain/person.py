@@ -37,7 +37,7 @@ from services.consent.domain.words import (
     put,
 )
 
-LOOK_AGAIN = "look_again"  # the deadline at which the next grant begins or ends
+LOOK_AGAIN = "look_again"  # the deadline at which the next grant begins or ends, or a row of the matrix
 
 Answer = Decided[Person] | Refused
 
@@ -165,8 +165,7 @@ class Law:
         fresh = transmission.state is TransmissionState.UNDECIDED and command.proposal == transmission.proposal
         if isinstance(decided, Refused) or not fresh:
             return decided
-        after, tells = self._decide_transmission(decided.subject, transmission.id, context)
-        return replace(decided, subject=after, tells=decided.tells + tells)
+        return self._decided_alone(decided, transmission.id, context)
 
     def state_task(self, person: Person, command: c.StateTask, context: Context) -> Answer:
         """A task of the law is stated: what rests on it is decided at once."""
@@ -180,8 +179,7 @@ class Law:
         decided = _person(person, TRANSMISSIONS.decide(transmission, command, context))
         if isinstance(decided, Refused) or not transmission.decided:
             return decided
-        after, tells = self._decide_transmission(decided.subject, transmission.id, context)
-        return replace(decided, subject=after, tells=decided.tells + tells)
+        return self._decided_alone(decided, transmission.id, context)
 
     def note_stored(self, person: Person, command: c.NoteStored, context: Context) -> Answer:
         """The recipient has it: it is not to be fetched again."""
@@ -242,10 +240,14 @@ class Law:
             if transmission.decided:
                 after, more = self._decide_transmission(after, transmission.id, context)
                 tells += more
-        bound = _next_bound(after.consents, context.now)
-        clock = Disarm(LOOK_AGAIN) if bound is None else Arm(LOOK_AGAIN, bound)
         after = replace(after, spoken_of=decided.subject.spoken_of)
-        return replace(decided, subject=after, tells=tells, deadlines=(*decided.deadlines, clock))
+        return replace(decided, subject=after, tells=tells, deadlines=(*decided.deadlines, _clock(after, context.now)))
+
+    def _decided_alone(self, decided: Decided[Person], wanted: UUID, context: Context) -> Decided[Person]:
+        """One transmission is decided; a basis it rests on may end before any grant does."""
+        after, tells = self._decide_transmission(decided.subject, wanted, context)
+        clock = _clock(after, context.now)
+        return replace(decided, subject=after, tells=decided.tells + tells, deadlines=(*decided.deadlines, clock))
 
     def _decide_transmission(self, person: Person, wanted: UUID, context: Context) -> tuple[Person, tuple[Tell, ...]]:
         transmission = found(person.transmissions, wanted)
@@ -405,6 +407,20 @@ def _whole(consent: Consent, command: Ending) -> Ending:
 
 def _any_left(consent: Consent, now: datetime) -> bool:
     return any(grant.withdrawn_at is None and now < grant.valid_until for grant in consent.grants)
+
+
+def _clock(person: Person, now: datetime) -> Arm | Disarm:
+    """Look again when the next grant begins or ends, or the next row of the matrix that something rests on."""
+    rows = (
+        basis.until
+        for transmission in person.transmissions
+        if transmission.decided
+        for verdict in transmission.verdicts
+        for basis in verdict.bases
+        if basis.task is not None and basis.until is not None and basis.until > now
+    )
+    bounds = [each for each in (_next_bound(person.consents, now), *rows) if each is not None]
+    return Arm(LOOK_AGAIN, min(bounds)) if bounds else Disarm(LOOK_AGAIN)
 
 
 def _next_bound(consents: Iterable[Consent], now: datetime) -> datetime | None:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     # About a task of the law.
     NO_SUCH_TASK = "no-such-task"
     HELP_ENDANGERED = "help-endangered"
+    TOO_MANY_TASKS = "too-many-tasks"
     # At the door.
     NOT_OPEN = "not-open"
     CONSENT_WITHDRAWN = "consent-withdrawn"

@@ -65,7 +65,7 @@ def _decided(transmission: Transmission, command: Outcome, context: Context) -> 
 
 
 def _task(transmission: Transmission, command: StateTask, context: Context) -> Transmission:
-    """Added, never written over: the last one of a norm counts."""
+    """Added, never written over: the last one of a norm counts, also where it says less."""
     return replace(transmission, stated=(*transmission.stated, replace(command.stated, at=context.now)))
 
 
@@ -112,9 +112,26 @@ PERMITTED_TOLD, PARTLY_TOLD = _says(TransmissionPermitted), _says(TransmissionPa
 DENIED_TOLD, REDUCED_TOLD, ENDED_TOLD = _says(TransmissionDenied), _says(TransmissionReduced), _says(TransmissionEnded)
 
 
-APPROVED: Condition[Transmission] = Condition(lambda _, command, __: bool(command.rows), Reason.NO_SUCH_TASK)
+def _taken_back(transmission: Transmission, command: StateTask) -> bool:
+    """Whether it says of a task that was stated that it no longer holds, or for less: that is refused by nothing."""
+    before = [each for each in transmission.stated if each.norm == command.stated.norm]
+    return bool(before) and not (command.stated.categories - before[-1].categories)
+
+
+TASKS_MAX = 50  # of one transmission, with those that were said anew: each is read at every decision
+FEW: Condition[Transmission] = Condition(
+    lambda transmission, command, _: len(transmission.stated) < TASKS_MAX or _taken_back(transmission, command),
+    Reason.TOO_MANY_TASKS,
+)
+APPROVED: Condition[Transmission] = Condition(
+    lambda transmission, command, _: _taken_back(transmission, command)
+    or command.stated.categories <= {category for row in command.rows for category in row.categories},
+    Reason.NO_SUCH_TASK,
+)
 HARMLESS: Condition[Transmission] = Condition(
-    lambda _, command, __: all(harmless(row, command.stated) for row in command.rows), Reason.HELP_ENDANGERED
+    lambda transmission, command, _: _taken_back(transmission, command)
+    or all(harmless(row, command.stated) for row in command.rows),
+    Reason.HELP_ENDANGERED,
 )
 BY_RECIPIENT: Condition[Transmission] = Condition(
     lambda transmission, command, _: transmission.recipient == command.by, Reason.NOT_THE_COUNTERPART
@@ -152,7 +169,7 @@ TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, by_people=frozenset(
       for state in (*OPEN[1:], *OVER)),
 
     *(Row(state,     StateTask,         state,       NOTHING,           because=NECESSARY, does=(_task,),
-          provided=(APPROVED, HARMLESS)) for state in OPEN),
+          provided=(FEW, APPROVED, HARMLESS)) for state in OPEN),
 
     Row(S.UNDECIDED, AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),
     Row(S.UNDECIDED, SomePermitted,     S.PARTLY,    (PARTLY_TOLD,),    **BASIS),

@@ -242,11 +242,13 @@ class Decision:
 class Stated:
     """A statutory task and why it makes this transmission necessary, stated by a caseworker for one handover.
 
-    § 69(1) Nr. 1 SGB X. The words stay here: they are for whoever has to answer for it, and go to nobody.
+    § 69(1) Nr. 1 SGB X. Necessary is what it names, and nothing else that the norm may cover some day. The words stay
+    here: they are for whoever has to answer for it, and go to nobody.
     """
 
     norm: str
-    not_endangering: bool  # § 64(2) SGB VIII: the success of a help is not endangered
+    categories: frozenset[DataCategory]
+    not_endangering: bool = False  # § 64(2) SGB VIII: the success of a help is not endangered
     id: UUID | None = None
     necessity: str = ""
     by: str = ""

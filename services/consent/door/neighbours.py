@@ -46,6 +46,8 @@ class Flags(Neighbour):
     professional_secret: bool
     entruster: Giver | None
     hash: str
+    person: UUID | None = None
+    """Whose case it is in; an intake that is older than this field does not say."""
 
     @property
     def flags(self) -> list[ItemFlag]:

@@ -100,14 +100,20 @@ def transmission_of(row: Any, stated: Sequence[Any]) -> Transmission:
         AllianceId(row.alliance), AgencyId(row.recipient), Purpose(row.purpose), row.proposal,
         tuple(ItemId(each) for each in row.asked), tuple(_item(each) for each in row.items),
         tuple(_verdict(each) for each in row.verdicts),
-        tuple(_stated(each) for each in stated if each.transmission == row.id),
+        tuple(_stated(each) for each in sorted(stated, key=_said) if each.transmission == row.id),
         or_none(HandoverState, row.handover_state), or_none(HandoverState, row.recorded),
         frozenset(ItemId(each) for each in row.stored),
     )
 
 
+def _said(row: Any) -> tuple[datetime, UUID]:
+    """In which order: by the database's time, for ids are made before their turn comes."""
+    return row.stated_at, row.id
+
+
 def _stated(row: Any) -> Stated:
-    return Stated(row.norm, row.not_endangering, row.id, row.necessity, row.stated_by, row.stated_at)
+    categories = frozenset(DataCategory(each) for each in row.categories)
+    return Stated(row.norm, categories, row.not_endangering, row.id, row.necessity, row.stated_by, row.stated_at)
 
 
 def _item(kept: Row) -> Item:
@@ -215,6 +221,7 @@ def stated_rows(of: UUID, older: Transmission | None, newer: Transmission) -> li
         {
             "id": each.id, "person": of, "transmission": newer.id, "norm": each.norm, "necessity": each.necessity,
             "not_endangering": each.not_endangering, "stated_by": each.by, "stated_at": each.at,
+            "categories": sorted(each.categories),
         }
         for each in newer.stated
         if each.id not in known

@@ -66,7 +66,7 @@ transmission = _table(
 statutory_basis = _table(
     "statutory_basis", _key(), _column("person", ID), _column("transmission", ID), _column("norm", TEXT),
     _column("necessity", TEXT), _column("not_endangering", BOOL), _column("stated_by", TEXT),
-    _column("stated_at", MOMENT), sa.Index("statutory_basis_person", "person"),
+    _column("stated_at", MOMENT), _column("categories", TEXTS), sa.Index("statutory_basis_person", "person"),
 )
 restriction = _table(
     "restriction", _key(), _column("person", ID), _column("recipient", TEXT, null=True), _column("categories", TEXTS),

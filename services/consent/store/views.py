@@ -73,8 +73,7 @@ async def transmission_of_handover(tx: AsyncConnection, handover: UUID) -> Trans
     row = (await tx.execute(sa.select(transmission).where(transmission.c.handover == handover))).first()
     if row is None:
         return None
-    told = sa.select(statutory_basis).where(statutory_basis.c.transmission == row.id).order_by(statutory_basis.c.id)
-    stated = await tx.execute(told)
+    stated = await tx.execute(sa.select(statutory_basis).where(statutory_basis.c.transmission == row.id))
     return transmission_of(row, stated.all())
 
 

@@ -126,6 +126,7 @@ def _flags(row: Any) -> dict[str, JsonValue]:
         "professional_secret": row.professional_secret,
         "entruster": row.entruster,
         "hash": row.hash,
+        "person": None if row.person is None else str(row.person),
     }
 
 
@@ -133,7 +134,9 @@ async def _leaving(tx: AsyncConnection, wanted: Sequence[UUID]) -> list[Any]:
     """These items, without those that would carry a protected address; words without a case look at the handover's."""
     of_case = cases.c.id == sa.func.coalesce(items.c.case, items.c.handover)
     statement = (
-        sa.select(items, persons.c.street, persons.c.postcode, persons.c.place, persons.c.address_protected)
+        sa.select(
+            items, cases.c.person, persons.c.street, persons.c.postcode, persons.c.place, persons.c.address_protected
+        )
         .select_from(items.outerjoin(cases, of_case).outerjoin(persons, persons.c.id == cases.c.person))
         .where(among(items.c.id, wanted))
         .order_by(items.c.id)

@@ -69,9 +69,14 @@ def wrapped(error: Exception) -> Exception:
     return InterfaceError("SELECT", {}, AsyncAdapt_asyncpg_dbapi.InterfaceError(str(error), error))  # type: ignore[no-untyped-call]  # ships none here
 
 
+async def run(tx: AsyncConnection, statement: Statement | sa.TextClause) -> None:
+    """Straight to the driver, or through SQLAlchemy."""
+    await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+
+
 async def alone(database: AsyncEngine, statement: Statement | sa.TextClause) -> None:
     async with transaction(database) as tx:
-        await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+        await run(tx, statement)
 
 
 @pytest.mark.parametrize("statement", [SLEEP, SLEEP.written])
@@ -84,7 +89,7 @@ async def test_a_transaction_that_is_broken_off_leaves_nothing_behind(
     async def for_long() -> None:
         async with transaction(database) as tx:
             await both(tx, "undone")
-            await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+            await run(tx, statement)
 
     for _ in range(3):
         task = asyncio.create_task(for_long())
@@ -150,7 +155,7 @@ async def test_a_connection_that_is_cut_is_weather_and_nobody_gets_it_again(
         async with transaction(database) as tx:
             mine.append((await tx.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
             await both(tx, "undone")
-            await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+            await run(tx, statement)
 
     task = asyncio.create_task(for_long())
     await asyncio.sleep(0.3)
@@ -180,7 +185,7 @@ async def test_a_connection_that_was_cut_between_two_statements_is_weather(
             async with database.connect() as hand:
                 await hand.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
             await asyncio.sleep(0.2)  # the driver knows by now
-            await (statement(tx, {}) if isinstance(statement, Statement) else tx.execute(statement))
+            await run(tx, statement)
 
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError, SQLAlchemyError)) as said:
         await cut_first()

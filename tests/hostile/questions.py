@@ -250,9 +250,9 @@ def _lost_on_its_way(case: Case[Any], answer: Response) -> bool:
     lost = set[ParameterLocation]()
     if not urlsplit(answer.request.url or "").query:
         lost.add(ParameterLocation.QUERY)
-    if not declared & set(case.headers) - {"Authorization"}:
+    if declared <= {"Authorization"}:
         lost.add(ParameterLocation.HEADER)
-    return wrong <= lost
+    return bool(wrong) and wrong <= lost
 
 
 def _about_no_token(case: Case[Any]) -> bool:

@@ -11,10 +11,11 @@ from chassis.database import transaction
 from chassis.executor import Answer
 from chassis.http import Body, Call, Instant, Routes, people
 from chassis.transitions import Refused
-from contracts.codes import ConsentForm, DataCategory, DecisionReason, Giver, LegalBasis, Purpose, Role, Verdict
+from contracts.codes import ConsentForm, DataCategory, DecisionReason, Giver, Purpose, Role, Verdict
 from contracts.events import CODES_MAX, ITEMS_MAX
 from contracts.ids import AgencyId, AllianceId, ItemId, PersonId
 from services.consent.api.commands import Norm
+from services.consent.api.views import BasisView
 from services.consent.domain import Reason
 from services.consent.domain.consents import PERIOD_DEFAULT_MONTHS, months_after
 from services.consent.domain.decision import Question
@@ -63,23 +64,13 @@ class Outcome(StrEnum):
     DENY = "deny"
 
 
-class BasisFound(BaseModel):
-    """What an item could go on. `until`: the instant from which it no longer could; None: no end is known."""
-
-    norm: LegalBasis
-    task: str | None
-    consent: UUID | None
-    grant: UUID | None
-    until: Instant | None
-
-
 class ItemExplained(BaseModel):
     """Of a permitted item every basis; of a denied one everything that stands in its way, as the law asks."""
 
     item: UUID
     verdict: Verdict
     reasons: list[DecisionReason]
-    bases: list[BasisFound]
+    bases: list[BasisView]
 
 
 class GrantWanted(BaseModel):
@@ -136,7 +127,7 @@ async def explain(call: Call, resources: Resources, body: QuestionBody) -> Answe
         known = await flags_of(resources, asked)
     except UnreachableError:
         return Refused(Reason.UNREACHABLE)
-    items = {flags.item().id: flags.item() for flags in known if flags.person in (None, body.person)}
+    items = {item.id: item for item in (flags.item() for flags in known if flags.person in (None, body.person))}
     about = Question(
         body.at or now, resources.agency, body.recipient, body.purpose, alliance, person.consents, person.restrictions,
         tuple(Stated(each.norm, frozenset(each.categories), each.not_endangering) for each in body.stated),
@@ -159,10 +150,7 @@ def _item(one: Explained) -> ItemExplained:
         item=decision.id,
         verdict=decision.verdict,
         reasons=list(one.against) or [decision.reason],
-        bases=[
-            BasisFound(norm=basis.norm, task=basis.task, consent=basis.consent, grant=basis.grant, until=basis.until)
-            for basis in decision.bases
-        ],
+        bases=[BasisView.model_validate(basis, from_attributes=True) for basis in decision.bases],
     )
 
 

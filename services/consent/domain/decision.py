@@ -74,12 +74,11 @@ def gone(item: ItemId) -> ItemDecision:
 
 def decide_item(item: Item, about: Question) -> ItemDecision:
     """Permit on every basis there is, or deny for what the law asks first."""
-    if eligible(about):
-        granted, statutory = _granted(item, about), _statutory(item, about)
-        if granted or statutory:
-            reason = DecisionReason.CONSENT if granted else DecisionReason.STATUTORY_BASIS
-            return ItemDecision(item.id, Verdict.PERMIT, reason, granted + statutory)
-    return ItemDecision(item.id, Verdict.DENY, against(item, about)[0])
+    granted, statutory = _granted(item, about), _statutory(item, about)
+    if reasons := _against(item, about, based=bool(granted or statutory)):
+        return ItemDecision(item.id, Verdict.DENY, reasons[0])
+    reason = DecisionReason.CONSENT if granted else DecisionReason.STATUTORY_BASIS
+    return ItemDecision(item.id, Verdict.PERMIT, reason, granted + statutory)
 
 
 def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
@@ -88,8 +87,12 @@ def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
     What only its owner may release, and what was objected to, goes on no norm: that shuts the other way. That no row of
     the matrix was approved and stated is said where nothing else shuts it.
     """
+    return _against(item, about, based=bool(_granted(item, about) or _statutory(item, about)))
+
+
+def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReason, ...]:
     shut = () if eligible(about) else (DecisionReason.RECIPIENT_NOT_ELIGIBLE,)
-    if _granted(item, about) or _statutory(item, about):
+    if based:
         return shut
     found = (
         (item.entrusted, DecisionReason.ENTRUSTED),  # § 65 SGB VIII; grants that are found are the entruster's

@@ -119,19 +119,22 @@ def _taken_back(transmission: Transmission, command: StateTask) -> bool:
 
 
 TASKS_MAX = 50  # of one transmission, with those that were said anew: each is read at every decision
-FEW: Condition[Transmission] = Condition(
-    lambda transmission, command, _: len(transmission.stated) < TASKS_MAX or _taken_back(transmission, command),
-    Reason.TOO_MANY_TASKS,
-)
-APPROVED: Condition[Transmission] = Condition(
-    lambda transmission, command, _: _taken_back(transmission, command)
-    or command.stated.categories <= {category for row in command.rows for category in row.categories},
+def _stating(question: Callable[[Transmission, StateTask], bool], reason: Reason) -> Condition[Transmission]:
+    """What is asked of a statement, but of none that takes something back."""
+
+    def asks(transmission: Transmission, command: Any, _: Context) -> bool:
+        return _taken_back(transmission, command) or question(transmission, command)
+
+    return Condition(asks, reason)
+
+
+FEW = _stating(lambda transmission, _: len(transmission.stated) < TASKS_MAX, Reason.TOO_MANY_TASKS)
+APPROVED = _stating(
+    lambda _, command: command.stated.categories <= {category for row in command.rows for category in row.categories},
     Reason.NO_SUCH_TASK,
 )
-HARMLESS: Condition[Transmission] = Condition(
-    lambda transmission, command, _: _taken_back(transmission, command)
-    or all(harmless(row, command.stated) for row in command.rows),
-    Reason.HELP_ENDANGERED,
+HARMLESS = _stating(
+    lambda _, command: all(harmless(row, command.stated) for row in command.rows), Reason.HELP_ENDANGERED
 )
 BY_RECIPIENT: Condition[Transmission] = Condition(
     lambda transmission, command, _: transmission.recipient == command.by, Reason.NOT_THE_COUNTERPART

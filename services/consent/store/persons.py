@@ -141,7 +141,7 @@ _OF_PERSONS: Mapping[tuple[sa.Table, ...], Statement] = {
 async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
     """What a decision at the door looks at, read under the lock on the person's row that the caller holds."""
     row = (await tx.execute(sa.select(person).where(person.c.id == of))).one()
-    return _person(row, {reception.name: (), duty.name: ()} | dict((await _parts(tx, [of], DECIDED_ON))[of]))
+    return await _with_what_decides(tx, row)
 
 
 async def decided_on(tx: AsyncConnection, of: UUID) -> tuple[Person, datetime] | None:
@@ -149,7 +149,13 @@ async def decided_on(tx: AsyncConnection, of: UUID) -> tuple[Person, datetime] |
     row = (await tx.execute(sa.select(person, sa.func.clock_timestamp().label("now")).where(person.c.id == of))).first()
     if row is None:
         return None
-    return _person(row, {reception.name: (), duty.name: ()} | dict((await _parts(tx, [of], DECIDED_ON))[of])), row.now
+    return await _with_what_decides(tx, row), row.now
+
+
+async def _with_what_decides(tx: AsyncConnection, row: Any) -> Person:
+    """The person of this row, without what no decision looks at."""
+    parts = (await _parts(tx, [row.id], DECIDED_ON))[row.id]
+    return _person(row, {reception.name: (), duty.name: (), **parts})
 
 
 async def _parts(

@@ -204,6 +204,16 @@ def test_a_consent_that_expires_ends_what_rested_on_it_at_the_microsecond() -> N
     assert list(story.last.deadlines) == [Disarm(LOOK_AGAIN)]
 
 
+def test_deciding_on_a_grant_sets_no_clock_for_its_giving_has_set_it() -> None:
+    """A deadline written at every proposal would be a row of each handover, for nothing."""
+    story = Story()
+    story.gives(a_grant(valid_until=NOW + timedelta(days=30)))
+    assert list(story.last.deadlines) == [Arm(LOOK_AGAIN, NOW + timedelta(days=30))]
+    handover = story.proposes(an_item())
+    assert story.state_of(handover) == "permitted"
+    assert list(story.last.deadlines) == []
+
+
 def test_a_grant_that_begins_later_permits_from_then_on() -> None:
     story = Story()
     begin = NOW + timedelta(days=3)

@@ -165,7 +165,7 @@ class Law:
         fresh = transmission.state is TransmissionState.UNDECIDED and command.proposal == transmission.proposal
         if isinstance(decided, Refused) or not fresh:
             return decided
-        return self._decided_alone(decided, transmission.id, context)
+        return self._decided_alone(person, decided, transmission.id, context)
 
     def state_task(self, person: Person, command: c.StateTask, context: Context) -> Answer:
         """A task of the law is stated: what rests on it is decided at once."""
@@ -179,7 +179,7 @@ class Law:
         decided = _person(person, TRANSMISSIONS.decide(transmission, command, context))
         if isinstance(decided, Refused) or not transmission.decided:
             return decided
-        return self._decided_alone(decided, transmission.id, context)
+        return self._decided_alone(person, decided, transmission.id, context)
 
     def note_stored(self, person: Person, command: c.NoteStored, context: Context) -> Answer:
         """The recipient has it: it is not to be fetched again."""
@@ -243,11 +243,17 @@ class Law:
         after = replace(after, spoken_of=decided.subject.spoken_of)
         return replace(decided, subject=after, tells=tells, deadlines=(*decided.deadlines, _clock(after, context.now)))
 
-    def _decided_alone(self, decided: Decided[Person], wanted: UUID, context: Context) -> Decided[Person]:
-        """One transmission is decided; a basis it rests on may end before any grant does."""
+    def _decided_alone(
+        self, before: Person, decided: Decided[Person], wanted: UUID, context: Context
+    ) -> Decided[Person]:
+        """One transmission is decided; the clock is set anew where that changes when something begins or ends next.
+
+        It seldom does: only a row of the matrix ends otherwise than a grant, whose giving has set the clock.
+        """
         after, tells = self._decide_transmission(decided.subject, wanted, context)
         clock = _clock(after, context.now)
-        return replace(decided, subject=after, tells=decided.tells + tells, deadlines=(*decided.deadlines, clock))
+        deadlines = decided.deadlines if clock == _clock(before, context.now) else (*decided.deadlines, clock)
+        return replace(decided, subject=after, tells=decided.tells + tells, deadlines=deadlines)
 
     def _decide_transmission(self, person: Person, wanted: UUID, context: Context) -> tuple[Person, tuple[Tell, ...]]:
         transmission = found(person.transmissions, wanted)

@@ -17,7 +17,16 @@ from chassis.auth import Caller, Gate
 from chassis.executor import Answer
 from chassis.http.limits import REQUESTS_PER_SECOND, Buckets
 from chassis.http.openapi import AnsweringRoute, Api, described
-from chassis.http.pages import Ready, health, listing, openapi_document, problem_list, problem_page, readiness
+from chassis.http.pages import (
+    Ready,
+    health,
+    html_page,
+    listing,
+    openapi_document,
+    problem_list,
+    problem_page,
+    readiness,
+)
 from chassis.http.problems import Problem, Problems, Trouble, Turned
 from chassis.http.routes import (
     Allow,
@@ -52,6 +61,7 @@ __all__ = [
     "Trouble",
     "anyone",
     "build",
+    "html_page",
     "openapi",
     "parties",
     "people",

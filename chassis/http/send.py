@@ -103,10 +103,12 @@ class HungUp(ConnectionError):  # what happened, in the words of the design
 
 
 async def send_answer(answer: Answer, send: Send) -> None:
-    """Write a whole answer."""
-    headers = [(name.encode(), value.encode()) for name, value in answer.headers]
-    headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *SECURITY]})
+    """Write a whole answer; what it says about its own security goes before what is said of every one."""
+    own = [(name.encode(), value.encode()) for name, value in answer.headers]
+    named = {name for name, _ in own}
+    length = (b"content-length", str(len(answer.body)).encode())
+    headers = [*own, length, *(each for each in SECURITY if each[0] not in named)]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
 

@@ -316,6 +316,15 @@ async def test_a_stream_that_is_not_done_at_its_deadline_is_torn_down(site: Site
 # --- what a service says about itself ---------------------------------------------------------------------------------
 
 
+async def test_a_page_says_itself_what_its_browser_may_do_and_only_once(site: Site) -> None:
+    """Two policies would both hold, and the general one would forbid the style the page has."""
+    page = await site.get("/docs", authorization="", accept="text/html")
+    (policy,) = page.headers.get_list("content-security-policy")
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert page.headers.get_list("x-content-type-options") == ["nosniff"]
+    assert "<script" not in page.text
+
+
 async def test_every_problem_type_resolves_to_a_page(site: Site) -> None:
     listed = (await site.get("/problems", authorization="")).json()
     assert len(listed) == len(TROUBLES) + len(PROBLEMS)

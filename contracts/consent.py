@@ -1,10 +1,10 @@
 """What consent tells: at home its decisions, on the channel what a recipient must know about data it has received."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 
-from contracts.codes import Completeness, DecisionReason, DutyAnswer, Purpose, RetentionNorm, Service, Verdict
+from contracts.codes import Completeness, DecisionReason, DutyAnswer, Purpose, RetentionNorm, Service, Side, Verdict
 from contracts.events import CODES_MAX, ITEMS_MAX, Event, Instant, Part, SubjectKind, TopicKind
 from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, HandoverRef, ItemId, PersonId, ReleaseId, TransmissionId
 
@@ -134,6 +134,28 @@ class ConsentErasureDemanded(ConsentHandoverEvent):
     duty: DutyId
     releases: Releases
     items: Items
+    basis_ended: Items = ()
+    """Of these releases exactly these items must go, by the sender's ids; none named: all of them, also late ones."""
+
+
+class ConsentAnswerEvent(ConsentHandoverEvent):
+    """About an answer after a withdrawal that is still open, awaited (`sender`) or owed (`receiver`)."""
+
+    duty: DutyId
+    side: Side
+    answer_by: Instant
+
+
+class ConsentAnswerDue(ConsentAnswerEvent):
+    """We owe it within three days."""
+
+    type: ClassVar[str] = "staffel.consent.answer_due.v1"
+
+
+class ConsentAnswerOverdue(ConsentAnswerEvent):
+    """It has not come in time."""
+
+    type: ClassVar[str] = "staffel.consent.answer_overdue.v1"
 
 
 # --- told to the other agency -----------------------------------------------------------------------------------------
@@ -162,23 +184,40 @@ class ConsentWithdrawalNotified(ConsentChannelEvent):
     duty: DutyId
     releases: Releases
     answer_by: Instant
+    basis_ended: Items = ()
+    """Of these releases exactly these items, by the sender's ids; none named: all of them."""
+
+
+def _norm_exactly_where_retained(said: "A") -> "A":
+    if (said.answer is DutyAnswer.RETAINED) != (said.norm is not None):
+        raise ValueError("norm: retained needs one, erased must not have one")
+    return said
+
+
+class Answered(Part):
+    """Erased, or retained on that norm."""
+
+    answer: DutyAnswer
+    norm: RetentionNorm | None
+
+    _norm_fits = model_validator(mode="after")(_norm_exactly_where_retained)
 
 
 class ConsentDataAnswered(ConsentChannelEvent):
-    """Recipient: erased, or retained on that norm."""
+    """Recipient: erased, or retained on that norm, by itself and by everybody to whom it had passed it on."""
 
     type: ClassVar[str] = "staffel.consent.data_answered.v1"
 
     duty: DutyId
     answer: DutyAnswer
     norm: RetentionNorm | None
+    passed_on: tuple[Answered, ...] = Field(default=(), max_length=CODES_MAX)
+    """What those answered to whom it had passed it on: never who, that alone is social data (§ 35 SGB I)."""
 
-    @model_validator(mode="after")
-    def _a_norm_exactly_where_retained(self) -> Self:
-        if (self.answer is DutyAnswer.RETAINED) != (self.norm is not None):
-            raise ValueError("norm: retained needs one, erased must not have one")
-        return self
+    _norm_fits = model_validator(mode="after")(_norm_exactly_where_retained)
 
+
+A = TypeVar("A", Answered, ConsentDataAnswered)
 
 EVENTS: tuple[type[Event], ...] = (
     ConsentGiven,
@@ -191,6 +230,8 @@ EVENTS: tuple[type[Event], ...] = (
     TransmissionEnded,
     TransmissionReleased,
     ConsentErasureDemanded,
+    ConsentAnswerDue,
+    ConsentAnswerOverdue,
     ConsentStorageConfirmed,
     ConsentWithdrawalNotified,
     ConsentDataAnswered,

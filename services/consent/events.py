@@ -18,7 +18,7 @@ from contracts import consent as told
 from contracts.codes import Side
 from contracts.consent import ConsentDataAnswered, ConsentStorageConfirmed, ConsentWithdrawalNotified
 from contracts.handover import HandoverChanged, HandoverProposed
-from contracts.ids import AgencyId, AllianceId, HandoverRef, TransmissionId
+from contracts.ids import AgencyId, AllianceId, DutyId, HandoverRef, TransmissionId
 from contracts.intake import CaseChanged, CaseDossierStored, CaseItemsErased, CaseRegistered
 from contracts.topics import parse
 from services.consent.domain import memory
@@ -32,6 +32,7 @@ from services.consent.domain.commands import (
     OpenTransmission,
     OweAnswer,
 )
+from services.consent.domain.words import PassedOn
 from services.consent.store.persons import PERSON, persons_of_handovers
 
 # --- own intake -------------------------------------------------------------------------------------------------------
@@ -69,7 +70,7 @@ def open_transmission(event: HandoverProposed, meta: Meta) -> Sequence[Step]:
 def note_handover(event: HandoverChanged, meta: Meta) -> Sequence[Step]:
     """At the sender the person is found by the transmission; where nothing was proposed there is nothing to note."""
     command = NoteHandover(
-        event.handover, event.side, event.counterpart, event.alliance, event.state, event.recorded
+        event.handover, event.side, event.counterpart, event.alliance, event.state, event.recorded, DutyId(meta.id)
     )
     subjects = (event.handover,) if event.side is Side.RECEIVER else meta.subjects
     return tuple(Step(PERSON, subject, command) for subject in subjects)
@@ -97,13 +98,17 @@ def note_stored(event: ConsentStorageConfirmed, meta: Meta) -> Sequence[Step]:
 def owe(event: ConsentWithdrawalNotified, meta: Meta) -> Sequence[Step]:
     """Which agency it is from also says on whose channel the answer will go."""
     alliance = AllianceId(meta.scope)
-    command = OweAnswer(event.duty, event.handover, _teller(meta), alliance, event.releases, event.answer_by)
+    command = OweAnswer(
+        event.duty, event.handover, _teller(meta), alliance, event.releases, event.basis_ended, event.answer_by,
+        DutyId(meta.id),
+    )
     return (Step(PERSON, event.handover, command),)
 
 
 def hear_answer(event: ConsentDataAnswered, meta: Meta) -> Sequence[Step]:
-    """Erased, or retained."""
-    command = HearAnswer(_teller(meta), event.duty, event.answer, event.norm)
+    """Erased, or retained; also by those to whom it was passed on."""
+    others = tuple(PassedOn(each.answer, each.norm) for each in event.passed_on)
+    command = HearAnswer(_teller(meta), event.duty, event.answer, event.norm, others)
     return _about(event.handover, meta, command)
 
 
@@ -137,6 +142,12 @@ async def by_reference(_tx: AsyncConnection, facts: Sequence[Said]) -> Mapping[U
     return {one.id: (one.fact.handover,) for one in facts}
 
 
+async def whose_duty(tx: AsyncConnection, facts: Sequence[Said]) -> Mapping[UUID, Sequence[UUID]]:
+    """An awaited answer is about the person of the transmission, one that is owed about who came by the handover."""
+    awaited = await whose_handover(tx, [one for one in facts if one.fact.side is Side.SENDER])
+    return {one.id: awaited.get(one.id, (one.fact.handover,)) for one in facts}
+
+
 REMEMBERS: Final = (
     Memory(told.ConsentGiven, PERSON, memory.given),
     Memory(told.ConsentRefused, PERSON, memory.refused),
@@ -144,6 +155,8 @@ REMEMBERS: Final = (
     *(Memory(event, PERSON, memory.decided, whose_handover) for event in memory.STATES),
     Memory(told.TransmissionReleased, PERSON, memory.released, whose_handover),
     Memory(told.ConsentErasureDemanded, PERSON, memory.erasing, by_reference),
+    Memory(told.ConsentAnswerDue, PERSON, memory.reminded, whose_duty),
+    Memory(told.ConsentAnswerOverdue, PERSON, memory.reminded, whose_duty),
     Memory(told.ConsentStorageConfirmed, PERSON, memory.stored, by_reference),
     Memory(told.ConsentWithdrawalNotified, PERSON, memory.notified, whose_handover),
     Memory(told.ConsentDataAnswered, PERSON, memory.answered, by_reference),

@@ -69,8 +69,9 @@ def _announced(event: HandoverChanged) -> Announce:
 
 
 def erase(event: ConsentErasureDemanded, meta: Meta) -> Sequence[Step]:
-    """Exactly what came by these releases."""
-    return (Step(CASE, event.handover, EraseReleases(event.handover, event.duty, frozenset(event.releases))),)
+    """Exactly what came by these releases, or of it exactly these items."""
+    command = EraseReleases(event.handover, event.duty, frozenset(event.releases), frozenset(event.basis_ended))
+    return (Step(CASE, event.handover, command),)
 
 
 HEARS: Final = (Hear(HandoverChanged, follow), Hear(ConsentErasureDemanded, erase))

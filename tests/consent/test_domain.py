@@ -20,7 +20,7 @@ from contracts.codes import (
     RetentionNorm,
     Side,
 )
-from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, HandoverRef, ReleaseId
+from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, HandoverRef, ItemId, ReleaseId
 from contracts.new_ids import new_id
 from services.consent.domain import CONSENTS, DUTIES, LOOK_AGAIN, RECEPTIONS, RELEASES, TRANSMISSIONS, Reason
 from services.consent.domain import commands as c
@@ -291,7 +291,13 @@ def moved(
     handover: HandoverRef, state: HandoverState, recorded: HandoverState | None = None, side: Side = Side.SENDER
 ) -> c.NoteHandover:
     counterpart = JUGENDAMT if side is Side.SENDER else AgencyId("jugendamt")
-    return c.NoteHandover(handover, side, counterpart, MUSTER, state, recorded)
+    return c.NoteHandover(handover, side, counterpart, MUSTER, state, recorded, a_duty_id())
+
+
+def owed(handover: HandoverRef, *releases: ReleaseId, items: tuple[ItemId, ...] = ()) -> c.OweAnswer:
+    """The word of the youth office: the basis of these releases has ended."""
+    due = NOW + timedelta(days=14)
+    return c.OweAnswer(a_duty_id(), handover, JUGENDAMT, MUSTER, releases, items, due, a_duty_id())
 
 
 def released(**changed: object) -> tuple[Story, ConsentId, HandoverRef, Disclosed]:
@@ -314,6 +320,7 @@ def test_whoever_has_received_something_by_a_withdrawn_consent_is_told_and_must_
     assert (notified.to, notified.scope) == (JUGENDAMT, MUSTER)
     assert notified.fact.model_dump() == {  # type: ignore[attr-defined]  # every fact is a model
         "handover": handover, "duty": first, "releases": (line.release,), "answer_by": NOW + timedelta(days=14),
+        "basis_ended": (),
     }
     duty = story.person.duties[0]
     assert (duty.state, duty.side, duty.consent) == ("awaits", Side.SENDER, consent)
@@ -427,7 +434,7 @@ def received(state: HandoverState = HandoverState.ACTIVE) -> tuple[Story, Handov
     story.do(moved(handover, HandoverState.ACCEPTED, side=Side.RECEIVER))
     story.do(c.ConfirmStorage(handover, release, (an_item().id,)))
     story.do(moved(handover, state, side=Side.RECEIVER))
-    demand = c.OweAnswer(DutyId(new_id()), handover, JUGENDAMT, MUSTER, (release,), NOW + timedelta(days=14))
+    demand = owed(handover, release)
     return story, handover, release, demand
 
 

@@ -7,7 +7,6 @@ the sender's as `handover.changed`, recorded beside the end of its own.
 
 import json
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from contracts.ids import DutyId, HandoverRef, ReleaseId
 from contracts.new_ids import new_id
 from services.consent.domain import Reason
 from services.consent.domain import commands as c
-from tests.consent.builders import JUGENDAMT, MUSTER, NOW, Story, a_duty_id, refused
-from tests.consent.test_domain import moved, released
+from tests.consent.builders import JUGENDAMT, Story, a_duty_id, refused
+from tests.consent.test_domain import moved, owed, released
 
 ROWS = json.loads((Path(__file__).parents[1] / "handover" / "handover_protocol.json").read_text("utf-8"))
 NEVER_OPEN = {"draft", "requested", "inquiry", "waitlisted", "redirecting"}  # the door was: nothing is in the ledger
-DUTY_OF = {state: state for state in ("awaits", "owes", "answered")} | {"erasing": "owes", "lapsed": "none"}
+DUTY_OF = {state: state for state in ("awaits", "owes", "answered")} | {"erasing": "owes", "waits": "owes", "lapsed": "none"}
 
 
 def rows(side: str, *on: str) -> list[Any]:
@@ -85,9 +84,7 @@ def test_the_receiver_owes_an_answer_where_something_is_left(
     story = Story()
     handover = HandoverRef(new_id())
     story.do(moved(handover, state(row["while"]), side=Side.RECEIVER))
-    demand = c.OweAnswer(
-        DutyId(new_id()), handover, JUGENDAMT, MUSTER, (ReleaseId(new_id()),), NOW + timedelta(days=14)
-    )
+    demand = owed(handover, ReleaseId(new_id()))
     news = moved(handover, state(row["then"]), state(row["records"]) if row["records"] else None, Side.RECEIVER)
     for command in (news, demand) if told_by_handover_first else (demand, news):
         story.do(command)
@@ -101,7 +98,7 @@ def test_the_receiver_answers_once_and_only_where_it_owes(row: dict[str, Any]) -
     answer = c.AnswerRetained(duty, RetentionNorm.SGB_X_84)
     story.do(moved(handover, state(row["while"]), side=Side.RECEIVER))
     assert refused(story.try_(answer)) == Reason.UNKNOWN_DUTY
-    story.do(c.OweAnswer(duty, handover, JUGENDAMT, MUSTER, (ReleaseId(new_id()),), NOW + timedelta(days=14)))
+    story.do(replace(owed(handover, ReleaseId(new_id())), duty=duty))
     story.do(answer)
     assert (row["guard"], duty_of(story)) == ("owes_answer", row["duty"])
     assert refused(story.try_(answer)) == Reason.NOT_NOW

@@ -16,7 +16,7 @@ from services.consent.store import metadata
 from services.consent.store.persons import PARTS, load_persons, save_persons
 from tests.conftest import NewDatabase
 from tests.consent.builders import JUGENDAMT, NOW, Story, a_duty_id, a_grant, a_sheet, an_item
-from tests.consent.test_domain import moved
+from tests.consent.test_domain import moved, owed
 
 
 async def loaded(tx: AsyncConnection, person: PersonId) -> Person:
@@ -33,7 +33,7 @@ def full_of_everything() -> Person:
     received, release, duty = HandoverRef(new_id()), ReleaseId(new_id()), DutyId(new_id())
     story.do(moved(received, HandoverState.ACTIVE, side=Side.RECEIVER))
     story.do(c.ConfirmStorage(received, release, (an_item().id,)))
-    story.do(c.OweAnswer(duty, received, JUGENDAMT, story.person.consents[0].grants[0].alliance, (release,), NOW))
+    story.do(replace(owed(received, release, items=(an_item().id,)), duty=duty, answer_by=NOW))
     story.do(c.AnswerRetained(duty, RetentionNorm.GDPR_17_3_B))
     story.do(c.WithdrawConsent(consent, a_duty_id()))
     return replace(story.person, version=7)

@@ -137,6 +137,7 @@ BEFORE_COMMAND: Mapping[str, Mapping[str, Scene]] = {
         "invalidate": GIVEN,
         "withdraw": GIVEN,
         "state_task": TRANSMISSION,
+        "answer_on_data": (*OWING, Finds("duty")),
     },
     "handover": {
         "draft": CASE,

@@ -12,10 +12,11 @@ from chassis.executor import Step
 from contracts.codes import DataCategory, HandoverState, Role, Side
 from contracts.consent import ConsentErasureDemanded
 from contracts.handover import HandoverChanged
-from contracts.ids import DutyId, HandoverRef, ReleaseId
+from contracts.ids import DutyId, HandoverRef, ItemId, ReleaseId
 from contracts.new_ids import new_id
 from services.intake.domain.case import DossierReason
 from services.intake.domain.commands import NoteRefusal, ReachAgeBand
+from services.intake.domain.items import Part
 from services.intake.store import CASE
 from tests.intake.builders import changed, store
 from tests.intake.conftest import Intake, somebody
@@ -342,6 +343,47 @@ async def test_a_stop_keeps_the_dossier_until_consent_demands_its_erasure(intake
     )
     assert told.body["duty"] == str(demand.duty)
     assert len(told.body["items"]) == len(dossier.items)
+
+
+async def test_of_a_release_only_the_items_go_whose_basis_has_ended_and_what_they_said_of_the_person(
+    intake: Intake,
+) -> None:
+    reference = await announced(intake)
+    dossier = store(reference)
+    await intake.run(Step(CASE, reference, dossier))
+    contact = next(item for item in dossier.items if item.part is Part.CONTACT)
+    before = (await intake.get(f"/cases/{reference}")).json()["person"]
+    assert before["phone"] is not None
+    assert contact.provenance is not None
+    demand = ConsentErasureDemanded(
+        handover=HandoverRef(reference), duty=DutyId(new_id()), releases=(ReleaseId(dossier.release),), items=(),
+        basis_ended=(ItemId(contact.provenance.source_item),),
+    )
+    await intake.hear(demand, 1)
+    left = (await intake.get(f"/cases/{reference}/items")).json()["items"]
+    assert {item["part"] for item in left} == {item.part for item in dossier.items} - {Part.CONTACT}
+    person = (await intake.get(f"/cases/{reference}")).json()["person"]
+    assert (person["given_names"], person["phone"]) == (before["given_names"], None)
+    (told,) = await intake.rows(
+        "SELECT convert_from(payload, 'UTF8')::jsonb AS body FROM event_log WHERE type LIKE '%items_erased%'"
+    )
+    assert told.body["items"] == [str(contact.provenance.source_item)]
+
+
+async def test_own_records_made_since_the_dossier_came_are_listed_for_a_human_once_it_was_erased(
+    intake: Intake,
+) -> None:
+    reference = await announced(intake)
+    dossier = store(reference)
+    await intake.run(Step(CASE, reference, dossier))
+    await intake.command("POST", f"/cases/{reference}/items", {"items": [ITEM]})
+    assert (await intake.get(f"/cases/{reference}/derived")).json()["records"] == []
+    await intake.hear(ConsentErasureDemanded(
+        handover=HandoverRef(reference), duty=DutyId(new_id()), releases=(ReleaseId(dossier.release),), items=()
+    ), 1)
+    (record,) = (await intake.get(f"/cases/{reference}/derived")).json()["records"]
+    (own,) = (await intake.get(f"/cases/{reference}/items")).json()["items"]
+    assert (record["item"], record["category"]) == (own["id"], own["category"])
 
 
 async def test_a_dossier_that_was_to_be_erased_before_it_came_is_dropped(intake: Intake) -> None:

@@ -56,7 +56,8 @@ def flags_of(item: Item) -> Flags:
     """What own intake says about an item without its content."""
     return Flags(
         ItemId(item.id), item.category, item.entrusted, item.special, item.professional_secret, item.entruster,
-        item.hash,
+        item.hash, None if item.provenance is None else ReleaseId(item.provenance.release),
+        None if item.provenance is None else ItemId(item.provenance.source_item),
     )
 
 
@@ -174,6 +175,7 @@ def _content(item: Item) -> Content:
         professional_secret=item.professional_secret, entruster=item.entruster, hash=item.hash, content=item.content,
         collected_from=str(item.collected_from),
         received_by=None if item.provenance is None else item.provenance.release,
+        source_item=None if item.provenance is None else item.provenance.source_item, person=None,
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from contracts.codes import DutyAnswer, Service, Side
+from contracts.ids import ItemId, ReleaseId
 from services.consent.domain.duties import NOTHING_LEFT
-from services.consent.domain.words import DutyState
+from services.consent.domain.words import Duty, DutyState
 from services.intake.domain.case import DossierState
 from services.intake.domain.items import Item
 from tests.simulation import laws
@@ -37,13 +37,22 @@ def door_is_closed(desk: Desk) -> None:
 
 
 def everybody_is_told(world: World, desk: Desk) -> None:
-    """What left on grants that were all taken back has a duty, unless nothing of it is held there any more."""
+    """What left on grants that were all taken back has a duty, unless nothing of it is held there any more.
+
+    So has what was passed on and whose basis has ended where it came from, whatever basis it was passed on.
+    """
     taken_back = {each.grant for each in world.notebook.allowed if each.taken_back}
     for person, lines in persons(desk).ledger.items():
         known = persons(desk).rows[person]
-        demanded = {release for duty in known.duties for release in duty.releases}
         for line in lines:
-            if line.release in demanded or any(basis.grant not in taken_back for basis in line.bases):
+            came_back = any(
+                duty.names(line.received_by, line.source_item)
+                for duty in known.duties
+                if duty.side is Side.RECEIVER and duty.state is not DutyState.LAPSED
+            )
+            if not came_back and any(basis.grant not in taken_back for basis in line.bases):
+                continue
+            if any(duty.side is Side.SENDER and duty.names(line.release, line.item) for duty in known.duties):
                 continue
             of = next(each for each in known.transmissions if each.handover == line.handover)
             if not NOTHING_LEFT & {of.handover_state, of.recorded}:
@@ -67,23 +76,23 @@ def duties_agree(world: World, desk: Desk) -> None:
 def erased_is_erased(world: World, desk: Desk, intake: Cases) -> None:
     """Nothing is held of what has to go; a dossier that is waited for is being fetched."""
     consent, copies = world.desks[desk.agency, Service.CONSENT], rows(world.desks[desk.agency, Service.HANDOVER])
-    erased = {
-        release
+    erased = [
+        duty
         for person in persons(consent).rows.values()
         for duty in person.duties
         if duty.side is Side.RECEIVER and duty.answer is DutyAnswer.ERASED
-        for release in duty.releases
-    }
+    ]
     for case in intake.rows.values():
         copy = copies.get(case.id)  # a case that came has the id of its handover
         held = intake.received(case.id)
         if copy is not None and held and NOTHING_LEFT & {copy.state, copy.recorded}:
             raise Broken(laws.ERASED, f"{len(held)} items of a handover that is {copy.state}/{copy.recorded}")
-        if _releases(held) & erased:
+        if any(_of(duty, item) for duty in erased for item in held):
             raise Broken(laws.ERASED, "items whose erasure was answered")
         if case.dossier is DossierState.PENDING:
             raise Broken(laws.DOSSIERS, f"case {case.state}, handover {copy and copy.state}")
 
 
-def _releases(held: list[Item]) -> set[UUID]:
-    return {item.provenance.release for item in held if item.provenance}
+def _of(duty: Duty, item: Item) -> bool:
+    came = item.provenance
+    return came is not None and duty.names(ReleaseId(came.release), ItemId(came.source_item))

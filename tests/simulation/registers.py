@@ -23,7 +23,7 @@ from services.consent.domain.words import (
     found,
 )
 from services.consent.store.leases import Lease
-from services.consent.store.persons import ABOUT_LEDGER, ABOUT_NOTICES, PERSON, persons_of_handovers
+from services.consent.store.persons import about_ledger, ABOUT_NOTICES, PERSON, persons_of_handovers
 from tests.simulation.rooms import Rooms
 from tests.simulation.town import ALLIANCE
 
@@ -59,7 +59,7 @@ class Persons:
         person = self.rows.get(subject) or Person(PersonId(subject))
         if isinstance(command, ABOUT_NOTICES):
             return replace(person, notices=(self.notice,))
-        if isinstance(command, ABOUT_LEDGER):
+        if about_ledger(command):
             return replace(person, ledger=tuple(self.ledger.get(subject, ())))
         if isinstance(command, c.TellRelease) and self.person_of.get(command.release) == subject:
             return replace(person, releases=(self.releases[command.release],))
@@ -129,7 +129,8 @@ class Persons:
         )
         self.person_of[lease.id] = lease.person
         self.ledger.setdefault(lease.person, []).extend(
-            Disclosed(lease.id, of.handover, of.alliance, of.recipient, of.purpose, line.item, line.bases)
+            Disclosed(lease.id, of.handover, of.alliance, of.recipient, of.purpose, line.item, line.bases,
+                      line.received_by, line.source_item)
             for line in lease.lines
         )
 

@@ -134,7 +134,7 @@ class Cases:
         if known is None or not isinstance(command, ASKS_WHAT_IS_HELD):
             return known or Case(subject)
         held = tuple(
-            HeldItem(item.id, item.provenance.source_item, item.provenance.release)
+            HeldItem(item.id, item.provenance.source_item, item.provenance.release, item.part)
             for item in self.received(subject)
             if item.provenance is not None
         )

@@ -12,10 +12,12 @@ from chassis.crashpoints import reached
 from chassis.executor import Answer, Step
 from chassis.http import Body, Call, Instant, Routes, Text, people
 from chassis.transitions import Refused
-from contracts.codes import ConsentForm, DataCategory, Giver, Purpose, Role
+from contracts.codes import ConsentForm, DataCategory, DutyAnswer, Giver, Purpose, RetentionNorm, Role
 from contracts.events import CODES_MAX
 from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, GrantId, HandoverRef, NoticeId, PersonId
 from services.consent.domain.commands import (
+    AnswerErased,
+    AnswerRetained,
     GiveConsent,
     InvalidateConsent,
     PublishNotice,
@@ -215,3 +217,31 @@ def withdraw(call: Call, consent: UUID, body: WithdrawalBody) -> Step:
     if body.grants is None:
         return Step(PERSON, body.person, WithdrawConsent(ConsentId(consent), first))
     return Step(PERSON, body.person, WithdrawGrants(ConsentId(consent), frozenset(body.grants), first))
+
+
+# --- duties -----------------------------------------------------------------------------------------------------------
+
+
+class AnswerBody(Body):
+    """What becomes of the data: erased, or retained on a norm. The handover is the one by which they came."""
+
+    handover: HandoverRef
+    answer: DutyAnswer
+    norm: RetentionNorm | None = None
+
+    @model_validator(mode="after")
+    def _a_norm_exactly_where_retained(self) -> Self:
+        if (self.answer is DutyAnswer.RETAINED) != (self.norm is not None):
+            raise ValueError("norm: retained needs one, erased must not have one")
+        return self
+
+
+@routes.command("POST", "/duties/{duty}/answer", allow=ANYBODY_WHO_IS_TOLD)
+def answer_on_data(call: Call, duty: UUID, body: AnswerBody) -> Step:
+    """Answer after a withdrawal. Erased: own intake erases exactly what came by those releases, and then it is told.
+
+    The other agency is told when everybody has answered to whom something of it was passed on.
+    """
+    about = DutyId(duty)
+    command = AnswerErased(about) if body.norm is None else AnswerRetained(about, body.norm)
+    return Step(PERSON, body.handover, command)

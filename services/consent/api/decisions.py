@@ -131,6 +131,7 @@ async def explain(call: Call, resources: Resources, body: QuestionBody) -> Answe
     about = Question(
         body.at or now, resources.agency, body.recipient, body.purpose, alliance, person.consents, person.restrictions,
         tuple(Stated(each.norm, frozenset(each.categories), each.not_endangering) for each in body.stated),
+        person.duties,
     )
     each = explained(asked, items, about)
     denied = tuple(one.decision.id for one in each if not one.decision.permitted)

@@ -24,6 +24,7 @@ from contracts.codes import (
     Verdict,
 )
 from services.consent.domain import Reason
+from services.consent.domain.duties import OPEN
 from services.consent.domain.words import Consent, Duty, DutyState, Grant, Notice, Transmission
 from services.consent.store import views
 
@@ -294,8 +295,18 @@ async def releases(call: Call, tx: AsyncConnection, person: UUID) -> ReleaseList
 # --- duties -----------------------------------------------------------------------------------------------------------
 
 
+class PassedOnView(BaseModel):
+    """What somebody answered to whom the recipient had passed the data on; who that is, is not told."""
+
+    answer: DutyAnswer
+    norm: RetentionNorm | None
+
+
 class DutyView(BaseModel):
-    """An answer that is owed after a withdrawal: by us (receiver) or to us (sender)."""
+    """An answer that is owed after a withdrawal: by us (receiver) or to us (sender).
+
+    `items`: of these releases only these, by the sender's ids; none named: all of them.
+    """
 
     id: UUID
     version: int
@@ -304,10 +315,12 @@ class DutyView(BaseModel):
     handover: UUID | None
     counterpart: str
     releases: list[UUID]
+    items: list[UUID]
     answer_by: datetime | None
     overdue: bool
     answer: DutyAnswer | None
     norm: RetentionNorm | None
+    passed_on: list[PassedOnView]
     answered_at: datetime | None
 
 
@@ -317,15 +330,13 @@ class DutyList(BaseModel):
     duties: list[DutyView]
 
 
-OPEN_DUTIES = frozenset({DutyState.AWAITS, DutyState.OWES, DutyState.ERASING})
-
-
 def _duty(duty: Duty, now: datetime) -> DutyView:
-    late = duty.state in OPEN_DUTIES and duty.answer_by is not None and duty.answer_by < now
+    late = duty.state in OPEN and duty.answer_by is not None and duty.answer_by < now
     return DutyView(
         id=duty.id, version=duty.version, state=duty.state, side=duty.side, handover=duty.handover,
-        counterpart=duty.counterpart, releases=list(duty.releases), answer_by=duty.answer_by, overdue=late,
-        answer=duty.answer, norm=duty.norm, answered_at=duty.answered_at,
+        counterpart=duty.counterpart, releases=list(duty.releases), items=list(duty.items), answer_by=duty.answer_by,
+        overdue=late, answer=duty.answer, norm=duty.norm, answered_at=duty.answered_at,
+        passed_on=[PassedOnView(answer=each.answer, norm=each.norm) for each in duty.passed_on],
     )
 
 

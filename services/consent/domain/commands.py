@@ -19,7 +19,7 @@ from contracts.ids import (
     ReleaseId,
     TransmissionId,
 )
-from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision, Stated, Wanted
+from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision, PassedOn, Stated, Wanted
 
 # --- about a notice ---------------------------------------------------------------------------------------------------
 
@@ -218,6 +218,7 @@ class NoteHandover:
     alliance: AllianceId
     handover_state: HandoverState
     recorded: HandoverState | None
+    first_duty: DutyId  # a fresh id; duties that follow get it and the ids after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,34 +272,42 @@ class DemandAnswer:
     """A withdrawal: the recipient of these releases must answer; only the domain itself says this."""
 
     duty: DutyId
-    consent: ConsentId
+    consent: ConsentId | None  # none of ours where the data had come from another agency
     handover: HandoverRef
     counterpart: AgencyId
     alliance: AllianceId
     releases: tuple[ReleaseId, ...]
+    items: tuple[ItemId, ...]  # none: all of these releases
     answer_by: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class HearAnswer:
-    """The other agency: erased, or retained on that norm."""
+    """The other agency: erased, or retained on that norm; and what those answered to whom it had passed items on."""
 
     by: AgencyId
     duty: DutyId
     answer: DutyAnswer
     norm: RetentionNorm | None
+    passed_on: tuple[PassedOn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class OweAnswer:
-    """The other agency: the basis of these releases has ended, an answer is owed."""
+    """The other agency: the basis of these releases has ended, an answer is owed.
+
+    `items`: of these alone, by the ids they have there; none named: of all. `first_duty` as in a withdrawal: those to
+    whom the items were passed on are told in turn.
+    """
 
     duty: DutyId
     handover: HandoverRef
     counterpart: AgencyId
     alliance: AllianceId
     releases: tuple[ReleaseId, ...]
+    items: tuple[ItemId, ...]
     answer_by: datetime
+    first_duty: DutyId
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +336,28 @@ class AnswerErased:
 @dataclass(frozen=True, slots=True)
 class HearErased:
     """Own intake: what this duty is about is gone."""
+
+    duty: DutyId
+
+
+@dataclass(frozen=True, slots=True)
+class AllAnswered:
+    """Nobody to whom the data were passed on owes an answer any more; only the domain itself says this."""
+
+    duty: DutyId
+    passed_on: tuple[PassedOn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemindOfAnswer:
+    """The clock: the answer we owe is due in three days; only the domain itself says this."""
+
+    duty: DutyId
+
+
+@dataclass(frozen=True, slots=True)
+class MissAnswer:
+    """The clock: the answer is late; only the domain itself says this."""
 
     duty: DutyId
 

@@ -12,6 +12,7 @@ from contracts.codes import (
     DecisionReason,
     LegalBasis,
     Purpose,
+    Side,
     Sphere,
     Verdict,
 )
@@ -19,6 +20,8 @@ from contracts.ids import AgencyId, ItemId
 from services.consent.domain.words import (
     Basis,
     Consent,
+    Duty,
+    DutyState,
     Grant,
     Item,
     ItemDecision,
@@ -45,6 +48,7 @@ class Question:
     consents: tuple[Consent, ...]
     restrictions: tuple[Restriction, ...] = ()
     stated: tuple[Stated, ...] = ()
+    duties: tuple[Duty, ...] = ()
 
     @property
     def day(self) -> date:
@@ -57,7 +61,7 @@ def question(person: Person, transmission: Transmission, alliance: Alliance | No
     """What is to be asked about the items of this transmission at that instant."""
     return Question(
         at, sender, transmission.recipient, transmission.purpose, alliance,
-        person.consents, person.restrictions, transmission.stated,
+        person.consents, person.restrictions, transmission.stated, person.duties,
     )
 
 
@@ -92,6 +96,8 @@ def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
 
 def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReason, ...]:
     shut = () if eligible(about) else (DecisionReason.RECIPIENT_NOT_ELIGIBLE,)
+    if source_ended(item, about):
+        shut += (DecisionReason.CONSENT_WITHDRAWN,)
     if based:
         return shut
     found = (
@@ -100,7 +106,21 @@ def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReaso
         (_restricted(item, about), DecisionReason.RESTRICTED),
         (_withdrawn(item, about), DecisionReason.CONSENT_WITHDRAWN),
     )
-    return shut + (tuple(reason for holds, reason in found if holds) or (DecisionReason.NO_BASIS,))
+    reasons = tuple(reason for holds, reason in found if holds) or (DecisionReason.NO_BASIS,)
+    return tuple(dict.fromkeys(shut + reasons))
+
+
+def source_ended(item: Item, about: Question) -> bool:
+    """Whether the agency it came from has said that its basis ended: whatever else may hold, it is passed on no more.
+
+    Also where it is retained: a norm by which it may be kept (Art. 17(3) GDPR) is none by which it may go (§ 67d SGB X).
+    """
+    return item.received_by is not None and any(
+        duty.side is Side.RECEIVER
+        and duty.state is not DutyState.LAPSED
+        and duty.names(item.received_by, item.source_item)
+        for duty in about.duties
+    )
 
 
 def eligible(about: Question) -> bool:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from contracts.codes import AgeBand, ConsentForm, DataCategory, DecisionReason, Giver
 from contracts.ids import ItemId
 from services.consent.domain.consents import rightful
-from services.consent.domain.decision import Question, against, decide_item, eligible, gone, strong_enough
+from services.consent.domain.decision import (
+    Question,
+    against,
+    decide_item,
+    eligible,
+    gone,
+    source_ended,
+    strong_enough,
+)
 from services.consent.domain.words import Item, ItemDecision
 
 
@@ -48,14 +56,16 @@ def helps(
 ) -> tuple[Help, ...]:
     """The consents that would let these items go, as few as there can be; none where no consent helps.
 
-    None does where the recipient may receive nothing at all. What was entrusted can be released by the entruster alone
+    None does where the recipient may receive nothing at all, or where the agency an item came from has said that its
+    basis ended. What was entrusted can be released by the entruster alone
     (§ 65 SGB VIII), and only where that is somebody who may consent at this age.
     """
     if not eligible(about) or age_band is None:
         return ()
     able = frozenset(rightful(age_band, insight=insight) for insight in (True, False))
     together: dict[tuple[frozenset[Giver], frozenset[ConsentForm], bool], list[Item]] = defaultdict(list)
-    for item in (items[wanted] for wanted in denied if wanted in items):
+    known = (items[wanted] for wanted in denied if wanted in items)
+    for item in (each for each in known if not source_ended(each, about)):
         givers = able & {item.entruster} if item.entrusted else able
         forms = frozenset(form for form in ConsentForm if strong_enough(form, item.category, special=item.special))
         if givers:

@@ -23,10 +23,12 @@ from services.consent.domain.words import (
     NO_ALLIANCE,
     Consent,
     Duty,
+    DutySaid,
     DutyState,
     Found,
     Grant,
     ItemDecision,
+    PassedOn,
     Person,
     PersonState,
     Reception,
@@ -160,9 +162,10 @@ def notified(person: Person, said: Said) -> Remembered[Person]:
         return Remembered(person)
     duty = Duty(
         fact.duty, state=DutyState.AWAITS, side=Side.SENDER, handover=fact.handover, counterpart=_to(said),
-        alliance=_alliance(said), releases=fact.releases, answer_by=fact.answer_by,
+        alliance=_alliance(said), releases=fact.releases, items=fact.basis_ended, answer_by=fact.answer_by,
     )
-    return Remembered(_heard_of(replace(person, duties=put(person.duties, duty))))
+    look = (Arm(LOOK_AGAIN, said.at),)  # its clock is set anew
+    return Remembered(_heard_of(replace(person, duties=put(person.duties, duty))), look)
 
 
 def erasing(person: Person, said: Said) -> Remembered[Person]:
@@ -174,7 +177,8 @@ def erasing(person: Person, said: Said) -> Remembered[Person]:
 def answered(person: Person, said: Said) -> Remembered[Person]:
     """At the receiver: the answer was given."""
     fact: told.ConsentDataAnswered = said.fact
-    answer = {"answer": DutyAnswer(fact.answer), "norm": fact.norm, "answered_at": said.at}
+    others = tuple(PassedOn(each.answer, each.norm) for each in fact.passed_on)
+    answer = {"answer": DutyAnswer(fact.answer), "norm": fact.norm, "answered_at": said.at, "passed_on": others}
     return _answering(person, said, fact, DutyState.ANSWERED, answer)
 
 
@@ -201,11 +205,21 @@ def _answering(
             counterpart, alliance = _to(said), _alliance(said)
         duty = Duty(
             fact.duty, side=Side.RECEIVER, handover=fact.handover, counterpart=counterpart, alliance=alliance,
-            releases=event.releases, answer_by=event.answer_by,
+            releases=event.releases, items=event.basis_ended, answer_by=event.answer_by,
         )
     duty = replace(duty, state=state, **answer)
     after = _heard_of(replace(person, duties=put(person.duties, duty)))
     return Remembered(after, heard=tuple(id_ for id_, _ in asked))
+
+
+def reminded(person: Person, said: Said) -> Remembered[Person]:
+    """That an open answer is due soon or late was said: it is not said again."""
+    fact: told.ConsentAnswerEvent = said.fact
+    duty = found(person.duties, fact.duty)
+    if duty is None:
+        return Remembered(_heard_of(person))  # what it was about is remembered by the words that made it
+    word = DutySaid.OVERDUE if isinstance(fact, told.ConsentAnswerOverdue) else DutySaid.DUE
+    return Remembered(replace(person, duties=put(person.duties, replace(duty, said=word))))
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ from uuid import UUID
 from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Table, Tell
 from contracts.alliance import Alliance
 from contracts.codes import END_STATES, ConsentState, Side
-from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ReleaseId
+from contracts.events import ITEMS_MAX
+from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ItemId, ReleaseId
 from services.consent.domain import commands as c
 from services.consent.domain.consents import CONSENTS, granted, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT
 from services.consent.domain.fallen import fallen
+from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, word_about
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES
@@ -24,6 +26,7 @@ from services.consent.domain.words import (
     Decision,
     Disclosed,
     Duty,
+    DutyState,
     Grant,
     NoticeState,
     Part,
@@ -82,13 +85,19 @@ class Law:
         return PERSONS.decide(replace(person, spoken_of=None), command, context)
 
     def look_again(self, person: Person, _: c.LookAgain, context: Context) -> Answer:
-        """A grant begins or ends by the clock: consents whose last grant is over expire, everything is decided anew."""
+        """A grant begins or ends by the clock: consents whose last grant is over expire, everything is decided anew.
+
+        Answers that are due soon or late are spoken of.
+        """
         after, tells = replace(person, spoken_of=None), tuple[Tell, ...]()
         for consent in person.consents:
             if consent.state is ConsentState.GIVEN and not _any_left(consent, context.now):
                 expired = CONSENTS.decide(consent, c.ExpireConsent(consent.id), context)
                 after, tells = _folded(after, tells, expired)
-        return self._decided_again(Decided(after, tells), context)
+        for duty in person.duties:
+            if (word := word_about(duty, context.now)) is not None:
+                after, tells = _folded(after, tells, DUTIES.decide(duty, word, context))
+        return self._decided_again(Decided(replace(after, spoken_of=None), tells), context)
 
     # --- about a consent ------------------------------------------------------------------------------------------
 
@@ -124,7 +133,8 @@ class Law:
             return decided
         grants = command.grants if isinstance(command, c.WithdrawGrants) else frozenset(g.id for g in consent.grants)
         lines = fallen(person, decided.subject, grants, context.now)
-        return self._decided_again(self._demand_answers(decided, command, lines, context), context)
+        demanded = self._demand_answers(decided, lines, command.first_duty, context, consent=command.consent)
+        return self._decided_again(demanded, context)
 
     def _about_consent(self, person: Person, consent: Consent, command: object, context: Context) -> Answer:
         decided = CONSENTS.decide(consent, command, context)
@@ -195,7 +205,10 @@ class Law:
         else:
             decided = _moved(person, command, context)
         left = NOTHING_LEFT & {command.handover_state, command.recorded}
-        return _lapsed(decided, command.handover, context) if left and isinstance(decided, Decided) else decided
+        if not left or isinstance(decided, Refused):
+            return decided
+        decided = _lapsed(decided, command.handover, context)
+        return self._told_onward(decided, came_by(person, command.handover), (), command.first_duty, context)
 
     def tell_release(self, person: Person, command: c.TellRelease, context: Context) -> Answer:
         """A release is over."""
@@ -213,14 +226,21 @@ class Law:
     # --- about a duty ---------------------------------------------------------------------------------------------
 
     def owe(self, person: Person, command: c.OweAnswer, context: Context) -> Answer:
-        """An answer is owed, unless the handover has ended in a way that leaves nothing here."""
+        """An answer is owed, unless the handover has ended in a way that leaves nothing here.
+
+        Those to whom something of it was passed on are told in turn, and it is passed on no more.
+        """
         duty = found(person.duties, command.duty) or Duty(command.duty)
         reception = found(person.receptions, command.handover)
         known = reception is not None and reception.state is ReceptionState.HEARD
         if known and reception is not None and reception.sender != command.counterpart:
             return Refused(Reason.NOT_THE_COUNTERPART)
         nothing = reception is not None and NOTHING_LEFT & {reception.handover_state, reception.recorded}
-        return _person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
+        decided = _person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
+        if isinstance(decided, Refused):
+            return decided
+        decided = self._told_onward(decided, command.releases, command.items, command.first_duty, context)
+        return self._decided_again(decided, context)
 
     def on_duty(self, person: Person, command: "AboutDuty", context: Context) -> Answer:
         """The other agency's answer, or our own."""
@@ -229,7 +249,8 @@ class Law:
             return Refused(Reason.UNKNOWN_DUTY, unknown=command.duty)
         if isinstance(command, c.AnswerErased):
             command = replace(command, items=_received_by(person, duty))
-        return _person(person, DUTIES.decide(duty, command, context))
+        decided = _person(person, DUTIES.decide(duty, command, context))
+        return decided if isinstance(decided, Refused) else _answered_in_turn(decided, context)
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
@@ -271,16 +292,27 @@ class Law:
         spoken = TRANSMISSIONS.decide(transmission, outcome(transmission.verdicts, verdicts), context)
         return _folded(person, (), spoken)
 
+    def _told_onward(
+        self, decided: Decided[Person], releases: tuple[ReleaseId, ...], items: tuple[ItemId, ...], first: DutyId,
+        context: Context,
+    ) -> Decided[Person]:
+        """Art. 19 GDPR: whoever got from us what came by these releases is told that its basis has ended."""
+        if lines := passed_on(decided.subject, releases, items):
+            decided = self._decided_again(self._demand_answers(decided, lines, first, context), context)
+        return _answered_in_turn(decided, context)
+
     def _demand_answers(
-        self, decided: Decided[Person], command: "Ending", lines: tuple[Disclosed, ...], context: Context
+        self, decided: Decided[Person], lines: tuple[Disclosed, ...], first: DutyId, context: Context,
+        *, consent: ConsentId | None = None,
     ) -> Decided[Person]:
         """A duty for every handover by which one of these lines has left."""
         person, tells = decided.subject, decided.tells
         spoken_of = person.spoken_of
         for n, (handover, left) in enumerate(_by_handover(lines)):
+            releases = _releases(left)
             demand = c.DemandAnswer(
-                DutyId(UUID(int=command.first_duty.int + n)), command.consent, handover, left[0].recipient,
-                left[0].alliance, _releases(left), context.now + self._answer_within(left[0], context.now),
+                DutyId(UUID(int=first.int + n)), consent, handover, left[0].recipient, left[0].alliance, releases,
+                _part(person, releases, left), context.now + self._answer_within(left[0], context.now),
             )
             if not _nothing_left(person, handover):
                 person, tells = _folded(person, tells, DUTIES.decide(Duty(demand.duty), demand, context))
@@ -416,7 +448,7 @@ def _any_left(consent: Consent, now: datetime) -> bool:
 
 
 def _clock(person: Person, now: datetime) -> Arm | Disarm:
-    """Look again when the next grant begins or ends, or the next row of the matrix that something rests on."""
+    """Look again when the next grant begins or ends, or a row of the matrix that something rests on, or for an answer."""
     rows = (
         basis.until
         for transmission in person.transmissions
@@ -425,7 +457,8 @@ def _clock(person: Person, now: datetime) -> Arm | Disarm:
         for basis in verdict.bases
         if basis.task is not None and basis.until is not None and basis.until > now
     )
-    bounds = [each for each in (_next_bound(person.consents, now), *rows) if each is not None]
+    words = (next_word_at(duty, now) for duty in person.duties)
+    bounds = [each for each in (_next_bound(person.consents, now), *rows, *words) if each is not None]
     return Arm(LOOK_AGAIN, min(bounds)) if bounds else Disarm(LOOK_AGAIN)
 
 
@@ -458,6 +491,28 @@ def _releases(lines: list[Disclosed]) -> tuple[ReleaseId, ...]:
     return tuple(dict.fromkeys(line.release for line in lines))
 
 
+def _part(person: Person, releases: tuple[ReleaseId, ...], lines: list[Disclosed]) -> tuple[ItemId, ...]:
+    """Which items of these releases it is about; nothing where it is all that has left by them.
+
+    Nor where they are more than one event can name: then all of it has to go, rather than too little.
+    """
+    left = {(line.release, line.item) for line in person.ledger if line.release in releases}
+    whole = left == {(line.release, line.item) for line in lines} or len(lines) > ITEMS_MAX
+    return () if whole else tuple(dict.fromkeys(line.item for line in lines))
+
+
+def _answered_in_turn(decided: Decided[Person], context: Context) -> Decided[Person]:
+    """What was waited for may have come: whose own part is done has answered when everybody has whom it had told."""
+    person, tells = decided.subject, decided.tells
+    for duty in person.duties:
+        if duty.state is DutyState.WAITS and (word := all_answered(person, duty)) is not None:
+            person, tells = _folded(person, tells, DUTIES.decide(duty, word, context))
+    spoken_of = decided.subject.spoken_of
+    if isinstance(spoken_of, Duty):
+        spoken_of = found(person.duties, spoken_of.id)
+    return replace(decided, subject=replace(person, spoken_of=spoken_of), tells=tells)
+
+
 def _nothing_left(person: Person, handover: HandoverRef) -> bool:
     transmission = _of_handover(person, handover)
     return transmission is not None and bool(
@@ -471,6 +526,6 @@ def _received_by(person: Person, duty: Duty) -> tuple[Any, ...]:
         item
         for reception in person.receptions
         for stored in reception.stored
-        if stored.release in duty.releases
         for item in stored.items
+        if duty.names(stored.release, item)
     )

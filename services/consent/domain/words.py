@@ -80,6 +80,7 @@ class DutyState(StrEnum):
     AWAITS = "awaits"
     OWES = "owes"
     ERASING = "erasing"
+    WAITS = "waits"  # our own part is done; those to whom we passed the data on have not all answered yet
     ANSWERED = "answered"
     LAPSED = "lapsed"
 
@@ -193,6 +194,8 @@ class Item:
     professional_secret: bool = False  # § 76 SGB X, § 203 StGB
     entruster: Giver | None = None  # who alone may release what was entrusted; None: somebody not known here
     hash: str = ""
+    received_by: ReleaseId | None = None  # the release by which it came from another agency
+    source_item: ItemId | None = None  # its id there
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,9 +320,28 @@ class Reception:
     stored: tuple[Stored, ...] = ()
 
 
+class DutySaid(StrEnum):
+    """What was said at home of an answer that is still open: that it is due soon, that it is overdue."""
+
+    NOTHING = "nothing"
+    DUE = "due"
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """What somebody answered to whom the recipient had passed the data on: never who (that alone is social data)."""
+
+    answer: DutyAnswer
+    norm: RetentionNorm | None
+
+
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """After a withdrawal: the recipient answers erased, or retained on a norm. Both sides keep it under one id."""
+    """After a withdrawal: the recipient answers erased, or retained on a norm. Both sides keep it under one id.
+
+    `items` are those of the releases that have lost their basis, by the sender's ids; none named: all of them.
+    """
 
     id: DutyId
     version: int = 0
@@ -328,12 +350,19 @@ class Duty:
     handover: HandoverRef | None = None
     counterpart: AgencyId = NO_AGENCY
     alliance: AllianceId = NO_ALLIANCE
-    consent: ConsentId | None = None  # which one ended; known to the sender only
+    consent: ConsentId | None = None  # which one ended; known only where it was given
     releases: tuple[ReleaseId, ...] = ()
+    items: tuple[ItemId, ...] = ()
     answer_by: datetime | None = None
     answer: DutyAnswer | None = None
     norm: RetentionNorm | None = None
+    passed_on: tuple[PassedOn, ...] = ()
     answered_at: datetime | None = None
+    said: DutySaid = DutySaid.NOTHING
+
+    def names(self, release: ReleaseId | None, item: ItemId | None) -> bool:
+        """Whether that item of that release (both as the sender has them) is one this duty is about."""
+        return release in self.releases and (not self.items or item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +388,8 @@ class Disclosed:
     purpose: Purpose
     item: ItemId
     bases: tuple[Basis, ...]
+    received_by: ReleaseId | None = None  # by which it had come here
+    source_item: ItemId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 from chassis.service import Tools
 from contracts.alliance import Alliance
 from contracts.codes import DataCategory, Giver, HandoverState, ItemFlag, Service, Side
-from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId
+from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId, ReleaseId
 from contracts.topics import Principal
 from services.consent.domain.words import Item
 
@@ -48,6 +48,10 @@ class Flags(Neighbour):
     hash: str
     person: UUID | None = None
     """Whose case it is in; an intake that is older than this field does not say."""
+    received_by: UUID | None = None
+    """The release by which it once came to this agency."""
+    source_item: UUID | None = None
+    """Its id at the agency it came from; an intake that is older than this field does not say."""
 
     @property
     def flags(self) -> list[ItemFlag]:
@@ -60,16 +64,16 @@ class Flags(Neighbour):
         """The same as the domain has it."""
         return Item(
             ItemId(self.id), self.category, self.entrusted, self.special, self.professional_secret, self.entruster,
-            self.hash,
+            self.hash, None if self.received_by is None else ReleaseId(self.received_by),
+            None if self.source_item is None else ItemId(self.source_item),
         )
 
 
 class Content(Flags):
-    """An item with what it says, where it was collected, and the release by which it once came to this agency."""
+    """An item with what it says and where it was collected."""
 
     content: JsonValue
     collected_from: str
-    received_by: UUID | None
 
 
 class Standing(Neighbour):

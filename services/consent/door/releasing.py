@@ -178,6 +178,7 @@ def _lease(
         leases.Line(
             ItemId(c.id), c.category, c.hash, permitted[ItemId(c.id)].bases,
             None if c.received_by is None else ReleaseId(c.received_by),
+            None if c.source_item is None else ItemId(c.source_item),
         )
         for c in fitting
     )

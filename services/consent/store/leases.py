@@ -37,6 +37,7 @@ class Line:
     hash: str
     bases: tuple[Basis, ...]
     received_by: ReleaseId | None
+    source_item: ItemId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ async def open_lease(tx: AsyncConnection, lease: Lease, now: datetime) -> None:
         {
             "release": lease.id, "item": line.item, "person": lease.person, "category": line.category,
             "hash": line.hash, "bases": bases_kept(line.bases), "received_by": line.received_by,
+            "source_item": line.source_item,
         }
         for line in lease.lines
     ])

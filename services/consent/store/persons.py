@@ -22,13 +22,19 @@ from contracts.new_ids import new_id
 from services.consent.domain import CONSENTS, DUTIES, PERSONS, RECEPTIONS, RELEASES, TRANSMISSIONS, Law
 from services.consent.domain import NOTICES as NOTICE_TABLE
 from services.consent.domain.commands import (
+    AnswerRetained,
     GiveConsent,
+    HearAnswer,
+    HearErased,
     InvalidateConsent,
+    NoteHandover,
+    OweAnswer,
     RequestConsent,
     TellRelease,
     WithdrawConsent,
     WithdrawGrants,
 )
+from services.consent.domain.duties import NOTHING_LEFT
 from services.consent.domain.words import (
     Consent,
     Decision,
@@ -101,7 +107,16 @@ async def save_notices(tx: AsyncConnection, changed: Sequence[tuple[Notice, Noti
 # --- persons: load ----------------------------------------------------------------------------------------------------
 
 ABOUT_NOTICES = (RequestConsent, GiveConsent)
-ABOUT_LEDGER = (WithdrawConsent, WithdrawGrants, InvalidateConsent)
+ABOUT_LEDGER = (
+    WithdrawConsent, WithdrawGrants, InvalidateConsent, OweAnswer, HearAnswer, AnswerRetained, HearErased
+)
+
+
+def about_ledger(command: object) -> bool:
+    """Whether who has received what matters to it; of a handover's moves only to those that leave nothing there."""
+    if isinstance(command, NoteHandover):
+        return not NOTHING_LEFT.isdisjoint({command.handover_state, command.recorded})
+    return isinstance(command, ABOUT_LEDGER)
 
 
 async def load_persons(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Person]:
@@ -131,8 +146,8 @@ _LOCK_BY_NAME = Statement(
     ids=TEXTS,
 )
 
-DECIDED_ON = (consent, consent_grant, transmission, statutory_basis, restriction)
-PARTS = (*DECIDED_ON, reception, duty)
+DECIDED_ON = (consent, consent_grant, transmission, statutory_basis, restriction, duty)
+PARTS = (*DECIDED_ON, reception)
 _OF_PERSONS: Mapping[tuple[sa.Table, ...], Statement] = {
     tables: rows_of(tables, "person") for tables in (DECIDED_ON, PARTS)
 }
@@ -155,7 +170,7 @@ async def decided_on(tx: AsyncConnection, of: UUID) -> tuple[Person, datetime] |
 async def _with_what_decides(tx: AsyncConnection, row: Any) -> Person:
     """The person of this row, without what no decision looks at."""
     parts = (await _parts(tx, [row.id], DECIDED_ON))[row.id]
-    return _person(row, {reception.name: (), duty.name: (), **parts})
+    return _person(row, {reception.name: (), **parts})
 
 
 async def _parts(
@@ -192,7 +207,7 @@ async def _with_asked(
         for each, commands in wanted.items()
     }
     closing = [command.release for command in chain(*wanted.values()) if isinstance(command, TellRelease)]
-    ending = [each for each, commands in wanted.items() if any(isinstance(one, ABOUT_LEDGER) for one in commands)]
+    ending = [each for each, commands in wanted.items() if any(map(about_ledger, commands))]
     notices = await _notices_named(tx, set(chain(*named.values())))
     releases, ledgers = await _releases_named(tx, closing), await _ledgers(tx, ending)
     return {
@@ -232,7 +247,7 @@ async def _ledgers(tx: AsyncConnection, of: Collection[UUID]) -> Mapping[UUID, S
     found: dict[UUID, list[Disclosed]] = defaultdict(list)
     if of:
         query = (
-            sa.select(ledger.c.item, ledger.c.bases, release)
+            sa.select(ledger.c.item, ledger.c.bases, ledger.c.received_by, ledger.c.source_item, release)
             .join(release, release.c.id == ledger.c.release)
             .where(among(ledger.c.person, of))
             .order_by(ledger.c.release, ledger.c.item)

@@ -1,6 +1,6 @@
 """From rows to the parts of a person, and back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from services.consent.domain.words import (
     Consent,
     Disclosed,
     Duty,
+    DutySaid,
     DutyState,
     Found,
     Grant,
@@ -47,6 +48,7 @@ from services.consent.domain.words import (
     ItemDecision,
     Notice,
     NoticeState,
+    PassedOn,
     Reception,
     ReceptionState,
     Release,
@@ -120,7 +122,12 @@ def _item(kept: Row) -> Item:
     return Item(
         ItemId(UUID(kept["id"])), DataCategory(kept["category"]), kept["entrusted"], kept["special"],
         kept["professional_secret"], or_none(Giver, kept["entruster"]), kept["hash"],
+        _id_or_none(ReleaseId, kept.get("received_by")), _id_or_none(ItemId, kept.get("source_item")),
     )
+
+
+def _id_or_none(made: Callable[[UUID], E], kept: str | None) -> E | None:
+    return None if kept is None else made(UUID(kept))
 
 
 def _verdict(kept: Row) -> ItemDecision:
@@ -156,8 +163,10 @@ def duty_of(row: Any) -> Duty:
     return Duty(
         DutyId(row.id), row.version, DutyState(row.state), Side(row.side), HandoverRef(row.handover),
         AgencyId(row.counterpart), AllianceId(row.alliance), None if row.consent is None else ConsentId(row.consent),
-        tuple(ReleaseId(each) for each in row.releases), row.answer_by, or_none(DutyAnswer, row.answer),
-        or_none(RetentionNorm, row.norm), row.answered_at,
+        tuple(ReleaseId(each) for each in row.releases), tuple(ItemId(each) for each in row.items), row.answer_by,
+        or_none(DutyAnswer, row.answer), or_none(RetentionNorm, row.norm),
+        tuple(PassedOn(DutyAnswer(each["answer"]), or_none(RetentionNorm, each["norm"])) for each in row.passed_on),
+        row.answered_at, DutySaid(row.said),
     )
 
 
@@ -181,6 +190,8 @@ def disclosed_of(row: Any) -> Disclosed:
     return Disclosed(
         ReleaseId(row.id), HandoverRef(row.handover), AllianceId(row.alliance), AgencyId(row.recipient),
         Purpose(row.purpose), ItemId(row.item), tuple(_basis(each) for each in row.bases),
+        None if row.received_by is None else ReleaseId(row.received_by),
+        None if row.source_item is None else ItemId(row.source_item),
     )
 
 
@@ -228,11 +239,14 @@ def stated_rows(of: UUID, older: Transmission | None, newer: Transmission) -> li
     ]
 
 
-_OF_AN_ITEM = tuple(each.name for each in fields(Item))
+_CAME_BY = ("received_by", "source_item")
+_OF_AN_ITEM = tuple(each.name for each in fields(Item) if each.name not in _CAME_BY)
 
 
 def _kept(item: Item) -> Row:
-    return {name: getattr(item, name) for name in _OF_AN_ITEM} | {"id": str(item.id)}
+    """Where it came from is there only for what came from somewhere: most have not."""
+    came = {name: str(value) for name in _CAME_BY if (value := getattr(item, name)) is not None}
+    return {name: getattr(item, name) for name in _OF_AN_ITEM} | {"id": str(item.id)} | came
 
 
 def _verdict_kept(each: ItemDecision) -> Row:
@@ -267,8 +281,9 @@ def duty_row(of: UUID, each: Duty) -> Row:
     return {
         "id": each.id, "person": of, "version": each.version, "state": each.state, "side": each.side,
         "handover": each.handover, "counterpart": each.counterpart, "alliance": each.alliance, "consent": each.consent,
-        "releases": list(each.releases), "answer_by": each.answer_by, "answer": each.answer, "norm": each.norm,
-        "answered_at": each.answered_at,
+        "releases": list(each.releases), "items": list(each.items), "answer_by": each.answer_by,
+        "answer": each.answer, "norm": each.norm, "answered_at": each.answered_at, "said": each.said,
+        "passed_on": [{"answer": other.answer, "norm": other.norm} for other in each.passed_on],
     }
 
 
@@ -287,7 +302,7 @@ def found_lines(of: UUID, each: Found) -> list[Row]:
     return [
         {
             "release": each.release, "item": item, "person": of, "category": None, "hash": None, "bases": [],
-            "received_by": None,
+            "received_by": None, "source_item": None,
         }
         for item in each.items
     ]

@@ -93,12 +93,14 @@ release = _table(
     sa.Index("release_person", "person"), sa.Index("release_handover", "handover"),
     sa.Index("release_untold", "id", postgresql_where=sa.text("NOT told")),
 )
-# The ledger: who was told what, when, on which bases. `received_by`: the release by which it once came to us.
+# The ledger: who was told what, when, on which bases. `received_by`: the release by which it once came to us;
+# `source_item`: the id it had there.
 # Category and hash are null where a line is known from the release's fact alone.
 ledger = _table(
     "ledger", _key("release"), _key("item"), _column("person", ID), _column("category", TEXT, null=True),
     _column("hash", TEXT, null=True),
-    _column("bases", JSONB), _column("received_by", ID, null=True), sa.Index("ledger_person", "person"),
+    _column("bases", JSONB), _column("received_by", ID, null=True), _column("source_item", ID, null=True),
+    sa.Index("ledger_person", "person"),
 )
 
 reception = _table(
@@ -111,6 +113,7 @@ duty = _table(
     "duty", _key(), _column("person", ID), _column("version", INT), _column("state", TEXT), _column("side", TEXT),
     _column("handover", ID), _column("counterpart", TEXT), _column("alliance", TEXT), _column("consent", ID, null=True),
     _column("releases", IDS), _column("answer_by", MOMENT), _column("answer", TEXT, null=True),
-    _column("norm", TEXT, null=True), _column("answered_at", MOMENT, null=True), sa.Index("duty_person", "person"),
+    _column("norm", TEXT, null=True), _column("answered_at", MOMENT, null=True), _column("items", IDS),
+    _column("passed_on", JSONB), _column("said", TEXT), sa.Index("duty_person", "person"),
     sa.Index("duty_open", "answer_by", postgresql_where=sa.text("answered_at IS NULL")),
 )

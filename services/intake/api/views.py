@@ -176,6 +176,21 @@ class DossierView(BaseModel):
     received_bytes: int
 
 
+class DerivedView(BaseModel):
+    """An own record: a datum with its category, or a need."""
+
+    item: UUID | None
+    category: DataCategory | None
+    need: Need | None
+    recorded_at: Instant
+
+
+class DerivedList(BaseModel):
+    """Own records that may have been made from what was erased, the oldest first."""
+
+    records: list[DerivedView]
+
+
 @routes.view("/cases/{case}", allow=STAFF_AND_COORDINATION)
 async def read(call: Call, tx: AsyncConnection, case: UUID) -> CaseView | Refused:
     """One case. Coordination sees states and codes, and nobody's name."""
@@ -217,6 +232,16 @@ async def items(call: Call, tx: AsyncConnection, case: UUID) -> ItemList:
 async def contacts(call: Call, tx: AsyncConnection, case: UUID) -> ContactList:
     """The attempts to reach the young person."""
     return ContactList(contacts=[ContactView.model_validate(row) for row in await looking.contacts_of(tx, case)])
+
+
+@routes.view("/cases/{case}/derived", allow=STAFF)
+async def derived(call: Call, tx: AsyncConnection, case: UUID) -> DerivedList:
+    """What a human has to look at after received data were erased: own records made since they had come.
+
+    What was written down from a dossier is one's own record and no longer its item: no program can tell. Whoever
+    answers "erased" looks through these (Art. 17(1) GDPR).
+    """
+    return DerivedList(records=[DerivedView.model_validate(row) for row in await looking.derived_of(tx, case)])
 
 
 @routes.view("/cases/{case}/dossier", allow=STAFF_AND_COORDINATION)

@@ -18,7 +18,7 @@ from contracts.codes import (
     Sphere,
     TargetGroup,
 )
-from services.intake.domain.items import Item
+from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts
 
@@ -114,11 +114,12 @@ class PhaseChange:
 
 @dataclass(frozen=True, slots=True)
 class HeldItem:
-    """An item that came with a dossier: under which id there, by which release."""
+    """An item that came with a dossier: under which id there, by which release, and which part of a person it says."""
 
     id: UUID
     source_item: UUID
     release: UUID
+    part: Part = Part.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Writes:
 
     person: Person | None = None
     erase_person: bool = False
+    erase_parts: frozenset[Part] = frozenset()  # of a person who stays
     items: tuple[Item, ...] = ()
     erase_items: frozenset[UUID] = frozenset()
     contacts: tuple[Contact, ...] = ()

@@ -179,11 +179,12 @@ class EndDossier:
 
 @dataclass(frozen=True, slots=True)
 class EraseReleases:
-    """Consent demands: erase exactly what came by these releases."""
+    """Consent demands: erase exactly what came by these releases; `items`: of it these alone, by the sender's ids."""
 
     handover: HandoverRef
     duty: DutyId
     releases: frozenset[ReleaseId]
+    items: frozenset[ItemId] = frozenset()
 
 
 # --- brought back by the errand ---------------------------------------------------------------------------------------
@@ -218,12 +219,16 @@ class NoteRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Erase what came by these releases (None: all that was received); the case has something of its own and stays."""
+    """Erase what came by these releases (None: all that was received); the case has something of its own and stays.
+
+    `items`: of these releases these alone, by the sender's ids; none named: all.
+    """
 
     handover: HandoverRef
     duty: DutyId | None
     releases: frozenset[ReleaseId] | None
     ended: bool  # the handover has ended: nothing more may come
+    items: frozenset[ItemId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

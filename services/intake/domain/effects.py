@@ -17,7 +17,7 @@ from services.intake.domain.case import (
     RecordedNeed,
     Warned,
 )
-from services.intake.domain.items import Item
+from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts, age_band, is_expected_age, phase_of
 
@@ -243,7 +243,7 @@ def store_part(case: Case, command: asked.StorePart, context: Context) -> Case:
 def _held(item: Item) -> HeldItem:
     if item.provenance is None:
         raise ValueError("a received item has a provenance")
-    return HeldItem(item.id, item.provenance.source_item, item.provenance.release)
+    return HeldItem(item.id, item.provenance.source_item, item.provenance.release, item.part)
 
 
 def note_refusal(case: Case, command: asked.NoteRefusal, context: Context) -> Case:
@@ -258,23 +258,41 @@ def end_dossier(case: Case, command: object, context: Context) -> Case:
 
 def purge(case: Case, command: asked.Purge, context: Context) -> Case:
     """Erase what came by these releases; with the whole handover's end the preview goes too."""
-    gone = tuple(item for item in case.held if command.releases is None or item.release in command.releases)
-    purged = replace(case, held=tuple(item for item in case.held if item not in gone))
+    erased = gone(case, command.releases, command.items)
+    purged = replace(case, held=tuple(item for item in case.held if item not in erased))
     if case.person_release is not None and (command.releases is None or case.person_release in command.releases):
-        purged = _without_person(purged)
+        purged = _without_parts(purged, command, erased)
     if command.releases is None:
         purged = _without_preview(purged)
     if command.ended:
         purged = replace(purged, dossier=DossierState.ENDED)
-    releases = {item.release for item in gone} | (command.releases or frozenset())
+    releases = {item.release for item in erased} | (command.releases or frozenset())
     if not releases:
         return purged
     return _write(
         replace(purged, erased=purged.erased | releases),
-        erase_items=case.writes.erase_items | {item.id for item in gone},
+        erase_items=case.writes.erase_items | {item.id for item in erased},
         erased_releases=case.writes.erased_releases | releases,
         erased_at=context.now,
     )
+
+
+def gone(case: Case, releases: frozenset[Any] | None, items: frozenset[Any]) -> tuple[HeldItem, ...]:
+    """What of the received items goes: all (None), what came by these releases, or of it these alone."""
+    return tuple(
+        item
+        for item in case.held
+        if releases is None or (item.release in releases and (not items or item.source_item in items))
+    )
+
+
+def _without_parts(case: Case, command: asked.Purge, erased: tuple[HeldItem, ...]) -> Case:
+    """Who is named by what came is named no more; of whom only address or contact has to go keeps the name."""
+    parts = frozenset(item.part for item in erased if item.release == case.person_release)
+    if not command.items or Part.IDENTITY in parts:
+        return _without_person(case)
+    kept = replace(case, has_address=case.has_address and Part.ADDRESS not in parts)
+    return _write(kept, erase_parts=parts & {Part.ADDRESS, Part.CONTACT})
 
 
 def _without_person(case: Case) -> Case:

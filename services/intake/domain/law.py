@@ -124,9 +124,9 @@ def meant(case: Case, command: object) -> object:
     match command:
         case asked.EndDossier():
             return _ended(case, command)
-        case asked.EraseReleases(handover, duty, releases):
-            over = case.dossier is DossierState.ENDED and _nothing_stays(case, releases)
-            return (asked.Discard if over else asked.Purge)(handover, duty, releases, ended=False)
+        case asked.EraseReleases(handover, duty, releases, items):
+            over = case.dossier is DossierState.ENDED and _nothing_stays(case, releases, items)
+            return (asked.Discard if over else asked.Purge)(handover, duty, releases, ended=False, items=items)
         case asked.StoreDossier() | asked.NoteRefusal() if case.dossier is not DossierState.PENDING:
             return asked.DropDossier()
         case asked.StoreDossier(release) if release in case.erased:
@@ -143,9 +143,11 @@ def _ended(case: Case, command: asked.EndDossier) -> object:
     return asked.Purge(command.handover, None, None, ended=True) if command.purge else command
 
 
-def _nothing_stays(case: Case, releases: frozenset[Any] | None) -> bool:
+def _nothing_stays(
+    case: Case, releases: frozenset[Any] | None, items: frozenset[Any] = frozenset()
+) -> bool:
     """Whether a case is empty once these releases (None: all) are erased: nothing of its own, and not led here."""
-    left = () if releases is None else tuple(item for item in case.held if item.release not in releases)
+    left = set(case.held) - set(effects.gone(case, releases, items))
     return case.state in HERE and not (case.leads or case.has_own or left)
 
 

@@ -15,6 +15,7 @@ from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseRea
 from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
 from services.intake.domain.commands import EndDossier, EraseReleases, Register, StoreDossier
+from services.intake.domain.items import Part
 from services.intake.domain.persons import name_key
 from services.intake.domain.phases import SchoolFacts, Training
 from services.intake.domain.words import Words, WordsState
@@ -62,7 +63,7 @@ async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> 
     return blank | {
         case: replace(
             found,
-            held=tuple(HeldItem(item.id, item.source_item, item.release) for item in held.get(case, ())),
+            held=tuple(HeldItem(item.id, item.source_item, item.release, Part(item.part)) for item in held.get(case, ())),
             erased=frozenset(release.id for release in erased.get(case, ())),
         )
         for case, found in known.items()

@@ -16,6 +16,7 @@ from services.intake.domain.persons import Address
 from services.intake.store.tables import cases, contacts, items, needs, persons, releases
 
 DUPLICATES_MAX: Final = 20  # more of the same name and day are a mistake of another kind
+DERIVED_MAX: Final = 1000  # a case has hundreds of records at the most
 CONTACTS_MAX: Final = 500  # the latest; older ones stay in the database
 
 Row = dict[str, Any]
@@ -99,19 +100,34 @@ async def dossier_of(tx: AsyncConnection, case: UUID) -> Row | None:
     }
 
 
+async def derived_of(tx: AsyncConnection, case: UUID) -> list[Row]:
+    """Own records of a case made since something came that has been erased again, the oldest first."""
+    erased = sa.select(sa.func.min(releases.c.stored_at)).where(
+        releases.c.case == case, releases.c.erased_at.is_not(None)
+    )
+    since, nothing = erased.scalar_subquery(), sa.literal(None)
+    own_items = sa.select(
+        items.c.id.label("item"), items.c.category, sa.cast(nothing, sa.Text).label("need"), items.c.recorded_at
+    ).where(items.c.case == case, items.c.release.is_(None), items.c.recorded_at >= since)
+    own_needs = sa.select(
+        sa.cast(nothing, sa.Uuid), sa.cast(nothing, sa.Text), needs.c.code, needs.c.recorded_at
+    ).where(needs.c.case == case, ~needs.c.received, needs.c.recorded_at >= since)
+    rows = await tx.execute(sa.union_all(own_items, own_needs).order_by("recorded_at").limit(DERIVED_MAX))
+    return [dict(row) for row in rows.mappings()]
+
+
 async def flags_of(tx: AsyncConnection, wanted: Sequence[UUID]) -> list[dict[str, JsonValue]]:
-    """What the law asks of these items; those that may not leave at all are absent, like unknown ones."""
+    """What the law asks of these items, and by which release they once came; those that may not leave are absent."""
     return [_flags(row) for row in await _leaving(tx, wanted)]
 
 
 async def contents_of(tx: AsyncConnection, wanted: Sequence[UUID]) -> list[dict[str, JsonValue]]:
-    """The same, with what they say, where it was collected, and the release it once came by."""
+    """The same, with what they say and where it was collected."""
     return [
         _flags(row)
         | {
             "content": row.content,
             "collected_from": ":".join(filter(None, (row.collected_from, row.collection_basis))),
-            "received_by": None if row.release is None else str(row.release),
         }
         for row in await _leaving(tx, wanted)
     ]
@@ -127,6 +143,8 @@ def _flags(row: Any) -> dict[str, JsonValue]:
         "entruster": row.entruster,
         "hash": row.hash,
         "person": None if row.person is None else str(row.person),
+        "received_by": None if row.release is None else str(row.release),
+        "source_item": None if row.source_item is None else str(row.source_item),
     }
 
 

@@ -1,6 +1,6 @@
 """How cases and words are saved, with everything a decision added or erased."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -12,10 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chassis.crashpoints import reached
 from chassis.database import insert, upsert
 from services.intake.domain.case import Case, Writes
-from services.intake.domain.items import Item
+from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person, name_key
 from services.intake.domain.words import Words
 from services.intake.store.tables import cases, contacts, items, needs, persons, phase_changes, releases, words_written
+
+
+# What a person's row is where such a part of it has to go.
+EMPTY: Mapping[Part, Mapping[str, Any]] = {
+    Part.ADDRESS: {"street": None, "postcode": None, "place": None, "address_protected": False},
+    Part.CONTACT: {
+        "phone": None, "mail": None, "contact_preference": None, "language": None, "interpreter_needed": False,
+    },
+}
 
 
 async def save(tx: AsyncConnection, changed: Sequence[tuple[Case, Case]]) -> None:
@@ -46,6 +55,9 @@ async def _save_rarely(tx: AsyncConnection, case: Case, write: Writes) -> None:
         mark = known.on_conflict_do_update(set_={"erased_at": known.excluded.erased_at}, index_elements=["case", "id"])
         erased = {"case": case.id, "sender": case.sender or "", "items": 0, "erased_at": write.erased_at}
         await tx.execute(mark, [{"id": release, **erased} for release in sorted(write.erased_releases)])
+    if write.erase_parts:
+        emptied = {name: empty for part in write.erase_parts for name, empty in EMPTY[part].items()}
+        await tx.execute(sa.update(persons).where(persons.c.id == case.person).values(emptied))
     if write.protect_address is not None:
         protect = sa.update(persons).where(persons.c.id == case.person)
         await tx.execute(protect.values(address_protected=write.protect_address))

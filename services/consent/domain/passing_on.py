@@ -1,0 +1,81 @@
+"""What had come from another agency and was passed on: who is told in turn, and whose answers are waited for."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from contracts.codes import Side
+from contracts.ids import HandoverRef, ItemId, ReleaseId
+from services.consent.domain import commands as c
+from services.consent.domain.duties import OPEN, REMIND_BEFORE
+from services.consent.domain.words import Disclosed, Duty, DutySaid, DutyState, PassedOn, Person
+
+
+def passed_on(
+    person: Person, releases: Iterable[ReleaseId], items: tuple[ItemId, ...] = ()
+) -> tuple[Disclosed, ...]:
+    """Lines of the ledger about what came by these releases (of it these items, by their ids there; none named: all).
+
+    Without those whose recipient has been told already, of whatever end.
+    """
+    came = frozenset(releases)
+    return tuple(
+        line
+        for line in person.ledger
+        if line.received_by in came and (not items or line.source_item in items) and not _demanded(person, line)
+    )
+
+
+def came_by(person: Person, handover: HandoverRef) -> tuple[ReleaseId, ...]:
+    """The releases by which something came under this handover."""
+    return tuple(
+        stored.release for reception in person.receptions if reception.id == handover for stored in reception.stored
+    )
+
+
+def onward(person: Person, duty: Duty) -> tuple[Duty, ...]:
+    """The duties of those to whom was passed on what this duty is about."""
+    lines = tuple(line for line in person.ledger if duty.names(line.received_by, line.source_item))
+    return tuple(
+        each for each in person.duties
+        if each.side is Side.SENDER and any(each.names(line.release, line.item) for line in lines)
+    )
+
+
+def all_answered(person: Person, duty: Duty) -> c.AllAnswered | None:
+    """The word that nobody is waited for any more; None while somebody is."""
+    others = onward(person, duty)
+    if any(each.state is DutyState.AWAITS for each in others):
+        return None
+    answers = (
+        answer
+        for each in others
+        if each.answer is not None
+        for answer in (PassedOn(each.answer, each.norm), *each.passed_on)
+    )
+    return c.AllAnswered(duty.id, tuple(answers))
+
+
+def word_about(duty: Duty, now: datetime) -> c.RemindOfAnswer | c.MissAnswer | None:
+    """What the clock has to say of an open answer at this instant, once."""
+    if duty.state not in OPEN or duty.answer_by is None:
+        return None
+    if now >= duty.answer_by:
+        return None if duty.said is DutySaid.OVERDUE else c.MissAnswer(duty.id)
+    ours = duty.side is Side.RECEIVER and duty.said is DutySaid.NOTHING
+    return c.RemindOfAnswer(duty.id) if ours and now >= duty.answer_by - REMIND_BEFORE else None
+
+
+def next_word_at(duty: Duty, now: datetime) -> datetime | None:
+    """When the clock has something to say next; at once where a demand came later than its answer was due."""
+    if duty.state not in OPEN or duty.answer_by is None or duty.said is DutySaid.OVERDUE:
+        return None
+    remind = duty.answer_by - REMIND_BEFORE
+    reminded = duty.side is Side.SENDER or duty.said is DutySaid.DUE or remind <= now
+    return max(duty.answer_by, now) if reminded else remind
+
+
+def _demanded(person: Person, line: Disclosed) -> bool:
+    return any(
+        duty.side is Side.SENDER and duty.state is not DutyState.LAPSED and duty.names(line.release, line.item)
+        for duty in person.duties
+    )

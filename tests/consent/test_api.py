@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import standing
 from chassis.executor import Bug, Inner, Work
@@ -21,8 +22,12 @@ from contracts.new_ids import new_id
 from services.consent.door import intend, neighbours, sweeper
 from services.consent.door import releasing as release_room
 from services.consent.store import leases
+from tests.conftest import Say
 from tests.consent.builders import JUGENDAMT, MUSTER, PURPOSE
 from tests.consent.conftest import DECLARED, Consenting, opened, token
+
+HELD_SECONDS = 0.05  # a reader has the person's row so long
+WITHDRAWN_SECONDS_MAX = 3.0  # the promise, for 99 of 100 withdrawals
 
 
 async def test_a_dossier_leaves_only_after_consent_and_acceptance(consenting: Consenting) -> None:
@@ -228,7 +233,57 @@ async def test_a_release_that_is_being_opened_keeps_the_withdrawal_out(consentin
             await other.execute(sa.text("SELECT FROM person FOR UPDATE NOWAIT"))
 
 
+async def test_where_the_ledger_cannot_be_written_nothing_leaves(consenting: Consenting) -> None:
+    """Art. 5(2) GDPR: who was told what is known before the first byte, or there is none."""
+    _, _, _, handover = await a_story(consenting)
+    await consenting.rows("ALTER TABLE ledger ADD CONSTRAINT nothing CHECK (false) NOT VALID")
+    answer = await consenting.fetch(handover)
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert await consenting.rows("SELECT 1 FROM release") == []
+
+
 # --- withdrawing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("readers", "withdrawals"),
+    [(100, 1), pytest.param(16, 150, marks=[pytest.mark.prove, pytest.mark.timeout(900)])],
+)
+async def test_overlapping_readers_do_not_starve_a_withdrawal(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, say: Say, readers: int, withdrawals: int
+) -> None:
+    """Each holds the person's row for a while, and the next is there before it lets go; Kafka is not even running.
+
+    Without the intent that is written down first the withdrawal would wait for the last of them.
+    """
+    hold, seconds = leases.open_lease, list[float]()
+
+    async def held(tx: AsyncConnection, lease: leases.Lease, now: datetime) -> None:
+        await asyncio.sleep(HELD_SECONDS)
+        await hold(tx, lease, now)
+
+    monkeypatch.setattr(leases, "open_lease", held)
+    for _ in range(withdrawals):
+        person, _, consent, handover = await a_story(consenting)
+        stop = asyncio.Event()
+        reading = [asyncio.create_task(_reads(consenting, handover, stop)) for _ in range(readers)]
+        await asyncio.sleep(4 * HELD_SECONDS)
+        began = monotonic()
+        answer = await consenting.withdraw(person, consent)
+        seconds.append(monotonic() - began)
+        stop.set()
+        await asyncio.gather(*reading)
+        assert answer.status_code == 200
+    p99 = sorted(seconds)[int(len(seconds) * 0.99)]
+    say(f"{withdrawals} withdrawals under {readers} overlapping readers: p99 {p99:.2f} s, longest {max(seconds):.2f} s")
+    assert p99 < WITHDRAWN_SECONDS_MAX
+
+
+async def _reads(consenting: Consenting, handover: UUID, stop: asyncio.Event) -> None:
+    """Asks again and again."""
+    while not stop.is_set():
+        await consenting.fetch(handover)
 
 
 async def test_after_a_withdrawal_nothing_leaves_and_the_recipient_is_told(consenting: Consenting) -> None:

@@ -33,7 +33,7 @@ from tests.conftest import Say
 from tests.consent.builders import Story, an_item
 from tests.consent.conftest import Consenting, Neighbours, party_token, token
 
-RACES, RACES_IN_A_PROOF = 120, 1_500  # built wrong, every tenth leaks
+RACES, RACES_IN_A_PROOF = 120, 2_000  # built wrong, every tenth leaks
 WRONG_RACES = 40
 READERS = 2
 SIDE_BY_SIDE = 4

@@ -39,6 +39,8 @@ NARROW_RELEASES_MAX = 25  # halving eight times at the most, a part per item, an
 SLOW_BYTES_PER_SECOND = 12_000  # a dossier then takes longer than a lease lasts
 LOOK_SECONDS = 0.01
 TRIES = 8
+KILLED, TOGETHER = 50, 5  # senders; stories that begin side by side
+DIES = {"STAFFEL_CRASH_AT": "door.write:1"}  # the first piece is with the kernel, more would follow
 SETTLE_SECONDS = 6.0  # longer than any lease, for bytes that may not come any more
 WAITS_FOR_THE_ROW = """
     SELECT pid FROM pg_stat_activity
@@ -240,6 +242,52 @@ async def test_a_reader_of_one_byte_a_second_gets_nothing_after_the_answer(town:
     )
     assert later == 0
     assert reader.said.startswith(b"H"), "the door has not answered: this has shown nothing"
+
+
+async def test_fifty_senders_that_are_killed_in_mid_body_send_nothing_after_the_answer(town: Town) -> None:
+    """The kernel outlives the process: what it still held it would send, after the consent has ended."""
+    town.line.way = Way.SILENT  # the receiver's intake is kept from asking: who asks here dies with the sender
+    later, arrived, seconds = 0, [], []
+    try:
+        tales = [_tale(town) for _ in range(KILLED)]
+        for some in (tales[n : n + TOGETHER] for n in range(0, KILLED, TOGETHER)):
+            await asyncio.gather(*map(_accepted, some))
+        await town.begin_anew(DOOR, DIES)
+        for tale in tales:
+            reader = _Reader(town, tale.handover)
+            await _killed(town)
+            town.system.start(*DOOR.split("."), environment=DIES)
+            await town.system.ready([DOOR])
+            began = time.monotonic()
+            await tale.withdraw()
+            seconds.append(time.monotonic() - began)
+            arrived.append(reader.arrived)
+            await asyncio.sleep(0)
+            later += max(0, reader.arrived - arrived[-1])
+            reader.line.close()
+    finally:
+        town.line.way = Way.WHOLE
+        await town.begin_anew(DOOR)
+    town.say(
+        f"  {KILLED} senders killed in mid-body: {later} bytes after the answer, {sum(map(bool, arrived))} had sent"
+        f" some before, withdrawn after {max(seconds):.1f} s at the most · seed {town.seed}"
+    )
+    assert later == 0
+    assert sum(map(bool, arrived)) > KILLED // 2, "they were killed before a byte had left: this has shown nothing"
+
+
+async def _accepted(tale: Tale) -> None:
+    await tale.begun()
+    await tale.receiver_is("requested")
+    await tale.act(tale.receiver, "acceptance")
+    await tale.sender_is("accepted")
+
+
+async def _killed(town: Town) -> None:
+    """Wait until the door's process has killed itself."""
+    async with asyncio.timeout(30):
+        while town.system.servers[DOOR].runs:  # noqa: ASYNC110  # a killed process tells nobody
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _is_stored(tale: Tale) -> bool:

@@ -17,6 +17,7 @@ class Mutant:
 
 
 EXECUTOR, RELAY = "tests/chassis/test_executor.py::test_", "tests/chassis/test_relay.py::test_"
+PASSED_ON = "tests/consent/test_passing_on.py::test_"
 DOOR, HANDOVER = "tests/consent/test_api.py::test_", "tests/handover/test_domain.py::test_"
 
 MUTANTS: Sequence[Mutant] = (
@@ -157,6 +158,24 @@ MUTANTS: Sequence[Mutant] = (
         [("    return decide_all(wanted, tuple(content.item() for content in contents), about)\n",
           "    return decide_all(wanted, transmission.items, about)\n")],
         f"{DOOR}flags_set_after_the_decision_count_at_the_door",
+    ),
+    Mutant(
+        "those to whom something was passed on are not told of the withdrawal",
+        "services/consent/domain/person.py",
+        [("if lines := passed_on(decided.subject, releases, items):", "if lines := passed_on(decided.subject, ()):")],
+        f"{PASSED_ON}whoever_got_it_from_us_is_told_when_its_basis_ends_where_it_came_from",
+    ),
+    Mutant(
+        "the answer does not wait for those to whom it was passed on",
+        "services/consent/domain/passing_on.py",
+        [("    if any(each.state is DutyState.AWAITS for each in others):\n", "    if not duty:\n")],
+        f"{PASSED_ON}the_answer_waits_for_theirs_and_says_what_they_said_but_not_who",
+    ),
+    Mutant(
+        "what has lost its basis where it came from is passed on",
+        "services/consent/domain/decision.py",
+        [("    if source_ended(item, about):\n", "    if not about:\n")],
+        f"{PASSED_ON}what_has_lost_its_basis_where_it_came_from_is_passed_on_no_more_whatever_consent_there_is",
     ),
     Mutant(
         "nobody closes the releases of a process that died",

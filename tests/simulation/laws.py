@@ -21,6 +21,7 @@ COPIES_AGREE: Final = "when all is quiet both copies agree, or each has recorded
 LEAD_KNOWN: Final = "when all is quiet intake and handover agree on who is in charge"
 BATON_BACK: Final = "the baton is held by those handovers that still need it, and by nobody else"
 EVERYBODY_TOLD: Final = "everybody who was sent something is told of the withdrawal"
+WAITS_FOR_ALL: Final = "who has passed data on answers when everybody has answered whom it told"
 DUTIES_AGREE: Final = "both agencies agree on what is owed after a withdrawal"
 ERASED: Final = "what has to be erased is erased"
 DOSSIERS: Final = "a dossier that is waited for is being fetched"

@@ -125,6 +125,14 @@ def duty_never_demanded(patch: Patch) -> None:
     patch.setattr(person, "fallen", lambda *_: ())
 
 
+def passed_on_untold(patch: Patch) -> None:
+    patch.setattr(person, "passed_on", lambda *_: ())
+
+
+def answer_that_waits_for_nobody(patch: Patch) -> None:
+    patch.setattr(person, "all_answered", lambda _, duty: consent.AllAnswered(duty.id, ()))
+
+
 def duty_lapses_at_the_receiver_alone(patch: Patch) -> None:
     _row(patch, DUTIES, DutyState.AWAITS, consent.NothingLeft, then=DutyState.AWAITS)
 
@@ -261,6 +269,8 @@ PLANTED: Final[Mapping[str, Planted]] = {
         (end_of_basis_untold, laws.WORKED_ON),
         (handover_not_noted, laws.NEIGHBOURS_KNOW),
         (duty_never_demanded, laws.EVERYBODY_TOLD),
+        (passed_on_untold, laws.EVERYBODY_TOLD),
+        (answer_that_waits_for_nobody, laws.WAITS_FOR_ALL),
         (duty_lapses_at_the_receiver_alone, laws.DUTIES_AGREE),
         (answer_before_the_lease_ends, laws.AFTER_WITHDRAWN),
         (door_does_not_ask_its_handover, laws.DOOR_SHUT),
@@ -282,6 +292,7 @@ PLANTED: Final[Mapping[str, Planted]] = {
 
 # These need things that rarely meet within seconds: bytes on the wire, a withdrawal, an end, a clock, an answer.
 RARE: Final = frozenset({
+    answer_that_waits_for_nobody.__name__,
     answer_before_the_lease_ends.__name__,
     door_decides_without_the_lock.__name__,
     door_does_not_ask_its_handover.__name__,
@@ -292,4 +303,5 @@ RARE: Final = frozenset({
     grants_never_end.__name__,
     lease_begins_when_it_is_opened.__name__,
     nobody_sweeps.__name__,
+    passed_on_untold.__name__,
 })

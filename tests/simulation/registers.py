@@ -8,14 +8,16 @@ from typing import Any
 from uuid import UUID
 
 from chassis.transitions import Context, Decided, Refused, Reservation, Step
-from contracts.codes import Completeness, ConsentState
+from contracts.codes import Completeness, ConsentState, Side
 from contracts.ids import AgencyId, ConsentId, GrantId, PersonId, ReleaseId
 from services.consent.domain import LOOK_AGAIN, Law
 from services.consent.domain import commands as c
+from services.consent.domain.passing_on import onward
 from services.consent.domain.words import (
     Consent,
     Decision,
     Disclosed,
+    DutyState,
     Notice,
     Person,
     Release,
@@ -23,7 +25,9 @@ from services.consent.domain.words import (
     found,
 )
 from services.consent.store.leases import Lease
-from services.consent.store.persons import about_ledger, ABOUT_NOTICES, PERSON, persons_of_handovers
+from services.consent.store.persons import ABOUT_NOTICES, PERSON, about_ledger, persons_of_handovers
+from tests.simulation import laws
+from tests.simulation.laws import Broken
 from tests.simulation.rooms import Rooms
 from tests.simulation.town import ALLIANCE
 
@@ -72,8 +76,19 @@ class Persons:
         self.decisions += after.decisions
         self.releases.update({release.id: release for release in after.releases})
         self._handovers.update({transmission.handover: after.id for transmission in after.transmissions})
+        self._waited_for_all(after)
         self.rows[after.id] = replace(after, notices=(), releases=(), ledger=(), decisions=(), spoken_of=None)
         self.forget_intents()
+
+    def _waited_for_all(self, after: Person) -> None:
+        """Who answers now has waited for everybody whom it had told."""
+        known = self.rows.get(after.id)
+        answered = {duty.id for duty in known.duties if duty.state is DutyState.ANSWERED} if known else set()
+        whole = replace(after, ledger=tuple(self.ledger.get(after.id, ())))
+        for duty in after.duties:
+            now = duty.side is Side.RECEIVER and duty.state is DutyState.ANSWERED and duty.id not in answered
+            if now and any(each.state is DutyState.AWAITS for each in onward(whole, duty)):
+                raise Broken(laws.WAITS_FOR_ALL, f"duty {duty.answer}")
 
     def forget_intents(self) -> None:
         """Forget what has been carried out, or whose consent ended otherwise."""

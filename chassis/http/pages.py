@@ -119,7 +119,9 @@ def html_page(title: str, content: str, *, language: str = "en", style: str = ""
     back to where the page came from.
     """
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{hashed}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{hashed}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
     styled = f"<style>{style}</style>" if style else ""
     page = (
         f'<!doctype html>\n<html lang="{escape(language)}"><head><meta charset="utf-8">'

@@ -20,7 +20,7 @@ from contracts.codes import (
     RetentionNorm,
     Side,
 )
-from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, HandoverRef, ItemId, ReleaseId
+from contracts.ids import AgencyId, ConsentId, GrantId, HandoverRef, ItemId, ReleaseId
 from contracts.new_ids import new_id
 from services.consent.domain import CONSENTS, DUTIES, LOOK_AGAIN, RECEPTIONS, RELEASES, TRANSMISSIONS, Reason
 from services.consent.domain import commands as c

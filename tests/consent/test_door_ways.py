@@ -70,7 +70,7 @@ async def withdraws(engine: AsyncEngine, way: Way) -> bool:
         await tx.execute(sa.text("UPDATE permission SET state = 'withdrawn' WHERE id = 1"))
         await tx.commit()
     async with engine.connect() as tx:  # looks again and again: in no transaction of the withdrawal's
-        return (await tx.execute(sa.text("SELECT count(*) FROM sent"))).scalar_one() == 0
+        return bool((await tx.execute(sa.text("SELECT count(*) = 0 FROM sent"))).scalar_one())
 
 
 async def leaks(engine: AsyncEngine, way: Way) -> bool:

@@ -174,7 +174,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "what has lost its basis where it came from is passed on",
         "services/consent/domain/decision.py",
-        [("    if source_ended(item, about):\n", "    if not about:\n")],
+        [("        (source_ended(item, about), DecisionReason.CONSENT_WITHDRAWN),\n", "")],
         f"{PASSED_ON}what_has_lost_its_basis_where_it_came_from_is_passed_on_no_more_whatever_consent_there_is",
     ),
     Mutant(

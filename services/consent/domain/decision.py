@@ -95,9 +95,10 @@ def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
 
 
 def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReason, ...]:
-    shut = () if eligible(about) else (DecisionReason.RECIPIENT_NOT_ELIGIBLE,)
-    if source_ended(item, about):
-        shut += (DecisionReason.CONSENT_WITHDRAWN,)
+    shut = tuple(reason for holds, reason in (
+        (not eligible(about), DecisionReason.RECIPIENT_NOT_ELIGIBLE),
+        (source_ended(item, about), DecisionReason.CONSENT_WITHDRAWN),
+    ) if holds)  # fmt: skip
     if based:
         return shut
     found = (
@@ -113,7 +114,7 @@ def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReaso
 def source_ended(item: Item, about: Question) -> bool:
     """Whether the agency it came from has said that its basis ended: whatever else may hold, it is passed on no more.
 
-    Also where it is retained: a norm by which it may be kept (Art. 17(3) GDPR) is none by which it may go (§ 67d SGB X).
+    Also where it is retained: a norm by which it may be kept (Art. 17(3) GDPR) is none by which it may go.
     """
     return item.received_by is not None and any(
         duty.side is Side.RECEIVER

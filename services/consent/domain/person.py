@@ -448,7 +448,7 @@ def _any_left(consent: Consent, now: datetime) -> bool:
 
 
 def _clock(person: Person, now: datetime) -> Arm | Disarm:
-    """Look again when the next grant begins or ends, or a row of the matrix that something rests on, or for an answer."""
+    """Look again when the next grant begins or ends, or a row something rests on, or for an answer that is open."""
     rows = (
         basis.until
         for transmission in person.transmissions

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
-from contracts.ids import AgencyId, AllianceId, DutyId, HandoverRef, ReleaseId
+from contracts.ids import AgencyId, AllianceId, DutyId, HandoverRef, ItemId, ReleaseId
 from services.intake.domain.case import Contact, DossierReason, RecordedNeed
 from services.intake.domain.items import Item
 from services.intake.domain.persons import Person

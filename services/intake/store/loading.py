@@ -37,7 +37,7 @@ _CASE = Statement(
 )
 _OPEN_NEEDS = Statement(sa.select(needs).where(among_ids(needs.c.case)).order_by(needs.c.case, needs.c.code))
 _RECEIVED = Statement(  # without what they say: no rule asks for it
-    sa.select(items.c.case, items.c.id, items.c.source_item, items.c.release)
+    sa.select(items.c.case, items.c.id, items.c.source_item, items.c.release, items.c.part)
     .where(among_ids(items.c.case), items.c.release.is_not(None))
     .order_by(items.c.id)
 )
@@ -63,7 +63,9 @@ async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> 
     return blank | {
         case: replace(
             found,
-            held=tuple(HeldItem(item.id, item.source_item, item.release, Part(item.part)) for item in held.get(case, ())),
+            held=tuple(
+                HeldItem(item.id, item.source_item, item.release, Part(item.part)) for item in held.get(case, ())
+            ),
             erased=frozenset(release.id for release in erased.get(case, ())),
         )
         for case, found in known.items()

@@ -17,7 +17,6 @@ from services.intake.domain.persons import Person, name_key
 from services.intake.domain.words import Words
 from services.intake.store.tables import cases, contacts, items, needs, persons, phase_changes, releases, words_written
 
-
 # What a person's row is where such a part of it has to go.
 EMPTY: Mapping[Part, Mapping[str, Any]] = {
     Part.ADDRESS: {"street": None, "postcode": None, "place": None, "address_protected": False},

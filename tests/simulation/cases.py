@@ -76,6 +76,20 @@ class Reception:
             refused = self._desk(agency).ask(Step(CASE, case.id, command))
             world.say(f"{agency}.intake", f"{type(command).__name__} {refused.reason if refused else ''}")
 
+    def begin_with_those_who_came(self) -> list[tuple[AgencyId, Case]]:
+        """Work begins with everybody who came by a handover and has been met; their cases."""
+        came = [
+            (agency, case.id)
+            for agency, room in self.rooms.items()
+            for case in room.rows.values()
+            if case.handover is not None and case.leads and case.state in (*BEFORE_WORK, State.ACTIVE)
+        ]
+        for agency, case in came:
+            self._desk(agency).ask(Step(CASE, case, say.AssignContactPerson("worker")))
+            self._desk(agency).ask(Step(CASE, case, CONFIRM))
+        cases = ((agency, self.rooms[agency].rows[case]) for agency, case in came)
+        return [(agency, case) for agency, case in cases if case.state is State.ACTIVE]
+
     def _desk(self, agency: AgencyId) -> Desk:
         return self._world.desks[agency, Service.INTAKE]
 

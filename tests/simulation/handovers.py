@@ -98,6 +98,19 @@ class Caseworkers:
         refused = desk.ask(Step(HANDOVER, reference, Draft(CaseId(case.id), matter, package)))
         world.say(desk.name, f"Draft for {receiver} {refused.reason if refused else ''}")
 
+    def draft_onward(self, agency: AgencyId, case: Case) -> tuple[Desk, Handover | None]:
+        """Somebody wants to hand over what came by a handover; nothing where it may not be drafted."""
+        world = self._world
+        room = cast("Cases", world.desks[agency, Service.INTAKE].rooms.kinds[CASE])
+        items = tuple(ItemId(item.id) for item in room.received(case.id))
+        desk, reference = world.desks[agency, Service.HANDOVER], HandoverRef(world.clock.new_id())
+        if items:
+            receiver = world.chance.choice([other for other in AGENCIES if other != agency])
+            purpose = world.chance.choice(PURPOSES[agency, receiver])
+            matter = Matter(ALLIANCE.id, receiver, Kind.TRANSFER, purpose, Urgency.NORMAL, CompetenceArea.OTHER)
+            desk.ask(Step(HANDOVER, reference, Draft(CaseId(case.id), matter, items)))
+        return desk, rows(desk).get(reference)
+
     def settle(self) -> None:
         """Whoever has promised something does it: the young person is met or not, questions of undoing are answered."""
         for desk, copy in self.open_copies():

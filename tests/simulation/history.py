@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from contracts.codes import HandoverState as S
-from contracts.codes import Service
+from contracts.codes import Service, Side
 from tests.simulation.cases import Reception
 from tests.simulation.editors import Editors
 from tests.simulation.ends import judge
@@ -26,6 +26,7 @@ LEAPS: Final = tuple(
 )
 AT_REST: Final = frozenset({S.DRAFT, S.ACTIVE, S.PAUSED})  # nobody has to do anything soon
 ROUNDS_MAX: Final = 400  # of three days: longer than every clock of the agreements together
+PASSING_ON: Final = 0.8  # of all histories; in one of ten there is somebody who came by then
 STEPS_OF_A_ROUND_MAX: Final = 20_000  # what is not quiet then never will be
 
 
@@ -39,6 +40,7 @@ class Mood:
     haste: float  # how often people act while messages wait
     leaps: float  # how often time leaps
     withdrawals: float
+    passing_on: bool  # whether receivers hand over what came to them, before minds are changed
 
     @classmethod
     def drawn(cls, chance: Random) -> Mood:
@@ -47,7 +49,7 @@ class Mood:
 
         return cls(
             Faults(some(0.2), some(0.2), some(0.2), some(0.08)), chance.randint(1, 3), chance.randint(60, 320),
-            chance.uniform(0.5, 3), some(0.06), some(0.9),
+            chance.uniform(0.5, 3), some(0.06), some(0.9), chance.random() < PASSING_ON,
         )
 
 
@@ -119,6 +121,8 @@ class History:
         """Until all is quiet: everything arrives, the clocks strike, people do what they have promised."""
         world = self.world
         self._drain()
+        if self.mood.passing_on:
+            self._pass_on()
         if self.mood.withdrawals:
             self.young_people.change_their_minds()
             self.caseworkers.settle()  # at the same time: ends that cross
@@ -134,6 +138,23 @@ class History:
                 return
             world.clock.advance(timedelta(days=3))
         raise Broken(WORKED_ON, "it is never quiet")
+
+    def _pass_on(self) -> None:
+        """Whoever was met is worked with, and what came with them goes on to a third agency."""
+        self.caseworkers.settle()
+        self._drain()
+        came = self.reception.begin_with_those_who_came()
+        self._drain()
+        for agency, case in came:
+            desk, copy = self.caseworkers.draft_onward(agency, case)
+            if copy is not None:
+                self.young_people.agree_to(copy, agency, case)
+                self.caseworkers.speak(desk, copy, "Propose")
+        self._drain()
+        for desk, copy in self.caseworkers.open_copies():
+            if (copy.state, copy.side) == (S.REQUESTED, Side.RECEIVER):
+                self.caseworkers.speak(desk, copy, "Accept")
+        self._drain()
 
     def _quiet(self) -> bool:
         """Whether nothing is left that has to happen."""

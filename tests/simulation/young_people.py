@@ -21,7 +21,8 @@ from contracts.ids import AgencyId, ConsentId, DutyId, GrantId
 from services.consent.domain import commands as say
 from services.consent.domain.words import Consent, Duty, DutyState, InvalidReason, Person, Wanted
 from services.consent.store.persons import PERSON
-from services.handover.domain import State
+from services.handover.domain import Handover, State
+from services.intake.domain.case import Case
 from tests.simulation.handovers import PURPOSES, rows
 from tests.simulation.town import AGENCIES, ALLIANCE
 from tests.simulation.withdrawals import withdraw
@@ -53,6 +54,13 @@ class YoungPeople:
         wanted = self._asked_for() or self._anything()
         if wanted is not None:
             self._give(*wanted)
+
+    def agree_to(self, copy: Handover, agency: AgencyId, case: Case) -> None:
+        """A consent to this handover."""
+        desk = self._world.desks[agency, Service.CONSENT]
+        person = None if case.person is None else persons(desk).rows.get(case.person)
+        if person is not None:
+            self._give(desk, person, copy.matter.counterpart, copy.matter.purpose)
 
     def take_back(self) -> None:
         """A withdrawal, whole or in part; rarely the officer finds that it never was a consent."""

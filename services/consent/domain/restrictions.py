@@ -54,7 +54,7 @@ def _end_told(restriction: Restriction, command: object, context: Context) -> Te
 # --- the table --------------------------------------------------------------------------------------------------------
 
 S = RestrictionState
-FORBID = "§ 36(2) SGB I: the guardian, in writing; Art. 21 GDPR, § 31a SGB III: the person, in any form"
+FORBID = "§ 36(2) SGB I; § 31a SGB III; Art. 21 GDPR: a guardian in writing, the person in any form"
 LIFT = "whoever has forbidden it, in the form in which it was to be said"
 OF_AGE = "§ 2 BGB; § 36(2) SGB I: of age, nobody restricts in a person's place"
 OVER = "over before"

@@ -1,7 +1,7 @@
-"""The page for lawyers: which rule stands where, and for each paragraph the rows of tables and the tests that hold it.
+"""The page for lawyers: what became of each rule, and under each paragraph rows of tables and tests.
 
-A test quotes its norm at the beginning of its docstring: `R6, § 36 SGB I: …`, or `§ 51 BMG: …` where no rule of ours has
-a number for it. Tests are read, never imported.
+A test quotes its norm at the beginning of its docstring: `R6, § 36 SGB I: …`, or `§ 51 BMG: …` where none of the rules
+is about it. Tests are read, never imported.
 """
 
 import ast
@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,8 @@ ROOT: Final = Path(__file__).parent.parent
 RULES_FILE: Final = Path(__file__).parent / "rules.yaml"
 MADE: Final = "Made from the code by `python -m docs.generate`; do not edit."
 OPENING: Final = """\
-Which norm stands behind which rows of tables (service, table, command or fact), and which tests hold it. First the rules
-by which the law became software, with what is not built of each; then paragraph by paragraph. Research, not legal
+Which norm stands behind which rows of tables (service, table, command or fact), and which tests hold it. First the
+rules by which the law became software, with what is not built of each; then paragraph by paragraph. Research, not legal
 advice: the data-protection officer of a site decides."""
 
 QUOTED: Final = re.compile(r"((?:R\d+, )*)((?:§§?|Art\.) [^:]+): ")
@@ -80,10 +81,14 @@ def misquoting(root: Path = ROOT) -> list[str]:
     ]
 
 
-def _said(file: Path) -> Iterator[tuple[str, str]]:
-    for node in ast.parse(file.read_text("utf-8")).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            yield node.name, ast.get_docstring(node) or ""
+@cache
+def _said(file: Path) -> tuple[tuple[str, str], ...]:
+    """The tests of a file, each with what it says of itself."""
+    return tuple(
+        (node.name, ast.get_docstring(node) or "")
+        for node in ast.parse(file.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    )
 
 
 def paragraphs(text: str) -> list[Paragraph]:

@@ -60,23 +60,18 @@ class Moment(NamedTuple):
 
 def reason(datum: Datum, on: Moment) -> str:
     """Why it may go, or the first thing the law has against it."""
-    if not on.may_receive:
-        return "recipient_not_eligible"
     banned = [ban for ban in on.bans if ban.recipient in {"", on.recipient} and datum.category in ban.categories]
     fitting = [paper for paper in on.papers if _fits(paper, datum, on)]
-    if any(_stands(paper, on.at) and not _thought_better(paper, banned) for paper in fitting):
-        return "consent"
-    if datum.category in on.by_law and not (datum.told_by or datum.secret or banned):
-        return "statutory_basis"
-    if datum.told_by:
-        return "entrusted"
-    if datum.secret:
-        return "professional_secret"
-    if banned:
-        return "restricted"
-    if any(paper.taken_back or paper.status == "withdrawn" for paper in fitting):
-        return "consent_withdrawn"
-    return "no_basis"
+    ticked = (
+        (not on.may_receive, "recipient_not_eligible"),
+        (any(_stands(paper, on.at) and not _thought_better(paper, banned) for paper in fitting), "consent"),
+        (datum.category in on.by_law and not (datum.told_by or datum.secret or banned), "statutory_basis"),
+        (datum.told_by, "entrusted"),
+        (datum.secret, "professional_secret"),
+        (banned, "restricted"),
+        (any(paper.taken_back or paper.status == "withdrawn" for paper in fitting), "consent_withdrawn"),
+    )
+    return next((word for holds, word in ticked if holds), "no_basis")
 
 
 def _fits(paper: Paper, datum: Datum, on: Moment) -> bool:

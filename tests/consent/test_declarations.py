@@ -188,7 +188,8 @@ async def test_what_a_guardian_entrusted_of_somebody_of_16_goes_on_both_words(co
     (line,) = await consenting.rows("SELECT bases FROM ledger")
     assert [each["grant"] for each in line.bases] == [grant["id"]]
 
-    assert (await consenting.command(f"{path}/withdrawal", grants, role=Role.DATA_PROTECTION_OFFICER)).status_code == 200
+    ended = await consenting.command(f"{path}/withdrawal", grants, role=Role.DATA_PROTECTION_OFFICER)
+    assert (ended.status_code, ended.json()["state"]) == (200, "given")
     refused = await consenting.fetch(handover)
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/consent/nothing-permitted")
     (grant,) = (await consenting.get(f"/consents/{consent['id']}"))["grants"]

@@ -90,7 +90,7 @@ def test_who_declares_is_a_question_of_age_and_insight(
 def test_a_grant_names_who_what_and_how_long_and_nothing_retroactive(
     grant: dict[str, object], form: ConsentForm, reason: Reason | None
 ) -> None:
-    """R5, § 67b(1) SGB X; Art. 6, 9 GDPR: consent comes first, names its recipient, and ends; health only in writing."""
+    """R5, § 67b(1) SGB X; Art. 6, 9 GDPR: consent comes first, names its recipient, ends; health in writing."""
     story = Story()
     sheet = a_sheet(story.notice.id, a_grant(**grant), form=form)
     decided = story.try_(c.GiveConsent(ConsentId(new_id()), sheet))

@@ -28,7 +28,7 @@ from services.consent.domain.explaining import Help, explained, helps
 from services.consent.domain.words import Clearance, Consent, Grant, Item
 from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, a_restriction, an_item
 from tests.consent.conftest import DECLARED, Consenting, token
-from tests.consent.test_decision import CONTACT, EVERY, IN_WINTER, ROW, lines, statutory
+from tests.consent.test_decision import CONTACT, EVERY, GRANTED_WAY, IN_WINTER, ROW, lines, statutory
 
 AGES = (AgeBand.UNDER_15, AgeBand.FROM_15_TO_17, AgeBand.FROM_18_TO_20)
 
@@ -45,7 +45,7 @@ def given(about: Question, wanted: Help, giver: Giver, form: ConsentForm, cleare
 
 
 def test_the_reasons_begin_with_the_one_that_decides_and_there_are_none_where_an_item_may_go() -> None:
-    for line in lines(every=EVERY * 3):
+    for line in lines(every=EVERY):
         reasons = against(line.item, line.about)
         first = line.expected
         assert reasons[:1] == (() if first in PERMITTING_REASONS else (first,)), line
@@ -74,7 +74,7 @@ def test_a_consent_that_is_said_to_help_does_and_no_other_would(age: AgeBand) ->
     By any other giver, in any other form, without the entruster: it does not.
     """
     seen = {"helped": 0, "helped if cleared": 0, "helpless": 0}
-    for line in lines([IN_WINTER], every=401):
+    for line in lines([IN_WINTER], every=101, ways=GRANTED_WAY):
         if line.expected == DecisionReason.CONSENT:
             continue
         thing, about = line.item, line.about

@@ -1,4 +1,4 @@
-"""The rules of the law that concern consent, each quoted by the test that holds it (`docs/reference/law.md` lists them)."""
+"""The rules of the law that concern consent, each quoted by the test that holds it (`docs/reference/law.md`)."""
 
 from dataclasses import replace
 from datetime import date, timedelta

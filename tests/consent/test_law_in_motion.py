@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from chassis.transitions import Arm, Decided, Disarm
 from contracts.codes import AgeBand, ConsentForm, ConsentState, DataCategory, Giver, HandoverState, Purpose, Side
@@ -27,7 +34,6 @@ from tests.consent.builders import (
     JOBCENTER,
     JUGENDAMT,
     MUSTER,
-    NOW,
     PURPOSE,
     TASK,
     Story,
@@ -131,12 +137,14 @@ class Life(RuleBasedStateMachine):
     # --- consents ---
 
     @rule(by_self=st.booleans(), to=anywhere, categories=some_categories, form=forms, entrusted=st.booleans(),
-          starts=st.integers(0, 5), days=st.integers(1, 30), second=st.none() | some_categories, replaces=st.booleans())
+          period=st.tuples(st.integers(0, 5), st.integers(1, 30)), second=st.none() | some_categories,
+          replaces=st.booleans())
     def give(self, by_self: bool, to: tuple[AgencyId, Purpose], categories: frozenset[DataCategory], form: ConsentForm,
-             entrusted: bool, starts: int, days: int, second: frozenset[DataCategory] | None, replaces: bool) -> None:
+             entrusted: bool, period: tuple[int, int], second: frozenset[DataCategory] | None, replaces: bool) -> None:
         giver = Giver.SELF if by_self or self.adult or self.insight_noted else Giver.GUARDIAN
         if DataCategory.HEALTH in categories | (second or frozenset()):
             form = ConsentForm.WRITTEN
+        starts, days = period
         begins = self.story.now + timedelta(days=starts)
         wanted = [
             a_grant(recipient=to[0], purpose=to[1], categories=each, entrusted_included=entrusted, valid_from=begins,
@@ -339,7 +347,7 @@ class Life(RuleBasedStateMachine):
 
 def live(times: int, steps: int) -> None:
     run_state_machine_as_test(
-        Life, settings=settings(max_examples=times, stateful_step_count=steps, deadline=None)  # type: ignore[no-untyped-call]  # hypothesis
+        Life, settings=settings(max_examples=times, stateful_step_count=steps, deadline=None)
     )
 
 

@@ -68,7 +68,7 @@ async def test_a_release_from_confidentiality_comes_back_where_it_is_asked_about
     engine = create_async_engine(await new_database("consent"))
     story, waiver = Story(), WaiverId(new_id())
     before = story.person
-    story.do(c.GiveWaiver(waiver, "Dr. Quark-Erfunden", "Jugendamt", Giver.SELF, True, True, ConsentForm.WRITTEN))  # noqa: FBT003  # insight, heard
+    story.do(c.GiveWaiver(waiver, "Dr. Quark-Erfunden", "Jugendamt", Giver.SELF, True, True, ConsentForm.WRITTEN))
     async with transaction(engine) as tx:
         await save_persons(tx, [(before, story.person)])
         withdrawing = c.WithdrawWaiver(waiver)

@@ -65,4 +65,4 @@ def test_a_test_is_read_and_never_run(tmp_path: Path) -> None:
 def test_a_lawyer_finds_under_a_paragraph_its_rows_and_its_tests() -> None:
     chapter = page().partition("### § 203 StGB")[2].partition("###")[0]
     assert "consent waivers: GiveWaiver" in chapter
-    assert "tests/consent/test_law.py::test_a_release_from_confidentiality_frees_a_person_and_lets_no_item_go" in chapter
+    assert "::test_a_release_from_confidentiality_frees_a_person_and_lets_no_item_go" in chapter

@@ -49,7 +49,7 @@ class InsightBody(Body):
 
 @routes.command("POST", "/persons/{person}/insight", allow=STAFF)
 def note_insight(call: Call, person: UUID, body: InsightBody) -> Step:
-    """Note insight (§ 36 SGB I): from 15 on the person then declares alone; consents of a guardian are to be renewed."""
+    """Note insight (§ 36 SGB I): from 15 on the person then declares alone, and a guardian's consents are due."""
     return Step(PERSON, person, NoteInsight(body.insight))
 
 

@@ -165,7 +165,7 @@ def _forbids(restriction: Restriction, item: Item, about: Question) -> bool:
 def _forbidden_since(consent: Consent, item: Item, about: Question) -> bool:
     """Whether whoever gave the consent has forbidden it since: of one person's words the later one counts.
 
-    What somebody else forbids touches no consent: a guardian cannot forbid what a person of 15 with insight consents to.
+    What somebody else forbids touches no consent: no guardian forbids what a person of 15 with insight consents to.
     """
     return any(
         restriction.by is consent.giver and not _earlier(restriction, consent)

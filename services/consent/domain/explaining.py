@@ -50,8 +50,8 @@ def helps(
 ) -> tuple[Help, ...]:
     """The consents that would let these items go, as few as there can be; none where no consent helps.
 
-    None does where the recipient may receive nothing at all, nor where somebody has entrusted an item who is neither the
-    young person nor the guardian (§ 65 SGB VIII).
+    None does where the recipient may receive nothing at all, nor where an item was entrusted by somebody who is neither
+    the young person nor the guardian (§ 65 SGB VIII).
     """
     if not eligible(about) or age_band is None:
         return ()

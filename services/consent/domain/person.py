@@ -33,6 +33,7 @@ from services.consent.domain.words import (
     PersonState,
     Reception,
     ReceptionState,
+    Release,
     Restriction,
     Transmission,
     TransmissionState,
@@ -59,7 +60,7 @@ PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=frozenset({c.NoteInsig
     Row(P.NONE, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.HEARD_OF, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.KNOWN, c.KnowPerson, P.KNOWN, does=(_age,), because="a birthday, or another case of the same person"),
-    Row(P.KNOWN, c.NoteInsight, P.KNOWN, does=(_insight,), because="§ 36 SGB I: from 15 on insight decides who declares"),
+    Row(P.KNOWN, c.NoteInsight, P.KNOWN, does=(_insight,), because="§ 36 SGB I: who may declare depends on it"),
 ))
 
 
@@ -419,30 +420,18 @@ def _in_its_place(decided: Decided[Person], replaced: ConsentId, context: Contex
 # --- parts of a person ------------------------------------------------------------------------------------------------
 
 
+PARTS: Mapping[type[Any], str] = {
+    Consent: "consents", Transmission: "transmissions", Reception: "receptions", Duty: "duties", Release: "releases",
+    Restriction: "restrictions", Waiver: "waivers",
+}
+
+
 def _with_part(person: Person, part: Part) -> Person:
     """The person with this part in its place, spoken of."""
-    match part:
-        case Consent():
-            person = replace(person, consents=put(person.consents, part))
-            return replace(person, spoken_of=found(person.consents, part.id))
-        case Transmission():
-            person = replace(person, transmissions=put(person.transmissions, part))
-            return replace(person, spoken_of=found(person.transmissions, part.id))
-        case Reception():
-            person = replace(person, receptions=put(person.receptions, part))
-            return replace(person, spoken_of=found(person.receptions, part.id))
-        case Duty():
-            person = replace(person, duties=put(person.duties, part))
-            return replace(person, spoken_of=found(person.duties, part.id))
-        case Restriction():
-            person = replace(person, restrictions=put(person.restrictions, part))
-            return replace(person, spoken_of=found(person.restrictions, part.id))
-        case Waiver():
-            person = replace(person, waivers=put(person.waivers, part))
-            return replace(person, spoken_of=found(person.waivers, part.id))
-        case _:
-            person = replace(person, releases=put(person.releases, part))
-            return replace(person, spoken_of=found(person.releases, part.id))
+    name = PARTS[type(part)]
+    parts = put(getattr(person, name), part)
+    changed: dict[str, Any] = {name: parts, "spoken_of": found(parts, part.id)}
+    return replace(person, **changed)
 
 
 def _person(person: Person, decided: Decided[Part] | Refused) -> Answer:

@@ -437,8 +437,8 @@ class Person:
     """A young person, and everything that decides where data about them may go. Changed under one lock.
 
     `notices`, `releases`, `ledger`, `waivers` are loaded only where a command asks about them; `decisions` and
-    `found_again` are new ones, not yet written; `spoken_of` is the part the last command was about: its answer speaks of
-    that part. `insight_noted`: understands what a consent is (§ 36 SGB I), as somebody has noted.
+    `found_again` are new ones, not yet written; `spoken_of` is the part the last command was about: its answer speaks
+    of that part. `insight_noted`: understands what a consent is (§ 36 SGB I), as somebody has noted.
     """
 
     id: PersonId

@@ -31,7 +31,7 @@ async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence
 Open = Callable[[AsyncConnection, UUID], Awaitable[bool]]
 
 
-async def settled(resources: Resources, wanted: UUID, still_open: Open = leases.leases_open) -> None:
+async def settled(resources: Resources, wanted: UUID, still_open: Open | None = None) -> None:
     """Hold the answer "withdrawn" back until no byte can follow it: no open lease, or 2.2 s gone since the commit.
 
     The time counts from now, which is after the commit, also where the answer is a repeated one.
@@ -39,6 +39,6 @@ async def settled(resources: Resources, wanted: UUID, still_open: Open = leases.
     end = monotonic() + ANSWER_SECONDS
     while monotonic() < end:
         async with resources.tools.engine.connect() as connection:
-            if not await still_open(connection, wanted):
+            if not await (still_open or leases.leases_open)(connection, wanted):
                 return
         await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - monotonic())))

@@ -1,5 +1,7 @@
 """What is forbidden and until when, releases from confidentiality, clearances by entrusters, insight noted."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,20 +11,24 @@ branch_labels = None
 depends_on = None
 
 MOMENT = sa.DateTime(timezone=True)
-OF_RESTRICTIONS = {"version": (sa.Integer, "1"), "state": (sa.Text, "in_force"), "declared_by": (sa.Text, "self")}
+OF_RESTRICTIONS: dict[str, tuple[Any, str]] = {
+    "version": (sa.Integer, "1"), "state": (sa.Text, "in_force"), "declared_by": (sa.Text, "self"),
+}
+OF_GRANTS: dict[str, Any] = {
+    "cleared_by": sa.Text, "cleared_form": sa.Text, "cleared_at": MOMENT, "clearance_ended_at": MOMENT,
+}
 
 
 def upgrade() -> None:
     """Nothing could be forbidden before: defaults are for no row, and go. What older processes write stays nullable."""
-    for name, (kind, default) in OF_RESTRICTIONS.items():
-        op.add_column("restriction", sa.Column(name, kind, nullable=False, server_default=default))
+    for name, (restricting, default) in OF_RESTRICTIONS.items():
+        op.add_column("restriction", sa.Column(name, restricting, nullable=False, server_default=default))
         op.alter_column("restriction", name, server_default=None)
     op.add_column("restriction", sa.Column("form", sa.Text))
     op.add_column("restriction", sa.Column("ended_at", MOMENT))
     op.add_column("person", sa.Column("insight_noted", sa.Boolean))
-    for name, kind in (("cleared_by", sa.Text), ("cleared_form", sa.Text), ("cleared_at", MOMENT),
-                       ("clearance_ended_at", MOMENT)):
-        op.add_column("consent_grant", sa.Column(name, kind))
+    for name, clearing in OF_GRANTS.items():
+        op.add_column("consent_grant", sa.Column(name, clearing))
     op.create_index("consent_grant_ends", "consent_grant", ["valid_until"])
     op.create_table(
         "waiver",

@@ -107,7 +107,7 @@ async def test_the_answer_comes_when_no_release_that_was_open_can_run(consenting
 
 
 @pytest.mark.parametrize(
-    ("age_band", "said", "status", "reason"),
+    ("age_band", "changed", "status", "reason"),
     [
         (MINOR, {"by": "guardian", "form": "electronic"}, 422, "not-in-writing"),
         (AgeBand.FROM_18_TO_20, {"by": "guardian"}, 422, "wrong-giver"),
@@ -115,10 +115,10 @@ async def test_the_answer_comes_when_no_release_that_was_open_can_run(consenting
     ],
 )
 async def test_what_cannot_be_forbidden_is_refused_by_its_reason(
-    consenting: Consenting, age_band: AgeBand, said: dict[str, Any], status: int, reason: str
+    consenting: Consenting, age_band: AgeBand, changed: dict[str, Any], status: int, reason: str
 ) -> None:
     person = await consenting.a_person(age_band)
-    answer = await forbid(consenting, person, **said)
+    answer = await forbid(consenting, person, **changed)
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/consent/{reason}")
     assert await consenting.rows("SELECT id FROM restriction") == []
 

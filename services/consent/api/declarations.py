@@ -157,5 +157,5 @@ def clear(call: Call, consent: UUID, body: ClearanceBody) -> Step:
     after=when_nothing_can_follow,
 )
 def withdraw_clearance(call: Call, consent: UUID, body: ClearanceEndBody) -> Step:
-    """They take that back: what was entrusted goes no more, the consent stands. Refused in no state."""
+    """They take that back: what was entrusted goes no more, the consent stands. Never refused where there is one."""
     return Step(PERSON, body.person, WithdrawClearance(ConsentId(consent), frozenset(body.grants)))

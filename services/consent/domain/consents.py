@@ -250,7 +250,7 @@ CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     *(Row(over,    WithdrawGrants,    over,      because=AGAIN, **PART) for over in OVER if over not in UNSAID),
     *(Row(over,    WithdrawConsent,   over,      because=AFTER, does=(_taken_back,)) for over in UNSAID),
     *(Row(over,    WithdrawGrants,    over,      because=AFTER, does=(_without,), **PART) for over in UNSAID),
-    *(Row(state,   WithdrawClearance, state,     because=f"{R9}; {AGAIN}", does=(_clearance_ended,), **PART)
-      for state in (REQUESTED, GIVEN, *OVER)),
+    *(Row(once,    WithdrawClearance, once,      because=f"{R9}; {AGAIN}", does=(_clearance_ended,), **PART)
+      for once in (GIVEN, *OVER) if once is not REFUSED),
 ))
 # fmt: on

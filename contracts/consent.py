@@ -4,9 +4,30 @@ from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 
-from contracts.codes import Completeness, DecisionReason, DutyAnswer, Purpose, RetentionNorm, Service, Side, Verdict
+from contracts.codes import (
+    Completeness,
+    DecisionReason,
+    DutyAnswer,
+    Giver,
+    Purpose,
+    RetentionNorm,
+    Service,
+    Side,
+    Verdict,
+)
 from contracts.events import CODES_MAX, ITEMS_MAX, Event, Instant, Part, SubjectKind, TopicKind
-from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, HandoverRef, ItemId, PersonId, ReleaseId, TransmissionId
+from contracts.ids import (
+    AgencyId,
+    ConsentId,
+    DutyId,
+    GrantId,
+    HandoverRef,
+    ItemId,
+    PersonId,
+    ReleaseId,
+    RestrictionId,
+    TransmissionId,
+)
 
 Items = Annotated[tuple[ItemId, ...], Field(max_length=ITEMS_MAX)]
 Releases = Annotated[tuple[ReleaseId, ...], Field(min_length=1, max_length=ITEMS_MAX)]
@@ -55,6 +76,32 @@ class ConsentWithdrawn(ConsentEvent):
     type: ClassVar[str] = "staffel.consent.withdrawn.v1"
 
     grants: tuple[GrantTold, ...] = Field(min_length=1, max_length=CODES_MAX)
+
+
+class RestrictionEvent(Event):
+    """About what was forbidden; to whom and which categories must not go stays in consent's database."""
+
+    owner: ClassVar[Service] = Service.CONSENT
+    topic: ClassVar[TopicKind] = TopicKind.OWN
+    subject_kind: ClassVar[SubjectKind] = SubjectKind.PERSONS
+    key_field: ClassVar[str] = "person"
+
+    person: PersonId
+    restriction: RestrictionId
+
+
+class ConsentRestricted(RestrictionEvent):
+    """The person has objected (Art. 21 GDPR), or the guardian has restricted (§ 36(2) SGB I)."""
+
+    type: ClassVar[str] = "staffel.consent.restricted.v1"
+
+    by: Giver
+
+
+class ConsentRestrictionEnded(RestrictionEvent):
+    """It was lifted, or it was a guardian's and the person is of age."""
+
+    type: ClassVar[str] = "staffel.consent.restriction_ended.v1"
 
 
 # --- told at home, about a handover -----------------------------------------------------------------------------------
@@ -223,6 +270,8 @@ EVENTS: tuple[type[Event], ...] = (
     ConsentGiven,
     ConsentRefused,
     ConsentWithdrawn,
+    ConsentRestricted,
+    ConsentRestrictionEnded,
     TransmissionPermitted,
     TransmissionPartly,
     TransmissionDenied,

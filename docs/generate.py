@@ -14,7 +14,7 @@ from typing import Final
 
 from contracts.codes import Service
 from contracts.registry import EVENTS
-from docs import asyncapi, event_catalogue, reference, who_reads_what
+from docs import asyncapi, event_catalogue, law, reference, who_reads_what
 from docs.blocks import filled
 from docs.picture import picture
 
@@ -29,7 +29,7 @@ GENERATED: Final[Mapping[str, Make]] = MappingProxyType(
         **{f"contracts/generated/schemas/{of}.json": partial(event_catalogue.schema, EVENTS[of]) for of in EVENTS},
         **{f"contracts/generated/asyncapi/{service}.json": partial(asyncapi.document, service) for service in Service},
         "docs/reference/events.md": reference.events_page,
-        "docs/reference/law.md": reference.law_page,
+        "docs/reference/law.md": law.page,
         "docs/reference/matrices.md": reference.matrices_page,
         "docs/reference/metrics.md": reference.metrics_page,
         "docs/reference/problems.md": reference.problems_page,

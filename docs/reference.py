@@ -131,22 +131,6 @@ def metrics_page() -> str:
     )
 
 
-def law_page() -> str:
-    """Which norm stands behind which command."""
-    found: dict[str, list[str]] = {}
-    for service in Service:
-        for name, table in services.tables(service).items():
-            for row in table.rows:
-                if "§" in row.because or "Art." in row.because:
-                    found.setdefault(row.because, []).append(f"{service} {name}: {row.on.__name__}")
-    lines = [f"| {because} | {', '.join(dict.fromkeys(rows))} |" for because, rows in sorted(found.items())]
-    return _page(
-        "Law",
-        "Which norm stands behind which rows: the table and the command or fact they are about.",
-        "\n".join(["| because | rows |", "|---|---|", *lines]),
-    )
-
-
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 

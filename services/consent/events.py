@@ -152,6 +152,8 @@ REMEMBERS: Final = (
     Memory(told.ConsentGiven, PERSON, memory.given),
     Memory(told.ConsentRefused, PERSON, memory.refused),
     Memory(told.ConsentWithdrawn, PERSON, memory.withdrawn),
+    Memory(told.ConsentRestricted, PERSON, memory.restricted),
+    Memory(told.ConsentRestrictionEnded, PERSON, memory.restriction_ended),
     *(Memory(event, PERSON, memory.decided, whose_handover) for event in memory.STATES),
     Memory(told.TransmissionReleased, PERSON, memory.released, whose_handover),
     Memory(told.ConsentErasureDemanded, PERSON, memory.erasing, by_reference),

@@ -21,6 +21,9 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
         R.UNKNOWN_DUTY: Problem(S.NOT_FOUND, "There is no such duty here."),
         R.UNKNOWN_RELEASE: Problem(S.NOT_FOUND, "There is no such release here."),
         R.UNKNOWN_ALLIANCE: Problem(S.UNPROCESSABLE_ENTITY, "This agency is not in that alliance."),
+        R.UNKNOWN_AGENCY: Problem(S.UNPROCESSABLE_ENTITY, "No alliance of this agency knows that agency."),
+        R.UNKNOWN_RESTRICTION: Problem(S.NOT_FOUND, "Nothing of that id is forbidden for this person."),
+        R.UNKNOWN_WAIVER: Problem(S.NOT_FOUND, "This person has given no such release from confidentiality."),
         R.NOT_NOW: Problem(S.CONFLICT, "The present state does not allow this."),
         R.NOT_THE_COUNTERPART: Problem(S.FORBIDDEN, "Only the other agency of this handover may say this."),
         R.NOTICE_NOT_CURRENT: Problem(S.UNPROCESSABLE_ENTITY, "The notice is not the one that is valid now."),
@@ -32,6 +35,11 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
         R.RECIPIENT_NOT_ELIGIBLE: Problem(
             S.UNPROCESSABLE_ENTITY, "No agreement is in force by which this agency could receive data for that purpose."
         ),
+        R.NOTHING_TO_CLEAR: Problem(
+            S.CONFLICT, "These grants hold nothing that anybody but their giver has to let go, or it was let go before."
+        ),
+        R.NOT_IN_WRITING: Problem(S.UNPROCESSABLE_ENTITY, "A guardian restricts in writing."),
+        R.NOT_THE_DECLARANT: Problem(S.FORBIDDEN, "Only whoever has forbidden it can lift it."),
         R.NO_SUCH_TASK: Problem(
             S.UNPROCESSABLE_ENTITY,
             "No approved rows of the matrix name this norm for that recipient and all of these categories today.",

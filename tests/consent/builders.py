@@ -24,12 +24,32 @@ from contracts.ids import (
     ItemId,
     NoticeId,
     PersonId,
+    RestrictionId,
     TransmissionId,
 )
 from contracts.new_ids import new_id
 from services.consent.domain import Law
-from services.consent.domain.commands import GiveConsent, KnowPerson, OpenTransmission, Sheet, TakeFlags
-from services.consent.domain.words import Item, Notice, NoticeState, Person, Wanted
+from services.consent.domain.commands import (
+    GiveConsent,
+    KnowPerson,
+    OpenTransmission,
+    Restrict,
+    Sheet,
+    StateTask,
+    TakeFlags,
+)
+from services.consent.domain.consents import to_be_renewed
+from services.consent.domain.words import (
+    Item,
+    Notice,
+    NoticeState,
+    Person,
+    Restriction,
+    RestrictionState,
+    Stated,
+    Transmission,
+    Wanted,
+)
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MUSTERLAND = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
@@ -99,6 +119,15 @@ def a_grant(**changed: Any) -> Wanted:
     return Wanted(**(said | changed))
 
 
+def a_restriction(recipient: AgencyId | None, *categories: DataCategory, **changed: Any) -> Restriction:
+    """The person forbids that these categories go there; None is everybody."""
+    said: dict[str, Any] = {
+        "id": RestrictionId(new_id()), "person": PersonId(new_id()), "version": 1, "state": RestrictionState.IN_FORCE,
+        "recipient": recipient, "categories": frozenset(categories), "since": NOW,
+    }
+    return Restriction(**(said | changed))
+
+
 def a_sheet(notice: NoticeId, *grants: Wanted, **changed: Any) -> Sheet:
     """A form signed by the young person."""
     said: dict[str, Any] = {
@@ -128,15 +157,18 @@ def told(decided: Decided[Person]) -> list[str]:
 class Story:
     """One person, and what happens to it, command after command."""
 
-    def __init__(self, age_band: AgeBand = AgeBand.FROM_18_TO_20, now: datetime = NOW) -> None:
+    def __init__(
+        self, age_band: AgeBand = AgeBand.FROM_18_TO_20, now: datetime = NOW, law: Law = LAW
+    ) -> None:
         self.now = now
+        self.law = law
         self.notice = a_notice()
         self.person = Person(PersonId(new_id()), notices=(self.notice,))
         self.last = self.do(KnowPerson(age_band))
 
     def try_(self, command: object) -> Decided[Person] | Refused:
         """What is decided; nothing is kept."""
-        return LAW.decide(self.person, command, context(self.now))
+        return self.law.decide(self.person, command, context(self.now))
 
     def do(self, command: object) -> Decided[Person]:
         """What is decided, kept."""
@@ -169,9 +201,36 @@ class Story:
             self.do(TakeFlags(handover, event, items))
         return event
 
+    def restricts(
+        self, *categories: DataCategory, by: Giver = Giver.SELF, recipient: AgencyId | None = JUGENDAMT, **changed: Any
+    ) -> RestrictionId:
+        """The person objects, or the guardian restricts."""
+        restriction = RestrictionId(new_id())
+        form = changed.get("form", ConsentForm.WRITTEN)
+        self.do(Restrict(restriction, by, form, recipient, frozenset(categories)))
+        return restriction
+
+    def states_task(self, handover: HandoverRef, *categories: DataCategory, harmless: bool = False) -> None:
+        """A caseworker states that a task makes it necessary; without categories: that it does not."""
+        stated = Stated(TASK, frozenset(categories), harmless, new_id(), "needed", "person:tests")
+        self.do(StateTask(handover, stated))
+
+    def to_be_renewed(self) -> list[bool]:
+        """Of each consent, in the order they were given."""
+        of = self.person
+        return [to_be_renewed(each, of.age_band, insight_noted=of.insight_noted) for each in of.consents]
+
+    def transmission(self, handover: HandoverRef) -> Transmission:
+        """What is to go under it."""
+        return next(each for each in self.person.transmissions if each.handover == handover)
+
+    def reasons(self, handover: HandoverRef) -> list[str]:
+        """What was last decided about its items."""
+        return [str(each.reason) for each in self.transmission(handover).verdicts]
+
     def state_of(self, handover: HandoverRef) -> str:
         """The transmission's state."""
-        return next(str(t.state) for t in self.person.transmissions if t.handover == handover)
+        return str(self.transmission(handover).state)
 
     def state(self, consent: ConsentId) -> str:
         """The consent's state."""

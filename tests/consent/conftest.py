@@ -170,11 +170,11 @@ class Consenting:
 
     # --- stories ---
 
-    async def a_person(self) -> UUID:
-        """A young adult with a case."""
+    async def a_person(self, age_band: AgeBand = AgeBand.FROM_18_TO_20) -> UUID:
+        """Somebody with a case; a young adult where nothing else is said."""
         person = PersonId(new_id())
         await self.hear("jobcenter.intake.events", CaseRegistered(
-            case=CaseId(new_id()), person=person, sphere=Sphere.SGB_II, age_band=AgeBand.FROM_18_TO_20, handover=None
+            case=CaseId(new_id()), person=person, sphere=Sphere.SGB_II, age_band=age_band, handover=None
         ))
         return person
 

@@ -31,6 +31,7 @@ WITHDRAWN_SECONDS_MAX = 3.0  # the promise, for 99 of 100 withdrawals
 
 
 async def test_a_dossier_leaves_only_after_consent_and_acceptance(consenting: Consenting) -> None:
+    """R5, § 67b(1) SGB X; § 67d SGB X: no consent, no byte; no acceptance, no byte."""
     person = await consenting.a_person()
     item = consenting.neighbours.put("Zora Beispiel-Zimt")
     handover = await consenting.proposed(person, [item], HandoverState.REQUESTED)
@@ -97,6 +98,7 @@ async def test_the_door_waits_for_no_neighbour_that_answers_byte_by_byte(
 
 
 async def test_each_fetch_is_a_decision_of_its_own_and_a_line_of_the_ledger(consenting: Consenting) -> None:
+    """R16, R17, Art. 5(2), 15, 30 GDPR: who was told what, when and on which basis, line by line."""
     person, item, _, handover = await a_story(consenting)
     first, second = await consenting.fetch(handover), await consenting.fetch(handover)
     assert opened(first.content)["release"] != opened(second.content)["release"]
@@ -287,6 +289,7 @@ async def _reads(consenting: Consenting, handover: UUID, stop: asyncio.Event) ->
 
 
 async def test_after_a_withdrawal_nothing_leaves_and_the_recipient_is_told(consenting: Consenting) -> None:
+    """R8, Art. 7(3), 19 GDPR; § 67b(2) SGB X: from the answer on no byte leaves, and the recipient is told at once."""
     person, _, consent, handover = await a_story(consenting)
     assert (await consenting.fetch(handover)).status_code == 200
     answer = await consenting.withdraw(person, consent)

@@ -66,6 +66,7 @@ SECOND = timedelta(seconds=1)
 def test_who_declares_is_a_question_of_age_and_insight(
     age: AgeBand, giver: Giver, insight: bool, heard: bool, reason: Reason | None
 ) -> None:
+    """R6, § 36 SGB I: from 15 with insight the person alone; else the guardian signs, and the person is heard."""
     story = Story(age)
     sheet = a_sheet(story.notice.id, giver=giver, insight=insight, young_person_heard=heard)
     decided = story.try_(c.GiveConsent(ConsentId(new_id()), sheet))
@@ -89,6 +90,7 @@ def test_who_declares_is_a_question_of_age_and_insight(
 def test_a_grant_names_who_what_and_how_long_and_nothing_retroactive(
     grant: dict[str, object], form: ConsentForm, reason: Reason | None
 ) -> None:
+    """R5, § 67b(1) SGB X; Art. 6, 9 GDPR: consent comes first, names its recipient, ends; health in writing."""
     story = Story()
     sheet = a_sheet(story.notice.id, a_grant(**grant), form=form)
     decided = story.try_(c.GiveConsent(ConsentId(new_id()), sheet))
@@ -104,6 +106,7 @@ def test_a_grant_names_who_what_and_how_long_and_nothing_retroactive(
     ],
 )
 def test_a_consent_is_given_on_the_notice_that_is_valid_now(changed: dict[str, Any] | None, reason: Reason) -> None:
+    """R5, Art. 13 GDPR; § 67b(2) SGB X: informed, by the notice people are told today."""
     story = Story()
     notices = () if changed is None else (replace(a_notice(), id=story.notice.id, **changed),)
     story.person = replace(story.person, notices=notices)
@@ -164,6 +167,7 @@ def test_a_cut_package_is_decided_anew_and_an_answer_about_the_older_one_is_drop
 
 
 def test_withdrawing_ends_every_transmission_of_the_person_in_the_same_decision() -> None:
+    """R8, Art. 7(3) GDPR: from now on nothing goes on it, wherever it was to go."""
     story = Story()
     consent = story.gives()
     handovers = [story.proposes(an_item()), story.proposes(an_item())]
@@ -173,6 +177,7 @@ def test_withdrawing_ends_every_transmission_of_the_person_in_the_same_decision(
 
 
 def test_withdrawing_one_grant_reduces() -> None:
+    """R8, Art. 7(3) GDPR: a part can be taken back as well as the whole."""
     story = Story()
     health = a_grant(categories=frozenset({DataCategory.HEALTH}))
     consent = story.gives(a_grant(), health)
@@ -269,6 +274,7 @@ def test_nothing_is_said_about_a_handover_that_has_ended() -> None:
 
 @pytest.mark.parametrize("state", [ConsentState.REQUESTED, ConsentState.GIVEN, *OVER])
 def test_a_withdrawal_is_refused_in_no_state(state: ConsentState) -> None:
+    """R8, Art. 7(3) GDPR: at any time."""
     story = Story()
     consent = story.gives()
     story.person = replace(story.person, consents=(replace(story.person.consents[0], state=state),))
@@ -312,6 +318,7 @@ def released(**changed: object) -> tuple[Story, ConsentId, HandoverRef, Disclose
 
 
 def test_whoever_has_received_something_by_a_withdrawn_consent_is_told_and_must_answer() -> None:
+    """R8, Art. 7(3), 17(1)(b), 19 GDPR: what was sent stays lawful; its recipient is told and answers."""
     story, consent, handover, line = released()
     first = a_duty_id()
     decided = story.do(c.WithdrawConsent(consent, first))
@@ -460,6 +467,7 @@ def test_a_receiver_answers_erased_when_own_intake_has_erased() -> None:
 
 
 def test_a_receiver_may_name_a_norm_instead_once() -> None:
+    """Art. 17(3) GDPR; § 84 SGB X: retained on a norm, and on no other ground."""
     story, _, _, demand = received()
     story.do(demand)
     assert told(story.do(c.AnswerRetained(demand.duty, RetentionNorm.GDPR_17_3_B))) == ["consent.data_answered"]

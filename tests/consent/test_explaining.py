@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from contracts.codes import (
+    PERMITTING_REASONS,
     AgeBand,
     ConsentForm,
     ConsentState,
@@ -24,37 +25,37 @@ from contracts.new_ids import new_id
 from services.consent.domain.consents import rightful
 from services.consent.domain.decision import Question, against, decide_item
 from services.consent.domain.explaining import Help, explained, helps
-from services.consent.domain.words import Consent, Grant, Item, Restriction
-from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, an_item
+from services.consent.domain.words import Clearance, Consent, Grant, Item
+from tests.consent.builders import ALLIANCE, JOBCENTER, JUGENDAMT, MUSTER, NOW, PURPOSE, a_restriction, an_item
 from tests.consent.conftest import DECLARED, Consenting, token
-from tests.consent.test_decision import CONTACT, ROW, asked, expected, item, situations, statutory
+from tests.consent.test_decision import CONTACT, EVERY, GRANTED_WAY, IN_WINTER, ROW, lines, statutory
 
 AGES = (AgeBand.UNDER_15, AgeBand.FROM_15_TO_17, AgeBand.FROM_18_TO_20)
 
 
-def given(about: Question, wanted: Help, giver: Giver, form: ConsentForm) -> Question:
-    """The same question, had that consent been given before."""
+def given(about: Question, wanted: Help, giver: Giver, form: ConsentForm, cleared_by: Giver | None) -> Question:
+    """The same question, had that consent been given at that moment, and been cleared by that entruster."""
+    cleared = None if cleared_by is None else Clearance(cleared_by, form, about.at)
     grant = Grant(
         GrantId(new_id()), MUSTER, about.recipient, about.purpose, wanted.categories, wanted.entrusted_included,
-        about.at - timedelta(days=1), about.at + timedelta(days=1),
+        about.at, about.at + timedelta(days=1), cleared=cleared,
     )
-    consent = Consent(ConsentId(new_id()), 1, ConsentState.GIVEN, giver, form=form, grants=(grant,))
+    consent = Consent(ConsentId(new_id()), 1, ConsentState.GIVEN, giver, form=form, grants=(grant,), given_at=about.at)
     return replace(about, consents=(*about.consents, consent))
 
 
 def test_the_reasons_begin_with_the_one_that_decides_and_there_are_none_where_an_item_may_go() -> None:
-    for line in situations():
-        thing, about = item(line), asked(line)
-        reasons = against(thing, about)
-        first = expected(line)
-        assert reasons[:1] == (() if first is DecisionReason.CONSENT else (first,)), line
+    for line in lines(every=EVERY):
+        reasons = against(line.item, line.about)
+        first = line.expected
+        assert reasons[:1] == (() if first in PERMITTING_REASONS else (first,)), line
         assert len(set(reasons)) == len(reasons), line
 
 
 def test_all_that_stands_in_the_way_is_said_at_once() -> None:
     """Whoever mends one thing must not learn of the next one only then."""
     thing = an_item(DataCategory.SCHOOL, entrusted=True, professional_secret=True, entruster=Giver.GUARDIAN)
-    forbidden = (Restriction(JUGENDAMT, frozenset({DataCategory.SCHOOL})),)
+    forbidden = (a_restriction(JUGENDAMT, DataCategory.SCHOOL),)
     about = Question(NOW, JOBCENTER, JUGENDAMT, Purpose.WORK_PLACEMENT, ALLIANCE, (), forbidden)
     assert against(thing, about) == (
         DecisionReason.RECIPIENT_NOT_ELIGIBLE, DecisionReason.ENTRUSTED, DecisionReason.PROFESSIONAL_SECRET,
@@ -68,21 +69,24 @@ def test_all_that_stands_in_the_way_is_said_at_once() -> None:
 
 @pytest.mark.parametrize("age", AGES)
 def test_a_consent_that_is_said_to_help_does_and_no_other_would(age: AgeBand) -> None:
-    """Whoever may give it in a form that is named: the item goes. Any other form or giver: it does not."""
-    seen = {"helped": 0, "helpless": 0}
-    for line in situations():
-        if line.moment != "inside" or line.state not in {"none", "withdrawn"}:
-            continue  # what stands besides does not help another consent
-        thing, about = item(line), asked(line)
+    """Whoever may give it in a form that is named: the item goes, where its entruster lets it go if that is named, too.
+
+    By any other giver, in any other form, without the entruster: it does not.
+    """
+    seen = {"helped": 0, "helped if cleared": 0, "helpless": 0}
+    for line in lines([IN_WINTER], every=101, ways=GRANTED_WAY):
+        if line.expected == DecisionReason.CONSENT:
+            continue
+        thing, about = line.item, line.about
         found = helps((thing.id,), {thing.id: thing}, about, age)
         able = {rightful(age, insight=insight) for insight in (True, False)}
-        helpful = {(giver, form) for one in found for giver, form in product(one.givers, one.forms)}
-        everything = frozenset(Giver), frozenset(ConsentForm)
-        wanted = Help(*everything, line.entrusted, frozenset({thing.category}), (thing.id,))
-        for giver, form in product(able, ConsentForm):
-            goes = decide_item(thing, given(about, wanted, giver, form)).permitted
-            assert goes is ((giver, form) in helpful), (line, giver, form)
-        seen["helped" if found else "helpless"] += 1
+        helpful = {(giver, form, one.cleared_by) for one in found for giver, form in product(one.givers, one.forms)}
+        wanted = Help(frozenset(), frozenset(), thing.entrusted, None, frozenset({thing.category}), (thing.id,))
+        for giver, form, cleared_by in product(able, ConsentForm, (None, *Giver)):
+            goes = decide_item(thing, given(about, wanted, giver, form, cleared_by)).permitted
+            assert goes is bool({(giver, form, None), (giver, form, cleared_by)} & helpful), (line, giver, form)
+        cleared = any(one.cleared_by is not None for one in found)
+        seen["helped if cleared" if cleared else "helped" if found else "helpless"] += 1
     assert min(seen.values()) > 0
 
 

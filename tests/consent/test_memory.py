@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from chassis.transitions import Arm, Decided, Remembered, Said
 from contracts import consent as told_by_us
-from contracts.codes import ConsentState
+from contracts.codes import ConsentForm, ConsentState, DataCategory, Giver
 from contracts.new_ids import new_id
 from services.consent.domain import LOOK_AGAIN, memory
-from services.consent.domain.commands import InvalidateConsent, WithdrawConsent
+from services.consent.domain.commands import InvalidateConsent, LiftRestriction, LookAgain, WithdrawConsent
 from services.consent.domain.words import InvalidReason, Person
 from services.consent.events import REMEMBERS
 from tests.consent.builders import NOW, Story, a_duty_id, a_grant, an_item, done
@@ -81,3 +82,32 @@ def test_what_ended_without_a_word_of_its_own_ends_with_what_rested_on_it() -> N
     assert known.lost == (memory.GRANT_ENDED,)
     assert all(not each.standing(LATER) for each in known.subject.consents)
     assert next(each for each in known.subject.transmissions if each.handover == handover).state == "ended"
+
+
+def test_what_was_forbidden_after_the_backup_is_forbidden_whatever_it_was() -> None:
+    """Art. 21 GDPR: only that something was forbidden is on a topic; so everything is, until it is lifted."""
+    story = Story()
+    story.gives()
+    handover = story.proposes(an_item())
+    backup, story.now = story.person, LATER
+    restriction = story.restricts(DataCategory.MASTER_DATA)
+    (forbidden,) = [tell for tell in story.last.tells if isinstance(tell.fact, told_by_us.ConsentRestricted)]
+    known = remembered(backup, replace(story.last, tells=(forbidden,)))
+    assert known.lost == (memory.FORBIDDEN,)
+    (found,) = known.subject.restrictions
+    assert (found.id, found.in_force, found.recipient, found.categories) == (
+        restriction, True, None, frozenset(DataCategory)
+    )
+    story.person, story.now = known.subject, LATER + timedelta(seconds=1)
+    story.do(LookAgain())
+    assert story.state_of(handover) == "ended"
+
+
+def test_what_was_lifted_after_the_backup_is_lifted_and_what_nobody_knows_is_said() -> None:
+    story = Story()
+    restriction = story.restricts(DataCategory.SCHOOL)
+    backup = story.person
+    lifted = story.do(LiftRestriction(restriction, Giver.SELF, ConsentForm.WRITTEN))
+    assert [each.in_force for each in remembered(backup, lifted).subject.restrictions] == [False]
+    older = remembered(Story().person, lifted)
+    assert (older.subject.restrictions, older.lost) == ((), (memory.RESTRICTION_NOT_KNOWN,))

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from chassis.database import transaction
-from contracts.codes import DataCategory, Giver, HandoverState, RetentionNorm, Side
-from contracts.ids import ConsentId, DutyId, HandoverRef, PersonId, ReleaseId
+from contracts.codes import ConsentForm, DataCategory, Giver, HandoverState, RetentionNorm, Side
+from contracts.ids import ConsentId, DutyId, GrantId, HandoverRef, PersonId, ReleaseId, WaiverId
 from contracts.new_ids import new_id
 from services.consent.domain import commands as c
 from services.consent.domain.words import Person
@@ -35,8 +35,18 @@ def full_of_everything() -> Person:
     story.do(c.ConfirmStorage(received, release, (an_item().id,)))
     story.do(replace(owed(received, release, items=(an_item().id,)), duty=duty, answer_by=NOW))
     story.do(c.AnswerRetained(duty, RetentionNorm.GDPR_17_3_B))
+    story.do(c.ClearGrants(consent, grants(story, entrusted=True), Giver.GUARDIAN, ConsentForm.ELECTRONIC))
+    story.do(c.WithdrawClearance(consent, grants(story, entrusted=True)))
+    story.do(c.NoteInsight(insight=True))
+    story.restricts(DataCategory.SCHOOL, DataCategory.HEALTH, recipient=None)
+    lifted = story.restricts(DataCategory.SCHOOL)
+    story.do(c.LiftRestriction(lifted, Giver.SELF, ConsentForm.WRITTEN))
     story.do(c.WithdrawConsent(consent, a_duty_id()))
     return replace(story.person, version=7)
+
+
+def grants(story: Story, *, entrusted: bool) -> frozenset[GrantId]:
+    return frozenset(each.id for each in story.person.consents[0].grants if each.entrusted_included is entrusted)
 
 
 async def test_a_person_comes_back_whole(new_database: NewDatabase) -> None:
@@ -52,7 +62,29 @@ async def test_a_person_comes_back_whole(new_database: NewDatabase) -> None:
     await engine.dispose()
 
 
+async def test_a_release_from_confidentiality_comes_back_where_it_is_asked_about_and_nowhere_else(
+    new_database: NewDatabase,
+) -> None:
+    engine = create_async_engine(await new_database("consent"))
+    story, waiver = Story(), WaiverId(new_id())
+    before = story.person
+    story.do(c.GiveWaiver(waiver, "Dr. Quark-Erfunden", "Jugendamt", Giver.SELF, True, True, ConsentForm.WRITTEN))
+    async with transaction(engine) as tx:
+        await save_persons(tx, [(before, story.person)])
+        withdrawing = c.WithdrawWaiver(waiver)
+        asked = (await load_persons(tx, {story.person.id: [withdrawing]}))[story.person.id]
+        assert asked.waivers == story.person.waivers
+        assert (await loaded(tx, story.person.id)).waivers == ()
+        story.person = asked
+        story.do(withdrawing)
+        await save_persons(tx, [(asked, story.person)])
+        asked = (await load_persons(tx, {story.person.id: [withdrawing]}))[story.person.id]
+        assert asked.waivers == story.person.waivers
+    await engine.dispose()
+
+
 async def test_only_what_is_different_is_written_and_decisions_are_added(new_database: NewDatabase) -> None:
+    """R17, Art. 5(2) GDPR: what was decided stays as it was decided."""
     engine = create_async_engine(await new_database("consent"))
     story = Story()
     consent = story.gives()

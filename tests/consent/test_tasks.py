@@ -15,7 +15,7 @@ from contracts.new_ids import new_id
 from services.consent.domain import Law, Reason
 from services.consent.domain.commands import LookAgain, StateTask, TakeFlags
 from services.consent.domain.transmissions import TASKS_MAX
-from services.consent.domain.words import Restriction, Stated, TransmissionState
+from services.consent.domain.words import Stated, TransmissionState
 from tests.consent.builders import (
     ALLIANCE,
     JOBCENTER,
@@ -24,6 +24,7 @@ from tests.consent.builders import (
     NOW,
     TASK,
     Story,
+    a_restriction,
     an_item,
     context,
     done,
@@ -41,6 +42,7 @@ async def state(consenting: Consenting, of: UUID, handover: UUID, **more: Any) -
 
 
 async def test_what_a_row_covers_goes_when_its_task_is_stated_and_nothing_else_does(consenting: Consenting) -> None:
+    """R4, § 69(1) Nr. 1 SGB X; § 50(1) SGB II: for the stated task, what an approved row names, and no more."""
     person = await consenting.a_person()
     contact = consenting.neighbours.put("4711", category="contact")
     school = consenting.neighbours.put(category="school")
@@ -75,6 +77,7 @@ async def test_why_it_is_necessary_stays_at_home(consenting: Consenting) -> None
 
 
 async def test_a_task_that_no_approved_row_names_is_refused(consenting: Consenting) -> None:
+    """R4, § 69(1) Nr. 1 SGB X: a task that no approved row names is none here."""
     person = await consenting.a_person()
     handover = await consenting.proposed(person, [consenting.neighbours.put(category="contact")])
     for more in ({"norm": "§ 4711 SGB VIII"}, {"categories": ["contact", "needs"]}):
@@ -163,7 +166,7 @@ def test_stated_before_the_items_are_known_it_counts_when_they_are() -> None:
 
 
 def test_a_youth_office_has_to_state_that_no_help_is_endangered() -> None:
-    """§ 64(2) SGB VIII: else not even the statement is taken down, so that nobody relies on it."""
+    """R10, § 64(2) SGB VIII: else not even the statement is taken down, so that nobody relies on it."""
     story = Story()
     handover = proposed(story)
     law = a_law(JUGENDAMT, (Sphere.SGB_VIII, Sphere.SGB_II))
@@ -202,9 +205,10 @@ def test_when_the_row_is_over_the_handover_is_told_at_that_instant() -> None:
 
 
 def test_what_was_objected_to_goes_on_no_task() -> None:
+    """R7, R15, § 36(2) SGB I; Art. 21 GDPR: what was forbidden goes on no task of the law."""
     story, law = Story(), a_law(JOBCENTER, (Sphere.SGB_II, Sphere.SGB_VIII))
     handover = proposed(story)
-    forbidden = replace(story.person, restrictions=(Restriction(JUGENDAMT, frozenset({DataCategory.CONTACT})),))
+    forbidden = replace(story.person, restrictions=(a_restriction(JUGENDAMT, DataCategory.CONTACT),))
     after = done(law.decide(forbidden, stating(handover), context())).subject.transmissions[0]
     assert after.state is TransmissionState.DENIED
     assert after.verdicts[0].reason is DecisionReason.RESTRICTED

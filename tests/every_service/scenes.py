@@ -52,7 +52,16 @@ class Finds:
     gives: str
 
 
-Act = Hears | Asks | Leaves | Finds
+@dataclass(frozen=True)
+class FindsAll:
+    """What has come into being beside `of` becomes known as `gives`: the ids of its rows in that table."""
+
+    gives: str
+    table: str
+    of: str
+
+
+Act = Hears | Asks | Leaves | Finds | FindsAll
 Scene = tuple[Act, ...]
 
 # --- intake -----------------------------------------------------------------------------------------------------------
@@ -69,6 +78,10 @@ ANNOUNCED: Scene = (Hears(handover.HandoverChanged, "case"),)  # what a handover
 PERSON: Scene = (Hears(intake.CaseRegistered), Asks("publish", "notice"))
 REQUESTED_CONSENT: Scene = (*PERSON, Asks("request", "consent"))
 GIVEN: Scene = (*PERSON, Asks("give", "consent"))
+ENTRUSTED: Scene = (*GIVEN, FindsAll("grants", "consent_grant", "consent"))
+CLEARED: Scene = (*ENTRUSTED, Asks("clear"))
+RESTRICTED: Scene = (*PERSON, Asks("restrict", "restriction"))
+WAIVED: Scene = (*PERSON, Asks("give_waiver", "waiver"))
 TRANSMISSION: Scene = (*GIVEN, Hears(handover.HandoverProposed))
 RECEPTION: Scene = (Hears(handover.HandoverChanged),)
 AWAITING_ANSWER: Scene = (*TRANSMISSION, Leaves(), Asks("withdraw"), Finds("duty"))
@@ -138,6 +151,13 @@ BEFORE_COMMAND: Mapping[str, Mapping[str, Scene]] = {
         "withdraw": GIVEN,
         "state_task": TRANSMISSION,
         "answer_on_data": (*OWING, Finds("duty")),
+        "clear": ENTRUSTED,
+        "withdraw_clearance": CLEARED,
+        "note_insight": PERSON,
+        "restrict": PERSON,
+        "lift": RESTRICTED,
+        "give_waiver": PERSON,
+        "withdraw_waiver": WAIVED,
     },
     "handover": {
         "draft": CASE,
@@ -243,7 +263,10 @@ BEFORE_EVENT: Mapping[str, Mapping[type[Event], Scene]] = {
 
 def nobody_yet() -> dict[str, Any]:
     """Fresh ids, and what bodies must say to be accepted where a made-up value would not be."""
-    ids = ("case", "person", "handover", "duty", "release", "transmission", "notice", "consent", "offer", "copy")
+    ids = (
+        "case", "person", "handover", "duty", "release", "transmission", "notice", "consent", "offer", "copy",
+        "restriction", "waiver",
+    )
     now, items = datetime.now(UTC), [str(new_id()) for _ in range(2)]
     channels: Sequence[str] = ("phone", "letter", "in_person")
     case = str(new_id())
@@ -269,6 +292,7 @@ def nobody_yet() -> dict[str, Any]:
         "NoticeBody.valid_from": (now - timedelta(days=1)).isoformat(),
         "replaces": None,
         "WithdrawalBody.grants": None,
+        "ClearanceBody.by": "guardian",  # not whoever gives the consent
         "TaskBody.norm": "§ 13 SGB VIII",
         "TaskBody.categories": ["contact"],
         "birth_date": "2009-05-04",
@@ -317,6 +341,12 @@ class Story:
                     handover=self.known["handover"],
                 )
                 self.known[act.gives] = str(row.id)
+            case FindsAll():
+                rows = await self.running.rows(
+                    f"SELECT id FROM {act.table} WHERE {act.of} = :of",  # noqa: S608  # our own names
+                    of=self.known[act.of],
+                )
+                self.known[act.gives] = [str(row.id) for row in rows]
 
     async def _leave(self) -> None:
         rows = {name: self.known[name] for name in ("handover", "consent", "release")}

@@ -28,7 +28,12 @@ STORIES: Mapping[str, Sequence[Scene]] = {
         (*scenes.REGISTERED, *map(Asks, ("record_need", "add_items", "override_phase", "record_school_facts"))),
         scenes.ANNOUNCED,
     ),
-    "consent": ((*scenes.TRANSMISSION, Asks("withdraw")), scenes.OWING),
+    "consent": (
+        (*scenes.TRANSMISSION, Asks("withdraw")),
+        (*scenes.TRANSMISSION, Asks("restrict", "restriction"), Asks("lift"), Asks("note_insight")),
+        (*scenes.WAIVED, Asks("withdraw_waiver")),
+        scenes.OWING,
+    ),
     "handover": (
         (*scenes.MET_RESTING, Hears(HandoverResumed), Hears(HandoverCompleted)),
         (*scenes.TO_US_RESTING, Asks("resume"), Asks("complete")),

@@ -71,6 +71,7 @@ async def test_answers_of_commands_and_what_is_kept_of_them_name_nobody(intake: 
 
 
 async def test_a_caseworker_sees_the_person_and_coordination_nobody(intake: Intake) -> None:
+    """R1, § 35 SGB I: whoever coordinates sees ids and codes, and nobody's data."""
     case = await active(intake)
     seen = (await intake.get(f"/cases/{case}")).json()
     assert (seen["person"]["family_name"], seen["phase"]) == ("Beispiel-Zimt", 2)
@@ -113,6 +114,7 @@ async def test_the_same_person_registered_twice_at_once_is_warned_of(intake: Int
 
 
 async def test_what_is_known_has_category_flags_and_where_it_comes_from(intake: Intake) -> None:
+    """R2, § 67a(2) SGB X: from the person first; where somebody else was asked, on which ground."""
     case = (await intake.registered())["id"]
     told_by_school = {
         "category": "health", "content": {"note": "Attest"}, "entrusted": True, "entruster": "guardian",
@@ -242,6 +244,7 @@ async def test_own_consent_reads_flags_and_contents_and_nobody_else_does(intake:
 
 
 async def test_a_protected_address_is_in_nothing_that_is_handed_out(intake: Intake) -> None:
+    """§ 51 BMG: neither as an item nor in words that quote it."""
     note = {"category": "needs", "content": {"note": "Wohnt jetzt:\nERFUNDENE Gasse 7"}}
     case = (await intake.registered(items=[ITEM, note]))["id"]
     wanted = [item["id"] for item in (await intake.get(f"/cases/{case}/items")).json()["items"]]
@@ -280,6 +283,7 @@ async def test_an_acceptance_heard_twice_makes_one_case(intake: Intake) -> None:
 
 
 async def test_a_dossier_keeps_its_provenance_item_by_item(intake: Intake) -> None:
+    """R3, §§ 67c, 78 SGB X: for which purpose and on which basis it came is kept with each item."""
     reference = await announced(intake)
     dossier = store(reference, (DataCategory.SCHOOL, '{"school":"Musterschule"}'))
     await intake.run(Step(CASE, reference, dossier))

@@ -51,6 +51,7 @@ def test_a_dossier_that_names_nobody_readably_makes_no_person(content: str) -> N
 
 
 def test_a_protected_address_leaves_neither_as_item_nor_in_words() -> None:
+    """§ 51 BMG: however it is written, in whatever item."""
     assert not may_leave(Part.ADDRESS, "{}", PROTECTED)
     assert not may_leave(Part.OTHER, json.dumps({"note": "wohnt ERFUNDENE  Gasse\n7"}), PROTECTED)
     assert may_leave(Part.IDENTITY, '{"given_names":"Zora"}', PROTECTED)

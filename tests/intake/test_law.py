@@ -182,6 +182,7 @@ def test_a_case_is_reopened_until_its_retention_is_over_and_not_a_moment_longer(
 
 
 def test_a_case_that_is_somebody_elses_task_is_found_so() -> None:
+    """R18, § 16(2) SGB I: a wrong agency says so at once, and whose task it seems to be."""
     clarifying = after(Case(new_id()), register(), ASSIGN)
     decision = decide(clarifying, asked.DeclareNotResponsible(CompetenceArea.REHABILITATION))
     assert told(decision) == ["staffel.case.found_not_responsible.v1"]

@@ -51,6 +51,7 @@ async def test_every_service_sees_exactly_the_topics_it_hears_or_writes(town: To
 
 
 async def test_one_agency_sees_none_of_the_other_agencys_own_topics(town: Town, agreed: tuple[Topic, ...]) -> None:
+    """R1, § 35 SGB I; Art. 4(7) GDPR: each agency is its own controller, and reads nothing of another one."""
     foreign = {topic.name for topic in agreed if topic.name.endswith(".events") and "jobcenter" in topic.name}
     assert len(foreign) == 4
     for principal in town.system.servers:
@@ -130,6 +131,7 @@ async def test_the_door_opens_to_nobody_who_does_not_prove_who_it_is(town: Town,
 
 
 async def test_the_door_knows_no_handover_of_somebody_else(town: Town, asked: Journey) -> None:
+    """R1, § 35 SGB I: what is handed to one agency is nothing that another one could ask for."""
     await asked.act(asked.receiver, "acceptance")
     await asked.dossier_is("stored")
     key = read_key(town.installation.keys("agentur").file(SIGNING))

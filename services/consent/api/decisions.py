@@ -87,11 +87,13 @@ class GrantWanted(BaseModel):
 class ConsentThatHelps(BaseModel):
     """A consent on which these items could go: who could give it, in which of these forms, and its grant.
 
-    Two givers: the person from 15 on who understands what it is about, else the guardian (§ 36 SGB I).
+    Two givers: the person from 15 on who understands what it is about, else the guardian (§ 36 SGB I). `cleared_by`:
+    has entrusted the items, and has to let them go as well (`POST /consents/{consent}/clearance`).
     """
 
     givers: list[Giver]
     forms: list[ConsentForm]
+    cleared_by: Giver | None
     grant: GrantWanted
     items: list[UUID]
 
@@ -162,4 +164,7 @@ def _help(one: Help, body: QuestionBody, now: datetime) -> ConsentThatHelps:
         alliance=body.alliance, recipient=body.recipient, purpose=body.purpose, categories=sorted(one.categories),
         entrusted_included=one.entrusted_included, valid_from=body.at if later else None,
     )
-    return ConsentThatHelps(givers=sorted(one.givers), forms=sorted(one.forms), grant=grant, items=list(one.items))
+    return ConsentThatHelps(
+        givers=sorted(one.givers), forms=sorted(one.forms), cleared_by=one.cleared_by, grant=grant,
+        items=list(one.items),
+    )

@@ -24,8 +24,19 @@ from contracts.codes import (
     Verdict,
 )
 from services.consent.domain import Reason
+from services.consent.domain.consents import to_be_renewed
 from services.consent.domain.duties import OPEN
-from services.consent.domain.words import Consent, Duty, DutyState, Grant, Notice, Transmission
+from services.consent.domain.words import (
+    Consent,
+    Duty,
+    DutyState,
+    Grant,
+    Notice,
+    Person,
+    Restriction,
+    Transmission,
+    Waiver,
+)
 from services.consent.store import views
 
 STAFF = people(Role.CASEWORKER, Role.TEAM_LEAD, Role.DATA_PROTECTION_OFFICER)
@@ -76,6 +87,15 @@ async def notice(call: Call, tx: AsyncConnection, notice: UUID) -> NoticeView | 
 # --- consents ---------------------------------------------------------------------------------------------------------
 
 
+class ClearanceView(BaseModel):
+    """Whoever has entrusted data lets them go by this grant, until that is taken back."""
+
+    by: Giver
+    form: ConsentForm
+    at: datetime
+    ended_at: datetime | None
+
+
 class GrantView(BaseModel):
     """One purpose at one recipient."""
 
@@ -88,10 +108,11 @@ class GrantView(BaseModel):
     valid_from: datetime
     valid_until: datetime
     withdrawn_at: datetime | None
+    cleared: ClearanceView | None
 
 
 class ConsentView(BaseModel):
-    """One consent as it is on record."""
+    """One consent as it is on record. `to_be_renewed`: a guardian gave it, and the person may declare by now."""
 
     id: UUID
     version: int
@@ -103,6 +124,7 @@ class ConsentView(BaseModel):
     notice: UUID | None
     given_at: datetime | None
     ended_at: datetime | None
+    to_be_renewed: bool
     grants: list[GrantView]
 
 
@@ -123,32 +145,106 @@ def _grant(grant: Grant) -> GrantView:
         id=grant.id, alliance=grant.alliance, recipient=grant.recipient, purpose=grant.purpose,
         categories=sorted(grant.categories), entrusted_included=grant.entrusted_included, valid_from=grant.valid_from,
         valid_until=grant.valid_until, withdrawn_at=grant.withdrawn_at,
+        cleared=grant.cleared and ClearanceView.model_validate(grant.cleared, from_attributes=True),
     )
 
 
-def _consent(consent: Consent) -> ConsentView:
+def _consent(consent: Consent, of: Person) -> ConsentView:
     return ConsentView(
         id=consent.id, version=consent.version, state=consent.state, giver=consent.giver, insight=consent.insight,
         young_person_heard=consent.young_person_heard, form=consent.form, notice=consent.notice,
         given_at=consent.given_at, ended_at=consent.ended_at, grants=[_grant(grant) for grant in consent.grants],
+        to_be_renewed=to_be_renewed(consent, of.age_band, insight_noted=of.insight_noted),
     )
 
 
 @routes.view("/persons/{person}/consents", allow=STAFF)
 async def consents(call: Call, tx: AsyncConnection, person: UUID) -> ConsentList | Refused:
     """All consents of a person, also those that have ended."""
-    if not await views.person_known(tx, person):
+    of = await views.person_named(tx, person)
+    if of is None:
         return Refused(Reason.UNKNOWN_PERSON, unknown=person)
-    return ConsentList(consents=[_consent(consent) for consent in await views.consents_of(tx, person)])
+    return ConsentList(consents=[_consent(consent, of) for consent in await views.consents_of(tx, person)])
 
 
 @routes.view("/consents/{consent}", allow=STAFF)
 async def consent(call: Call, tx: AsyncConnection, consent: UUID) -> OneConsent | Refused:
     """One consent."""
     found = await views.consent_named(tx, consent)
-    if found is None:
+    of = None if found is None else await views.person_named(tx, found[0])
+    if found is None or of is None:
         return Refused(Reason.UNKNOWN_CONSENT, unknown=consent)
-    return OneConsent(person=found[0], **dict(_consent(found[1])))
+    return OneConsent(person=of.id, **dict(_consent(found[1], of)))
+
+
+# --- what else was declared -------------------------------------------------------------------------------------------
+
+
+class RestrictionView(BaseModel):
+    """What must not go, by whose word; no recipient: to nobody."""
+
+    id: UUID
+    version: int
+    state: str
+    by: Giver
+    recipient: str | None
+    categories: list[DataCategory]
+    form: ConsentForm | None
+    since: datetime | None
+    ended_at: datetime | None
+
+
+class RestrictionList(BaseModel):
+    """What was ever forbidden for a person, oldest first."""
+
+    restrictions: list[RestrictionView]
+
+
+class WaiverView(BaseModel):
+    """Who was freed to speak to whom (§ 203 StGB). No item goes because of it."""
+
+    id: UUID
+    version: int
+    state: str
+    holder: str
+    toward: str
+    giver: Giver
+    form: ConsentForm | None
+    given_at: datetime | None
+    ended_at: datetime | None
+
+
+class WaiverList(BaseModel):
+    """Releases from confidentiality, oldest first."""
+
+    waivers: list[WaiverView]
+
+
+def _restriction(of: Restriction) -> RestrictionView:
+    return RestrictionView(
+        id=of.id, version=of.version, state=of.state, by=of.by, recipient=of.recipient,
+        categories=sorted(of.categories), form=of.form, since=of.since, ended_at=of.ended_at,
+    )
+
+
+def _waiver(of: Waiver) -> WaiverView:
+    return WaiverView.model_validate(of, from_attributes=True)
+
+
+@routes.view("/persons/{person}/restrictions", allow=STAFF)
+async def restrictions(call: Call, tx: AsyncConnection, person: UUID) -> RestrictionList | Refused:
+    """What the person objects to and what a guardian restricts, also what is over."""
+    if not await views.person_known(tx, person):
+        return Refused(Reason.UNKNOWN_PERSON, unknown=person)
+    return RestrictionList(restrictions=[_restriction(each) for each in await views.restrictions_of(tx, person)])
+
+
+@routes.view("/persons/{person}/waivers", allow=STAFF)
+async def waivers(call: Call, tx: AsyncConnection, person: UUID) -> WaiverList | Refused:
+    """Who was released from confidentiality about this person, also what was taken back."""
+    if not await views.person_known(tx, person):
+        return Refused(Reason.UNKNOWN_PERSON, unknown=person)
+    return WaiverList(waivers=[_waiver(each) for each in await views.waivers_of(tx, person)])
 
 
 # --- transmissions ----------------------------------------------------------------------------------------------------

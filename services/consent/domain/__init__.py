@@ -8,10 +8,12 @@ from services.consent.domain.person import LOOK_AGAIN, PERSONS, Law
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES
+from services.consent.domain.restrictions import RESTRICTIONS
 from services.consent.domain.transmissions import READ_ITEMS, TRANSMISSIONS
+from services.consent.domain.waivers import WAIVERS
 from services.consent.domain.words import Person
 
 __all__ = [
-    "CONSENTS", "DUTIES", "LOOK_AGAIN", "NOTICES", "PERSONS", "READ_ITEMS", "RECEPTIONS", "RELEASES", "TRANSMISSIONS",
-    "Law", "Person", "Reason", "memory",
+    "CONSENTS", "DUTIES", "LOOK_AGAIN", "NOTICES", "PERSONS", "READ_ITEMS", "RECEPTIONS", "RELEASES", "RESTRICTIONS",
+    "TRANSMISSIONS", "WAIVERS", "Law", "Person", "Reason", "memory",
 ]

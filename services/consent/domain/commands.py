@@ -5,7 +5,17 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.alliance import StatutoryBasis
-from contracts.codes import AgeBand, ConsentForm, DutyAnswer, Giver, HandoverState, Purpose, RetentionNorm, Side
+from contracts.codes import (
+    AgeBand,
+    ConsentForm,
+    DataCategory,
+    DutyAnswer,
+    Giver,
+    HandoverState,
+    Purpose,
+    RetentionNorm,
+    Side,
+)
 from contracts.ids import (
     AgencyId,
     AllianceId,
@@ -17,7 +27,9 @@ from contracts.ids import (
     ItemId,
     NoticeId,
     ReleaseId,
+    RestrictionId,
     TransmissionId,
+    WaiverId,
 )
 from services.consent.domain.words import Grant, InvalidReason, Item, ItemDecision, PassedOn, Stated, Wanted
 
@@ -43,6 +55,13 @@ class KnowPerson:
     """Own intake: this person has a case, and is of that age."""
 
     age_band: AgeBand
+
+
+@dataclass(frozen=True, slots=True)
+class NoteInsight:
+    """The person understands what a consent is (§ 36 SGB I), or does not after all: said by whoever has met them."""
+
+    insight: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,7 @@ class Facts:
     notice_current: bool = False
     recipients_eligible: bool = False
     grants: tuple[Grant, ...] = ()  # those of the sheet, with the period each really has
+    insight_noted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +143,24 @@ class WithdrawGrants:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearGrants:
+    """Somebody who entrusted data lets them go by these grants, which somebody else has given (§ 65 SGB VIII)."""
+
+    consent: ConsentId
+    grants: frozenset[GrantId]
+    by: Giver
+    form: ConsentForm
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawClearance:
+    """They take that back. No reason is asked; what else was granted stands."""
+
+    consent: ConsentId
+    grants: frozenset[GrantId]
+
+
+@dataclass(frozen=True, slots=True)
 class ReplaceConsent:
     """A new consent stands in its place; only the domain itself says this."""
 
@@ -143,6 +181,66 @@ class InvalidateConsent:
     consent: ConsentId
     reason: InvalidReason
     first_duty: DutyId
+
+
+# --- about what was forbidden -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Restrict:
+    """The person objects, or the guardian restricts: these categories must not go there (None: to nobody).
+
+    The age band, and whether an alliance knows the recipient, are filled in by the domain.
+    """
+
+    restriction: RestrictionId
+    by: Giver
+    form: ConsentForm
+    recipient: AgencyId | None
+    categories: frozenset[DataCategory]
+    age_band: AgeBand | None = None
+    recipient_known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiftRestriction:
+    """Whoever has forbidden it forbids it no more."""
+
+    restriction: RestrictionId
+    by: Giver
+    form: ConsentForm
+
+
+@dataclass(frozen=True, slots=True)
+class LapseRestriction:
+    """The person is of age: what a guardian has restricted is over; only the domain itself says this."""
+
+    restriction: RestrictionId
+
+
+# --- about a release from confidentiality -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GiveWaiver:
+    """Somebody bound to secrecy is freed to speak to somebody (§ 203 StGB); the age is filled in by the domain."""
+
+    waiver: WaiverId
+    holder: str
+    toward: str
+    giver: Giver
+    insight: bool
+    young_person_heard: bool
+    form: ConsentForm
+    age_band: AgeBand | None = None
+    insight_noted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawWaiver:
+    """It is taken back: from now on that person is bound again. No reason is asked."""
+
+    waiver: WaiverId
 
 
 # --- about a transmission ---------------------------------------------------------------------------------------------

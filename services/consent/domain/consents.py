@@ -10,6 +10,7 @@ from contracts.codes import AgeBand, ConsentState, Giver
 from contracts.consent import ConsentGiven, ConsentRefused, ConsentWithdrawn, GrantTold
 from contracts.ids import PersonId
 from services.consent.domain.commands import (
+    ClearGrants,
     ExpireConsent,
     Facts,
     GiveConsent,
@@ -18,12 +19,13 @@ from services.consent.domain.commands import (
     ReplaceConsent,
     RequestConsent,
     Sheet,
+    WithdrawClearance,
     WithdrawConsent,
     WithdrawGrants,
 )
 from services.consent.domain.decision import strong_enough
 from services.consent.domain.reasons import Reason
-from services.consent.domain.words import Before, Consent, Grant, Wanted
+from services.consent.domain.words import Before, Clearance, Consent, Grant, Wanted
 
 PERIOD_MAX_MONTHS = 24
 PERIOD_DEFAULT_MONTHS = 12
@@ -60,9 +62,25 @@ def rightful(age_band: AgeBand | None, *, insight: bool) -> Giver:
     return Giver.SELF if by_self else Giver.GUARDIAN
 
 
+def may_declare(giver: Giver, age_band: AgeBand | None, *, insight: bool, noted: bool) -> bool:
+    """Whether the one who signs is the one who may: no guardian where insight is said, or was noted before."""
+    return giver is rightful(age_band, insight=insight or (noted and giver is Giver.GUARDIAN))
+
+
 def right_giver(sheet: Sheet, facts: Facts) -> bool:
-    """Whether the one who signs is the one who may."""
-    return sheet.giver is rightful(facts.age_band, insight=sheet.insight)
+    """Whether the one who signs the sheet is the one who may."""
+    return may_declare(sheet.giver, facts.age_band, insight=sheet.insight, noted=facts.insight_noted)
+
+
+def to_be_renewed(consent: Consent, age_band: AgeBand | None, *, insight_noted: bool) -> bool:
+    """Whether a guardian gave it for somebody who may declare it by now: at 15 with insight, at 18 in any case.
+
+    It is asked for anew, and holds until then: it was given by who might give it, and whoever takes no decision has not
+    withdrawn it (§ 67b SGB X; EDPB Guidelines 05/2020, 7.1.4).
+    """
+    insight = insight_noted or consent.insight
+    by_guardian = consent.state is ConsentState.GIVEN and consent.giver is Giver.GUARDIAN
+    return by_guardian and rightful(age_band, insight=insight) is Giver.SELF
 
 
 def not_retroactive(facts: Facts, now: datetime) -> bool:
@@ -73,6 +91,13 @@ def not_retroactive(facts: Facts, now: datetime) -> bool:
 def not_too_long(facts: Facts) -> bool:
     """A grant ends of itself after 24 months at the latest."""
     return all(grant.valid_until <= months_after(grant.valid_from, PERIOD_MAX_MONTHS) for grant in facts.grants)
+
+
+def clearable(consent: Consent, command: ClearGrants) -> bool:
+    """Whether these grants include what was entrusted by somebody else than their giver, who was not asked before."""
+    grants = [grant for grant in consent.grants if grant.id in command.grants]
+    asked = all(grant.entrusted_included and grant.cleared is None for grant in grants)
+    return asked and command.by is not consent.giver
 
 
 def form_fits(sheet: Sheet) -> bool:
@@ -100,6 +125,9 @@ DECLARED = (
 )
 HAS_GRANTS: Condition[Consent] = Condition(
     lambda consent, command, _: consent.has(command.grants), Reason.UNKNOWN_GRANT
+)
+TO_CLEAR: Condition[Consent] = Condition(
+    lambda consent, command, _: clearable(consent, command), Reason.NOTHING_TO_CLEAR
 )
 
 
@@ -129,6 +157,21 @@ def _because(consent: Consent, command: InvalidateConsent, context: Context) -> 
 def _without(consent: Consent, command: WithdrawGrants, context: Context) -> Consent:
     return replace(consent, grants=tuple(
         replace(grant, withdrawn_at=grant.withdrawn_at or context.now) if grant.id in command.grants else grant
+        for grant in consent.grants
+    ))
+
+
+def _cleared(consent: Consent, command: ClearGrants, context: Context) -> Consent:
+    cleared = Clearance(command.by, command.form, context.now)
+    return replace(consent, grants=tuple(
+        replace(grant, cleared=cleared) if grant.id in command.grants else grant for grant in consent.grants
+    ))
+
+
+def _clearance_ended(consent: Consent, command: WithdrawClearance, context: Context) -> Consent:
+    return replace(consent, grants=tuple(
+        replace(grant, cleared=replace(grant.cleared, ended_at=grant.cleared.ended_at or context.now))
+        if grant.cleared is not None and grant.id in command.grants else grant
         for grant in consent.grants
     ))
 
@@ -178,12 +221,15 @@ AFTER = AGAIN + "; but whoever has received something is told"
 
 NO_REASON = "Art. 7(4) GDPR: no reason is asked, nothing follows"
 LAST = "its last grant is over"
+R9 = "§ 65(1) Nr. 1 SGB VIII: whoever entrusted it lets it go, beside the consent and never in its place"
 NEW = "a new record, never a change of an old one"
 DECLARING = dict[str, Any](provided=DECLARED, because=f"{R5}; {R6}")
 PART = dict[str, Any](provided=(HAS_GRANTS,))
 END = dict[str, Any](does=(_ended_now,))
 
-BY_PEOPLE = frozenset({GiveConsent, RefuseConsent, WithdrawConsent, WithdrawGrants, InvalidateConsent})
+BY_PEOPLE = frozenset({
+    GiveConsent, RefuseConsent, WithdrawConsent, WithdrawGrants, ClearGrants, WithdrawClearance, InvalidateConsent,
+})
 
 # fmt: off
 CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
@@ -196,6 +242,7 @@ CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     Row(REQUESTED, WithdrawGrants,    REQUESTED, because=R8, does=(_without,), **PART),
     Row(GIVEN,     WithdrawConsent,   WITHDRAWN, because=R8, **END),
     Row(GIVEN,     WithdrawGrants,    GIVEN,     because=R8, does=(_without,), **PART),
+    Row(GIVEN,     ClearGrants,       GIVEN,     because=R9, does=(_cleared,), provided=(HAS_GRANTS, TO_CLEAR)),
     Row(GIVEN,     ExpireConsent,     EXPIRED,   because=LAST, **END),
     Row(GIVEN,     ReplaceConsent,    REPLACED,  because=NEW, **END),
     Row(GIVEN,     InvalidateConsent, INVALID,   because=f"{R5}; {R6}", does=(_because, _ended_now)),
@@ -203,5 +250,7 @@ CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     *(Row(over,    WithdrawGrants,    over,      because=AGAIN, **PART) for over in OVER if over not in UNSAID),
     *(Row(over,    WithdrawConsent,   over,      because=AFTER, does=(_taken_back,)) for over in UNSAID),
     *(Row(over,    WithdrawGrants,    over,      because=AFTER, does=(_without,), **PART) for over in UNSAID),
+    *(Row(once,    WithdrawClearance, once,      because=f"{R9}; {AGAIN}", does=(_clearance_ended,), **PART)
+      for once in (GIVEN, *OVER) if once is not REFUSED),
 ))
 # fmt: on

@@ -144,7 +144,7 @@ def _granted(item: Item, about: Question) -> tuple[Basis, ...]:
         Basis(LegalBasis.CONSENT_SGB_X_67B, consent.id, grant.id, until=grant.valid_until)
         for consent in about.consents
         for grant in consent.standing(about.at)
-        if _covers(consent, grant, item, about)
+        if _covers(consent, grant, item, about) and not _forbidden_since(consent, item, about)
     )
 
 
@@ -152,8 +152,21 @@ def _covers(consent: Consent, grant: Grant, item: Item, about: Question) -> bool
     """Whether the grant names alliance, recipient, purpose and category, in the form and by whom the item needs it."""
     named = about.alliance is not None and grant.alliance == about.alliance.id and grant.recipient == about.recipient
     fits = grant.purpose is about.purpose and item.category in grant.categories
-    by_entruster = not item.entrusted or (grant.entrusted_included and consent.giver is item.entruster)
-    return named and fits and by_entruster and strong_enough(consent.form, item.category, special=item.special)
+    let_go = not item.entrusted or (grant.entrusted_included and _by_entruster(consent, grant, item))
+    return named and fits and let_go and strong_enough(consent.form, item.category, special=item.special)
+
+
+def _by_entruster(consent: Consent, grant: Grant, item: Item) -> bool:
+    """§ 65(1) Nr. 1 SGB VIII: who entrusted it has given the consent, or lets it go beside whoever has given it."""
+    if consent.giver is item.entruster:
+        return True
+    cleared = grant.cleared
+    return (
+        cleared is not None
+        and cleared.ended_at is None
+        and cleared.by is item.entruster
+        and strong_enough(cleared.form, item.category, special=item.special)
+    )
 
 
 def strong_enough(form: ConsentForm | None, category: DataCategory, *, special: bool) -> bool:
@@ -162,9 +175,29 @@ def strong_enough(form: ConsentForm | None, category: DataCategory, *, special: 
 
 
 def _restricted(item: Item, about: Question) -> bool:
+    return any(_forbids(restriction, item, about) for restriction in about.restrictions)
+
+
+def _forbids(restriction: Restriction, item: Item, about: Question) -> bool:
+    named = restriction.recipient in (None, about.recipient) and item.category in restriction.categories
+    return restriction.in_force and named
+
+
+def _forbidden_since(consent: Consent, item: Item, about: Question) -> bool:
+    """Whether whoever gave the consent has forbidden it since: of one person's words the later one counts.
+
+    What somebody else forbids touches no consent: no guardian forbids what a person of 15 with insight consents to.
+    """
     return any(
-        restriction.recipient in (None, about.recipient) and item.category in restriction.categories
+        restriction.by is consent.giver and not _earlier(restriction, consent)
         for restriction in about.restrictions
+        if _forbids(restriction, item, about)
+    )
+
+
+def _earlier(restriction: Restriction, consent: Consent) -> bool:
+    return (
+        restriction.since is not None and consent.given_at is not None and restriction.since < consent.given_at
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from chassis.transitions import Arm, Errand, Remembered, Said
 from contracts import consent as told
-from contracts.codes import ConsentState, DecisionReason, DutyAnswer, Side, Verdict
+from contracts.codes import ConsentState, DataCategory, DecisionReason, DutyAnswer, Side, Verdict
 from contracts.consent import ConsentWithdrawalNotified, DecidedItem
 from contracts.handover import HandoverProposed
 from contracts.ids import GrantId, HandoverRef
@@ -33,6 +33,8 @@ from services.consent.domain.words import (
     PersonState,
     Reception,
     ReceptionState,
+    Restriction,
+    RestrictionState,
     Stored,
     Transmission,
     TransmissionState,
@@ -53,6 +55,7 @@ A_GRANT_ENDED: Final = frozenset(
 )
 WORDING, GRANT_ENDED, NOT_KNOWN, LEDGER = "consent-wording", "grant-end", "consent-not-known", "ledger-bases"
 PROPOSAL = "transmission-proposal"
+FORBIDDEN, RESTRICTION_NOT_KNOWN = "restriction-scope", "restriction-not-known"
 
 
 # --- consents ---------------------------------------------------------------------------------------------------------
@@ -101,6 +104,33 @@ def withdrawn(person: Person, said: Said) -> Remembered[Person]:
     if all(grant.withdrawn_at is not None for grant in grants):
         consent = replace(consent, state=ConsentState.WITHDRAWN, ended_at=said.at)
     return Remembered(replace(person, consents=put(person.consents, consent)), look)
+
+
+# --- what was forbidden -----------------------------------------------------------------------------------------------
+
+
+def restricted(person: Person, said: Said) -> Remembered[Person]:
+    """That something was forbidden is known, not what: everything is, until whoever has forbidden it lifts it."""
+    fact: told.ConsentRestricted = said.fact
+    if found(person.restrictions, fact.restriction) is not None:
+        return Remembered(person)
+    everything = Restriction(
+        fact.restriction, person.id, state=RestrictionState.IN_FORCE, by=fact.by, categories=frozenset(DataCategory),
+        since=said.at,
+    )
+    after = replace(_heard_of(person), restrictions=put(person.restrictions, everything))
+    return Remembered(after, (Arm(LOOK_AGAIN, said.at),), lost=(FORBIDDEN,))
+
+
+def restriction_ended(person: Person, said: Said) -> Remembered[Person]:
+    """Forbidden no more, from the same instant on."""
+    fact: told.ConsentRestrictionEnded = said.fact
+    restriction = found(person.restrictions, fact.restriction)
+    if restriction is None:
+        return Remembered(_heard_of(person), lost=(RESTRICTION_NOT_KNOWN,))
+    ended = replace(restriction, state=RestrictionState.LIFTED, ended_at=said.at)
+    after = replace(person, restrictions=put(person.restrictions, ended))
+    return Remembered(after, (Arm(LOOK_AGAIN, said.at),))
 
 
 # --- transmissions ----------------------------------------------------------------------------------------------------

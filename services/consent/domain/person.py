@@ -8,11 +8,11 @@ from uuid import UUID
 
 from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Table, Tell
 from contracts.alliance import Alliance
-from contracts.codes import END_STATES, ConsentState, Side
+from contracts.codes import END_STATES, ConsentState, Giver, Side
 from contracts.events import ITEMS_MAX
 from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ItemId, ReleaseId
 from services.consent.domain import commands as c
-from services.consent.domain.consents import CONSENTS, granted, told
+from services.consent.domain.consents import ADULT, CONSENTS, granted, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT
 from services.consent.domain.fallen import fallen
@@ -20,7 +20,9 @@ from services.consent.domain.passing_on import all_answered, came_by, next_word_
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES
+from services.consent.domain.restrictions import RESTRICTIONS
 from services.consent.domain.transmissions import TRANSMISSIONS, outcome
+from services.consent.domain.waivers import WAIVERS
 from services.consent.domain.words import (
     Consent,
     Decision,
@@ -34,8 +36,11 @@ from services.consent.domain.words import (
     PersonState,
     Reception,
     ReceptionState,
+    Release,
+    Restriction,
     Transmission,
     TransmissionState,
+    Waiver,
     found,
     put,
 )
@@ -49,11 +54,16 @@ def _age(person: Person, command: c.KnowPerson, context: Context) -> Person:
     return replace(person, age_band=command.age_band)
 
 
+def _insight(person: Person, command: c.NoteInsight, context: Context) -> Person:
+    return replace(person, insight_noted=command.insight)
+
+
 P = PersonState
-PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=frozenset(), rows=(
+PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=frozenset({c.NoteInsight}), rows=(
     Row(P.NONE, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.HEARD_OF, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.KNOWN, c.KnowPerson, P.KNOWN, does=(_age,), because="a birthday, or another case of the same person"),
+    Row(P.KNOWN, c.NoteInsight, P.KNOWN, does=(_insight,), because="§ 36 SGB I: who may declare depends on it"),
 ))
 
 
@@ -81,7 +91,14 @@ class Law:
     # --- about the person -----------------------------------------------------------------------------------------
 
     def know(self, person: Person, command: c.KnowPerson, context: Context) -> Answer:
-        """The age band; nothing follows from it for what was declared before."""
+        """The age band; at 18 what a guardian has restricted lapses. A consent that was given before stands."""
+        decided = PERSONS.decide(replace(person, spoken_of=None), command, context)
+        return decided if isinstance(decided, Refused) else self._of_age(decided, context)
+
+    def note_insight(self, person: Person, command: c.NoteInsight, context: Context) -> Answer:
+        """Whether the person understands; from then on a guardian's consents are shown as to be renewed."""
+        if person.state is not PersonState.KNOWN:
+            return Refused(Reason.UNKNOWN_PERSON, unknown=person.id)
         return PERSONS.decide(replace(person, spoken_of=None), command, context)
 
     def look_again(self, person: Person, _: c.LookAgain, context: Context) -> Answer:
@@ -149,13 +166,73 @@ class Law:
         current = notice is not None and not notice.superseded and notice.valid_from is not None \
             and notice.valid_from <= now
         grants = tuple(granted(wanted, now) for wanted in sheet.grants)
-        return c.Facts(person.age_band, known, current, all(self._eligible(grant, now) for grant in grants), grants)
+        eligible_all = all(self._eligible(grant, now) for grant in grants)
+        return c.Facts(person.age_band, known, current, eligible_all, grants, person.insight_noted)
 
     def _eligible(self, grant: Grant, now: datetime) -> bool:
         """Whether the named recipient could receive at all; an alliance that is not known here has none."""
         asked = Transmission(_NOBODY, HandoverRef(_NOBODY), recipient=grant.recipient, purpose=grant.purpose)
         alliance = self.alliances.get(grant.alliance)
         return eligible(question(Person(_NOBODY), asked, alliance, self.agency, now))
+
+    def clear(self, person: Person, command: c.ClearGrants | c.WithdrawClearance, context: Context) -> Answer:
+        """Somebody who entrusted data lets them go, or no longer does: what rests on that is decided anew."""
+        consent = found(person.consents, command.consent)
+        if consent is None:
+            return Refused(Reason.UNKNOWN_CONSENT, unknown=command.consent)
+        decided = self._about_consent(person, consent, command, context)
+        return decided if isinstance(decided, Refused) else self._decided_again(decided, context)
+
+    # --- about what was forbidden ---------------------------------------------------------------------------------
+
+    def restrict(self, person: Person, command: c.Restrict, context: Context) -> Answer:
+        """The person objects, or a guardian restricts: what went there by law goes no more."""
+        known = command.recipient is None or any(a.agency(command.recipient) for a in self.alliances.values())
+        command = replace(command, age_band=person.age_band, recipient_known=known)
+        return self._about_restriction(person, Restriction(command.restriction, person.id), command, context)
+
+    def lift(self, person: Person, command: c.LiftRestriction, context: Context) -> Answer:
+        """It is forbidden no more."""
+        restriction = found(person.restrictions, command.restriction)
+        if restriction is None:
+            return Refused(Reason.UNKNOWN_RESTRICTION, unknown=command.restriction)
+        return self._about_restriction(person, restriction, command, context)
+
+    def _about_restriction(
+        self, person: Person, restriction: Restriction, command: object, context: Context
+    ) -> Answer:
+        decided = _person(person, RESTRICTIONS.decide(restriction, command, context))
+        if isinstance(decided, Refused):
+            return replace(decided, unknown=person.id) if decided.reason is Reason.UNKNOWN_PERSON else decided
+        return self._decided_again(decided, context)
+
+    def _of_age(self, decided: Decided[Person], context: Context) -> Decided[Person]:
+        """What a guardian has restricted lapses at 18; nothing is decided anew where there is nothing of that kind."""
+        person, tells = decided.subject, decided.tells
+        theirs = [each for each in person.restrictions if each.in_force and each.by is Giver.GUARDIAN]
+        if not theirs or person.age_band not in ADULT:
+            return decided
+        for restriction in theirs:
+            lapsed = RESTRICTIONS.decide(restriction, c.LapseRestriction(restriction.id), context)
+            person, tells = _folded(person, tells, lapsed)
+        return self._decided_again(replace(decided, subject=replace(person, spoken_of=None), tells=tells), context)
+
+    # --- about a release from confidentiality ---------------------------------------------------------------------
+
+    def waive(self, person: Person, command: c.GiveWaiver, context: Context) -> Answer:
+        """A person is freed to speak; nothing is decided by that."""
+        command = replace(command, age_band=person.age_band, insight_noted=person.insight_noted)
+        decided = WAIVERS.decide(Waiver(command.waiver), command, context)
+        if isinstance(decided, Refused) and decided.reason is Reason.UNKNOWN_PERSON:
+            return replace(decided, unknown=person.id)
+        return _person(person, decided)
+
+    def withdraw_waiver(self, person: Person, command: c.WithdrawWaiver, context: Context) -> Answer:
+        """That person is bound again."""
+        waiver = found(person.waivers, command.waiver)
+        if waiver is None:
+            return Refused(Reason.UNKNOWN_WAIVER, unknown=command.waiver)
+        return _person(person, WAIVERS.decide(waiver, command, context))
 
     # --- about a transmission -------------------------------------------------------------------------------------
 
@@ -338,6 +415,13 @@ _DECIDES: Mapping[type, Callable[[Law, Person, Any, Context], Answer]] = {
     c.WithdrawConsent: Law.end,
     c.WithdrawGrants: Law.end,
     c.InvalidateConsent: Law.end,
+    c.ClearGrants: Law.clear,
+    c.WithdrawClearance: Law.clear,
+    c.NoteInsight: Law.note_insight,
+    c.Restrict: Law.restrict,
+    c.LiftRestriction: Law.lift,
+    c.GiveWaiver: Law.waive,
+    c.WithdrawWaiver: Law.withdraw_waiver,
     c.OpenTransmission: Law.open,
     c.TakeFlags: Law.take_flags,
     c.StateTask: Law.state_task,
@@ -368,24 +452,18 @@ def _in_its_place(decided: Decided[Person], replaced: ConsentId, context: Contex
 # --- parts of a person ------------------------------------------------------------------------------------------------
 
 
+PARTS: Mapping[type[Any], str] = {
+    Consent: "consents", Transmission: "transmissions", Reception: "receptions", Duty: "duties", Release: "releases",
+    Restriction: "restrictions", Waiver: "waivers",
+}
+
+
 def _with_part(person: Person, part: Part) -> Person:
     """The person with this part in its place, spoken of."""
-    match part:
-        case Consent():
-            person = replace(person, consents=put(person.consents, part))
-            return replace(person, spoken_of=found(person.consents, part.id))
-        case Transmission():
-            person = replace(person, transmissions=put(person.transmissions, part))
-            return replace(person, spoken_of=found(person.transmissions, part.id))
-        case Reception():
-            person = replace(person, receptions=put(person.receptions, part))
-            return replace(person, spoken_of=found(person.receptions, part.id))
-        case Duty():
-            person = replace(person, duties=put(person.duties, part))
-            return replace(person, spoken_of=found(person.duties, part.id))
-        case _:
-            person = replace(person, releases=put(person.releases, part))
-            return replace(person, spoken_of=found(person.releases, part.id))
+    name = PARTS[type(part)]
+    parts = put(getattr(person, name), part)
+    changed: dict[str, Any] = {name: parts, "spoken_of": found(parts, part.id)}
+    return replace(person, **changed)
 
 
 def _person(person: Person, decided: Decided[Part] | Refused) -> Answer:

@@ -15,6 +15,9 @@ class Reason(StrEnum):
     UNKNOWN_DUTY = "unknown-duty"
     UNKNOWN_RELEASE = "unknown-release"
     UNKNOWN_ALLIANCE = "unknown-alliance"
+    UNKNOWN_AGENCY = "unknown-agency"
+    UNKNOWN_RESTRICTION = "unknown-restriction"
+    UNKNOWN_WAIVER = "unknown-waiver"
     NOT_NOW = "not-now"
     NOT_THE_COUNTERPART = "not-the-counterpart"
     # About giving.
@@ -25,6 +28,10 @@ class Reason(StrEnum):
     RETROACTIVE = "retroactive"
     PERIOD_TOO_LONG = "period-too-long"
     RECIPIENT_NOT_ELIGIBLE = "recipient-not-eligible"
+    NOTHING_TO_CLEAR = "nothing-to-clear"
+    # About forbidding.
+    NOT_IN_WRITING = "not-in-writing"
+    NOT_THE_DECLARANT = "not-the-declarant"
     # About a task of the law.
     NO_SUCH_TASK = "no-such-task"
     HELP_ENDANGERED = "help-endangered"

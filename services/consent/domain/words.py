@@ -34,7 +34,9 @@ from contracts.ids import (
     NoticeId,
     PersonId,
     ReleaseId,
+    RestrictionId,
     TransmissionId,
+    WaiverId,
 )
 
 NO_AGENCY = AgencyId("")  # of a part nobody has heard of yet
@@ -93,6 +95,21 @@ class ReleaseState(StrEnum):
     TOLD = "told"
 
 
+class RestrictionState(StrEnum):
+    """What was forbidden is in force, until whoever forbade it lifts it or a guardian's word counts no more."""
+
+    IN_FORCE = "in_force"
+    LIFTED = "lifted"
+    LAPSED = "lapsed"
+
+
+class WaiverState(StrEnum):
+    """A release from confidentiality is given until it is taken back."""
+
+    GIVEN = "given"
+    WITHDRAWN = "withdrawn"
+
+
 class NoticeState(StrEnum):
     """A notice version is published once and never changed."""
 
@@ -125,6 +142,16 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Clearance:
+    """Somebody who entrusted data lets them go by this grant, beside the one who consents (§ 65(1) Nr. 1 SGB VIII)."""
+
+    by: Giver
+    form: ConsentForm
+    at: datetime
+    ended_at: datetime | None = None  # taken back
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """One purpose at one recipient for some categories, from an instant until before another one."""
 
@@ -137,6 +164,7 @@ class Grant:
     valid_from: datetime
     valid_until: datetime
     withdrawn_at: datetime | None = None  # withdrawn alone, while the rest of the consent stands
+    cleared: Clearance | None = None
 
     def stands(self, at: datetime) -> bool:
         """Whether it may be used at that instant; `valid_until` itself is too late."""
@@ -260,10 +288,41 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """A guardian's restriction or an objection: these categories must not go there; None is everybody."""
+    """A guardian's restriction or the person's objection: these categories must not go there; None is everybody."""
 
-    recipient: AgencyId | None
-    categories: frozenset[DataCategory]
+    id: RestrictionId
+    person: PersonId
+    version: int = 0
+    state: RestrictionState | Before = Before.NONE
+    by: Giver = Giver.SELF
+    recipient: AgencyId | None = None
+    categories: frozenset[DataCategory] = frozenset()
+    form: ConsentForm | None = None
+    since: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it still shuts anything."""
+        return self.state is RestrictionState.IN_FORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A release from confidentiality (§ 203 StGB): it frees one person to speak, and lets nothing through the door.
+
+    Who is freed, and to whom that person may speak, is in words: they stay here.
+    """
+
+    id: WaiverId
+    version: int = 0
+    state: WaiverState | Before = Before.NONE
+    holder: str = ""
+    toward: str = ""
+    giver: Giver = Giver.SELF
+    form: ConsentForm | None = None
+    given_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,28 +467,33 @@ class Found:
 class Person:
     """A young person, and everything that decides where data about them may go. Changed under one lock.
 
-    `notices`, `releases`, `ledger` are loaded only where a command asks about them; `decisions` and `found_again` are
-    new ones, not yet written; `spoken_of` is the part the last command was about: its answer speaks of that part.
+    `notices`, `releases`, `ledger`, `waivers` are loaded only where a command asks about them; `decisions` and
+    `found_again` are new ones, not yet written; `spoken_of` is the part the last command was about: its answer speaks
+    of that part. `insight_noted`: understands what a consent is (§ 36 SGB I), as somebody has noted.
     """
 
     id: PersonId
     version: int = 0
     state: PersonState = PersonState.NONE
     age_band: AgeBand | None = None
+    insight_noted: bool = False
     consents: tuple[Consent, ...] = ()
     transmissions: tuple[Transmission, ...] = ()
     receptions: tuple[Reception, ...] = ()
     duties: tuple[Duty, ...] = ()
     restrictions: tuple[Restriction, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
     notices: tuple[Notice, ...] = ()
     releases: tuple[Release, ...] = ()
     ledger: tuple[Disclosed, ...] = ()
     decisions: tuple[Decision, ...] = ()
     found_again: tuple[Found, ...] = ()
-    spoken_of: "Consent | Transmission | Reception | Duty | Release | None" = field(default=None, compare=False)
+    spoken_of: "Consent | Transmission | Reception | Duty | Release | Restriction | Waiver | None" = field(
+        default=None, compare=False
+    )
 
 
-Part = TypeVar("Part", bound=Consent | Transmission | Reception | Duty | Release)
+Part = TypeVar("Part", bound=Consent | Transmission | Reception | Duty | Release | Restriction | Waiver)
 
 
 def found(parts: tuple[Part, ...], wanted: UUID) -> Part | None:

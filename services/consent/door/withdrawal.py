@@ -1,10 +1,15 @@
-"""The other half of the lease: a withdrawal is written down first, and answered when no byte can follow the answer."""
+"""The other half of the lease: a withdrawal is written down first, and answered when no byte can follow the answer.
+
+What forbids in another way is answered no earlier.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Final
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.crashpoints import reached
 from chassis.database import transaction
@@ -23,7 +28,10 @@ async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence
     reached("withdraw.intent")
 
 
-async def settled(resources: Resources, consent: UUID) -> None:
+Open = Callable[[AsyncConnection, UUID], Awaitable[bool]]
+
+
+async def settled(resources: Resources, wanted: UUID, still_open: Open | None = None) -> None:
     """Hold the answer "withdrawn" back until no byte can follow it: no open lease, or 2.2 s gone since the commit.
 
     The time counts from now, which is after the commit, also where the answer is a repeated one.
@@ -31,6 +39,6 @@ async def settled(resources: Resources, consent: UUID) -> None:
     end = monotonic() + ANSWER_SECONDS
     while monotonic() < end:
         async with resources.tools.engine.connect() as connection:
-            if not await leases.leases_open(connection, consent):
+            if not await (still_open or leases.leases_open)(connection, wanted):
                 return
         await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - monotonic())))

@@ -20,6 +20,7 @@ from services.consent.store.tables import (
     ledger,
     person,
     release,
+    restriction,
     transmission,
     withdrawal_intent,
 )
@@ -88,6 +89,13 @@ async def leases_open(tx: AsyncConnection, wanted: UUID) -> bool:
     """Whether any release about the person of this consent may still be writing."""
     query = sa.select(release.c.id).join(consent, consent.c.person == release.c.person)
     open_one = query.where(consent.c.id == wanted, release.c.closed_at.is_(None)).limit(1)
+    return (await tx.execute(open_one)).first() is not None
+
+
+async def leases_open_despite(tx: AsyncConnection, wanted: UUID) -> bool:
+    """The same of the person for whom this was forbidden."""
+    query = sa.select(release.c.id).join(restriction, restriction.c.person == release.c.person)
+    open_one = query.where(restriction.c.id == wanted, release.c.closed_at.is_(None)).limit(1)
     return (await tx.execute(open_one)).first() is not None
 
 

@@ -19,7 +19,17 @@ from chassis.transitions import Table
 from contracts.codes import AgeBand
 from contracts.ids import NoticeId, PersonId
 from contracts.new_ids import new_id
-from services.consent.domain import CONSENTS, DUTIES, PERSONS, RECEPTIONS, RELEASES, TRANSMISSIONS, Law
+from services.consent.domain import (
+    CONSENTS,
+    DUTIES,
+    PERSONS,
+    RECEPTIONS,
+    RELEASES,
+    RESTRICTIONS,
+    TRANSMISSIONS,
+    WAIVERS,
+    Law,
+)
 from services.consent.domain import NOTICES as NOTICE_TABLE
 from services.consent.domain.commands import (
     AnswerRetained,
@@ -33,6 +43,7 @@ from services.consent.domain.commands import (
     TellRelease,
     WithdrawConsent,
     WithdrawGrants,
+    WithdrawWaiver,
 )
 from services.consent.domain.duties import NOTHING_LEFT
 from services.consent.domain.words import (
@@ -46,7 +57,9 @@ from services.consent.domain.words import (
     PersonState,
     Reception,
     Release,
+    Restriction,
     Transmission,
+    Waiver,
 )
 from services.consent.store.rows import (
     bases_kept,
@@ -64,9 +77,12 @@ from services.consent.store.rows import (
     reception_row,
     release_of,
     restriction_of,
+    restriction_row,
     stated_rows,
     transmission_of,
     transmission_row,
+    waiver_of,
+    waiver_row,
 )
 from services.consent.store.tables import (
     consent,
@@ -82,6 +98,7 @@ from services.consent.store.tables import (
     restriction,
     statutory_basis,
     transmission,
+    waiver,
     withdrawal_intent,
 )
 
@@ -189,7 +206,7 @@ def _person(row: Any, parts: Mapping[str, Sequence[Any]]) -> Person:
 
     stated = mine(statutory_basis)
     return Person(
-        PersonId(row.id), row.version, PersonState(row.state), or_none(AgeBand, row.age_band),
+        PersonId(row.id), row.version, PersonState(row.state), or_none(AgeBand, row.age_band), bool(row.insight_noted),
         consents=tuple(consent_of(each, mine(consent_grant)) for each in mine(consent)),
         transmissions=tuple(transmission_of(each, stated) for each in mine(transmission)),
         receptions=tuple(reception_of(each) for each in mine(reception)),
@@ -201,21 +218,24 @@ def _person(row: Any, parts: Mapping[str, Sequence[Any]]) -> Person:
 async def _with_asked(
     tx: AsyncConnection, loaded: Mapping[UUID, Person], wanted: Mapping[UUID, Sequence[object]]
 ) -> Mapping[UUID, Person]:
-    """Notices, releases and ledgers of those whose commands ask about them, each in one query."""
+    """Notices, releases, ledgers and waivers of those whose commands ask about them, each in one query."""
     named = {
         each: [command.sheet.notice for command in commands if isinstance(command, ABOUT_NOTICES)]
         for each, commands in wanted.items()
     }
     closing = [command.release for command in chain(*wanted.values()) if isinstance(command, TellRelease)]
     ending = [each for each, commands in wanted.items() if any(map(about_ledger, commands))]
+    bound = [command.waiver for command in chain(*wanted.values()) if isinstance(command, WithdrawWaiver)]
     notices = await _notices_named(tx, set(chain(*named.values())))
     releases, ledgers = await _releases_named(tx, closing), await _ledgers(tx, ending)
+    waivers = await _waivers_named(tx, bound)
     return {
         each: replace(
             of,
             notices=tuple(notices[notice] for notice in sorted(set(named[each])) if notice in notices),
             releases=tuple(releases.get(each, ())),
             ledger=tuple(ledgers.get(each, ())),
+            waivers=tuple(waivers.get(each, ())),
         )
         for each, of in loaded.items()
     }
@@ -243,6 +263,15 @@ async def _releases_named(tx: AsyncConnection, ids: Collection[UUID]) -> Mapping
     return found
 
 
+async def _waivers_named(tx: AsyncConnection, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Waiver]]:
+    """By person: one under another person's name is nobody's."""
+    found: dict[UUID, list[Waiver]] = defaultdict(list)
+    if ids:
+        for row in await tx.execute(sa.select(waiver).where(among(waiver.c.id, ids)).order_by(waiver.c.id)):
+            found[row.person].append(waiver_of(row))
+    return found
+
+
 async def _ledgers(tx: AsyncConnection, of: Collection[UUID]) -> Mapping[UUID, Sequence[Disclosed]]:
     found: dict[UUID, list[Disclosed]] = defaultdict(list)
     if of:
@@ -264,7 +293,11 @@ async def save_persons(tx: AsyncConnection, changed: Sequence[tuple[Person, Pers
     """Write what is different, each table once; decisions are only ever added."""
     afters = [after for _, after in changed]
     await upsert(tx, person, [
-        {"id": a.id, "version": a.version, "state": a.state, "age_band": a.age_band} for a in afters
+        {
+            "id": a.id, "version": a.version, "state": a.state, "age_band": a.age_band,
+            "insight_noted": a.insight_noted,
+        }
+        for a in afters
     ])
     consents = _changed(changed, "consents")
     await upsert(tx, consent, [consent_row(of, each) for of, _, each in consents])
@@ -277,6 +310,9 @@ async def save_persons(tx: AsyncConnection, changed: Sequence[tuple[Person, Pers
     await insert(tx, statutory_basis, [row for each in transmissions for row in stated_rows(*each)])
     await upsert(tx, reception, [reception_row(of, each) for of, _, each in _changed(changed, "receptions")])
     await upsert(tx, duty, [duty_row(of, each) for of, _, each in _changed(changed, "duties")])
+    restricted = _changed(changed, "restrictions")
+    await upsert(tx, restriction, [restriction_row(of, each) for of, _, each in restricted])
+    await upsert(tx, waiver, [waiver_row(of, each) for of, _, each in _changed(changed, "waivers")])
     await _tell_releases(tx, [each.id for _, _, each in _changed(changed, "releases")])
     await add_decisions(tx, [(after.id, None, each) for after in afters for each in after.decisions])
     await _find_again(tx, [(after.id, each) for after in afters for each in after.found_again])
@@ -390,6 +426,7 @@ def answer(of: Person) -> Mapping[str, JsonValue]:
 
 TABLES: Mapping[type, Table[Any]] = {
     Consent: CONSENTS, Transmission: TRANSMISSIONS, Reception: RECEPTIONS, Duty: DUTIES, Release: RELEASES,
+    Restriction: RESTRICTIONS, Waiver: WAIVERS,
 }
 
 

@@ -31,11 +31,15 @@ from contracts.ids import (
     HandoverRef,
     ItemId,
     NoticeId,
+    PersonId,
     ReleaseId,
+    RestrictionId,
     TransmissionId,
+    WaiverId,
 )
 from services.consent.domain.words import (
     Basis,
+    Clearance,
     Consent,
     Disclosed,
     Duty,
@@ -54,10 +58,13 @@ from services.consent.domain.words import (
     Release,
     ReleaseState,
     Restriction,
+    RestrictionState,
     Stated,
     Stored,
     Transmission,
     TransmissionState,
+    Waiver,
+    WaiverState,
 )
 
 Row = Mapping[str, Any]
@@ -91,8 +98,14 @@ def _grant(row: Any) -> Grant:
     return Grant(
         GrantId(row.id), AllianceId(row.alliance), AgencyId(row.recipient), Purpose(row.purpose),
         frozenset(DataCategory(each) for each in row.categories), row.entrusted_included, row.valid_from,
-        row.valid_until, row.withdrawn_at,
+        row.valid_until, row.withdrawn_at, _clearance(row),
     )
+
+
+def _clearance(row: Any) -> Clearance | None:
+    if row.cleared_by is None:
+        return None
+    return Clearance(Giver(row.cleared_by), ConsentForm(row.cleared_form), row.cleared_at, row.clearance_ended_at)
 
 
 def transmission_of(row: Any, stated: Sequence[Any]) -> Transmission:
@@ -172,8 +185,20 @@ def duty_of(row: Any) -> Duty:
 
 def restriction_of(row: Any) -> Restriction:
     """A restriction."""
-    recipient = None if row.recipient is None else AgencyId(row.recipient)
-    return Restriction(recipient, frozenset(DataCategory(each) for each in row.categories))
+    return Restriction(
+        RestrictionId(row.id), PersonId(row.person), row.version, RestrictionState(row.state), Giver(row.declared_by),
+        None if row.recipient is None else AgencyId(row.recipient),
+        frozenset(DataCategory(each) for each in row.categories), or_none(ConsentForm, row.form), row.since,
+        row.ended_at,
+    )
+
+
+def waiver_of(row: Any) -> Waiver:
+    """A release from confidentiality."""
+    return Waiver(
+        WaiverId(row.id), row.version, WaiverState(row.state), row.holder, row.toward, Giver(row.giver),
+        ConsentForm(row.form), row.given_at, row.ended_at,
+    )
 
 
 def release_of(row: Any) -> Release:
@@ -207,10 +232,31 @@ def consent_row(of: UUID, each: Consent) -> Row:
 
 def grant_row(of: UUID, given: Consent, each: Grant) -> Row:
     """A grant of that consent."""
+    cleared = each.cleared
     return {
         "id": each.id, "person": of, "consent": given.id, "alliance": each.alliance, "recipient": each.recipient,
         "purpose": each.purpose, "categories": sorted(each.categories), "entrusted_included": each.entrusted_included,
         "valid_from": each.valid_from, "valid_until": each.valid_until, "withdrawn_at": each.withdrawn_at,
+        "cleared_by": cleared and cleared.by, "cleared_form": cleared and cleared.form,
+        "cleared_at": cleared and cleared.at, "clearance_ended_at": cleared and cleared.ended_at,
+    }
+
+
+def restriction_row(of: UUID, each: Restriction) -> Row:
+    """A restriction."""
+    return {
+        "id": each.id, "person": of, "version": each.version, "state": each.state, "declared_by": each.by,
+        "recipient": each.recipient, "categories": sorted(each.categories), "form": each.form, "since": each.since,
+        "ended_at": each.ended_at,
+    }
+
+
+def waiver_row(of: UUID, each: Waiver) -> Row:
+    """A release from confidentiality."""
+    return {
+        "id": each.id, "person": of, "version": each.version, "state": each.state, "holder": each.holder,
+        "toward": each.toward, "giver": each.giver, "form": each.form, "given_at": each.given_at,
+        "ended_at": each.ended_at,
     }
 
 

@@ -30,6 +30,7 @@ notice = _table(
 
 person = _table(
     "person", _key(), _column("version", INT), _column("state", TEXT), _column("age_band", TEXT, null=True),
+    _column("insight_noted", BOOL, null=True),
 )
 
 consent = _table(
@@ -44,7 +45,10 @@ consent_grant = _table(
     "consent_grant", _key(), _column("person", ID), _column("consent", ID), _column("alliance", TEXT),
     _column("recipient", TEXT), _column("purpose", TEXT), _column("categories", TEXTS),
     _column("entrusted_included", BOOL), _column("valid_from", MOMENT), _column("valid_until", MOMENT),
-    _column("withdrawn_at", MOMENT, null=True), sa.Index("consent_grant_person", "person"),
+    _column("withdrawn_at", MOMENT, null=True), _column("cleared_by", TEXT, null=True),
+    _column("cleared_form", TEXT, null=True), _column("cleared_at", MOMENT, null=True),
+    _column("clearance_ended_at", MOMENT, null=True), sa.Index("consent_grant_person", "person"),
+    sa.Index("consent_grant_ends", "valid_until"),
 )
 
 # Written first and committed alone: from here on no new lease is opened on what it names (`grants` null: on all of it).
@@ -70,7 +74,15 @@ statutory_basis = _table(
 )
 restriction = _table(
     "restriction", _key(), _column("person", ID), _column("recipient", TEXT, null=True), _column("categories", TEXTS),
-    _column("since", MOMENT), sa.Index("restriction_person", "person"),
+    _column("since", MOMENT), _column("version", INT), _column("state", TEXT), _column("declared_by", TEXT),
+    _column("form", TEXT, null=True), _column("ended_at", MOMENT, null=True), sa.Index("restriction_person", "person"),
+)
+
+# Who is freed to speak to whom is in words; no decision looks at it.
+waiver = _table(
+    "waiver", _key(), _column("person", ID), _column("version", INT), _column("state", TEXT), _column("holder", TEXT),
+    _column("toward", TEXT), _column("giver", TEXT), _column("form", TEXT), _column("given_at", MOMENT),
+    _column("ended_at", MOMENT, null=True), sa.Index("waiver_person", "person"),
 )
 
 # Append-only. `release` is set where the door decided.

@@ -1,15 +1,37 @@
 """What people and auditors look at; read directly, without the executor."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.consent.domain.words import Consent, Duty, Notice, Reception, Transmission
-from services.consent.store.rows import consent_of, duty_of, notice_of, reception_of, transmission_of
+from contracts.codes import AgeBand, ConsentState, Giver
+from contracts.ids import PersonId
+from services.consent.domain.consents import ADULT
+from services.consent.domain.words import (
+    Consent,
+    Duty,
+    Notice,
+    Person,
+    PersonState,
+    Reception,
+    Restriction,
+    Transmission,
+    Waiver,
+)
+from services.consent.store.rows import (
+    consent_of,
+    duty_of,
+    notice_of,
+    or_none,
+    reception_of,
+    restriction_of,
+    transmission_of,
+    waiver_of,
+)
 from services.consent.store.tables import (
     consent,
     consent_grant,
@@ -21,8 +43,10 @@ from services.consent.store.tables import (
     person,
     reception,
     release,
+    restriction,
     statutory_basis,
     transmission,
+    waiver,
 )
 
 ROWS_MAX = 200
@@ -45,6 +69,66 @@ async def notice_named(tx: AsyncConnection, wanted: UUID) -> Notice | None:
 async def person_known(tx: AsyncConnection, wanted: UUID) -> bool:
     """Whether anything is known of this person."""
     return (await tx.execute(sa.select(person.c.id).where(person.c.id == wanted))).first() is not None
+
+
+async def person_named(tx: AsyncConnection, wanted: UUID) -> Person | None:
+    """What is known of a person, without their parts."""
+    row = (await tx.execute(sa.select(person).where(person.c.id == wanted))).first()
+    if row is None:
+        return None
+    age = or_none(AgeBand, row.age_band)
+    return Person(PersonId(row.id), row.version, PersonState(row.state), age, bool(row.insight_noted))
+
+
+async def restrictions_of(tx: AsyncConnection, of: UUID) -> list[Restriction]:
+    """What was ever forbidden for this person, oldest first."""
+    query = sa.select(restriction).where(restriction.c.person == of).order_by(restriction.c.id).limit(ROWS_MAX)
+    return [restriction_of(row) for row in await tx.execute(query)]
+
+
+async def waivers_of(tx: AsyncConnection, of: UUID) -> list[Waiver]:
+    """Who was ever released from confidentiality about this person, oldest first."""
+    query = sa.select(waiver).where(waiver.c.person == of).order_by(waiver.c.id).limit(ROWS_MAX)
+    return [waiver_of(row) for row in await tx.execute(query)]
+
+
+async def renewals(tx: AsyncConnection) -> Sequence[Any]:
+    """A guardian's consents that stand, of those who may declare by now: as `to_be_renewed` has it, oldest first."""
+    with_insight = sa.and_(
+        person.c.age_band == AgeBand.FROM_15_TO_17, sa.or_(person.c.insight_noted.is_(True), consent.c.insight)
+    )
+    query = (
+        sa.select(
+            consent.c.person, consent.c.id.label("consent"), person.c.age_band, consent.c.given_at
+        )
+        .join(person, person.c.id == consent.c.person)
+        .where(
+            consent.c.state == ConsentState.GIVEN, consent.c.giver == Giver.GUARDIAN,
+            sa.or_(person.c.age_band.in_(sorted(ADULT)), with_insight),
+        )
+        .order_by(consent.c.id)
+        .limit(ROWS_MAX)
+    )
+    return (await tx.execute(query)).all()
+
+
+async def expiring(tx: AsyncConnection, within_days: int) -> Sequence[Any]:
+    """Grants that stand and end within so many days, by the database's clock, the next first."""
+    now = sa.func.clock_timestamp()
+    query = (
+        sa.select(
+            consent_grant.c.person, consent_grant.c.consent, consent_grant.c.id.label("grant"),
+            consent_grant.c.recipient, consent_grant.c.purpose, consent_grant.c.valid_until,
+        )
+        .join(consent, consent.c.id == consent_grant.c.consent)
+        .where(
+            consent.c.state == ConsentState.GIVEN, consent_grant.c.withdrawn_at.is_(None),
+            consent_grant.c.valid_until > now, consent_grant.c.valid_until <= now + timedelta(days=within_days),
+        )
+        .order_by(consent_grant.c.valid_until, consent_grant.c.id)
+        .limit(ROWS_MAX)
+    )
+    return (await tx.execute(query)).all()
 
 
 async def consents_of(tx: AsyncConnection, of: UUID) -> list[Consent]:

@@ -21,6 +21,8 @@ WHAT_IS_LOST = {
     "person": "name, birth date and contents: register them anew from the file",
     "preview": "what its preview said: propose it again",
     "redirect-to": "whom the other agency proposed instead",
+    "restriction-not-known": "something forbidden after the backup: only that it is over is known",
+    "restriction-scope": "what was forbidden: until it is lifted nothing goes by law, nor on what was consented before",
     "review-day": "the day of the review: agree on a new one",
     "severity-of-needs": "how severe the needs are",
     "transmission-proposal": "which items were proposed: the handover must be proposed again",

@@ -276,7 +276,8 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def end_the_handover(self, data: st.DataObject) -> None:
         going = data.draw(st.sampled_from([each for each in self.shelf.going if not each.over]))
-        self.do(c.NoteHandover(going.handover, Side.SENDER, going.recipient, MUSTER, HandoverState.COMPLETED, None))
+        self.do(c.NoteHandover(going.handover, Side.SENDER, going.recipient, MUSTER, HandoverState.COMPLETED, None,
+                               a_duty_id()))
         going.over = True
 
     def _items(self, data: st.DataObject) -> tuple[Item, ...]:

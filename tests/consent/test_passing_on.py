@@ -32,7 +32,7 @@ from services.consent.domain import LOOK_AGAIN, Reason
 from services.consent.domain import commands as c
 from services.consent.domain.words import Disclosed, DutySaid, Item, PassedOn
 from tests.consent.builders import AGENTUR, JUGENDAMT, MUSTER, NOW, PURPOSE, Story, a_duty_id, an_item, refused, told
-from tests.consent.conftest import Consenting
+from tests.consent.conftest import Consenting, opened
 
 DUE = NOW + timedelta(days=14)
 
@@ -165,6 +165,36 @@ def test_what_has_lost_its_basis_where_it_came_from_is_passed_on_no_more_whateve
     assert chain.state_of(handover) == "denied"
 
 
+@pytest.mark.parametrize("withdrawn_before", [True, False])
+def test_an_end_that_leaves_nothing_here_opens_the_door_for_nothing_that_intake_may_still_hold(
+    withdrawn_before: bool,
+) -> None:
+    """Own intake hears of the end on its own; until it does, it still gives the items to whoever asks."""
+    chain = Chain()
+    if withdrawn_before:
+        chain.ends()
+    chain.moved(HandoverState.VOIDED)
+    assert chain.state_of(chain.proposes(*chain.items)) == "denied"
+
+
+def test_an_item_whose_id_at_its_sender_is_not_known_counts_as_named() -> None:
+    """Of an agency or a time before ids were kept: nobody can say that it is not meant."""
+    chain = Chain()
+    chain.items = tuple(replace(item, source_item=None) for item in chain.items)
+    chain.passes_on(*chain.items)
+    chain.ends(chain.theirs[0])
+    assert [state for state, _ in chain.onward()] == ["awaits"]
+    assert chain.state_of(chain.proposes(*chain.items)) == "denied"
+
+
+def test_who_is_told_in_turn_has_less_time_than_the_one_who_waits() -> None:
+    chain = Chain()
+    chain.passes_on(*chain.items)
+    chain.ends()
+    (theirs,) = [duty.answer_by for duty in chain.person.duties if duty.side is Side.SENDER]
+    assert theirs == DUE - timedelta(days=3)
+
+
 def test_nobody_is_told_twice_of_the_same_items() -> None:
     chain = Chain()
     chain.passes_on(*chain.items)
@@ -180,7 +210,7 @@ def test_whose_handover_ends_with_nothing_left_here_has_its_recipients_told_all_
     chain = Chain()
     chain.passes_on(*chain.items)
     chain.moved(HandoverState.VOIDED)
-    assert told(chain.last) == ["consent.withdrawal_notified"]
+    assert told(chain.last) == ["consent.withdrawal_notified", "transmission.ended"]
     assert chain.onward() == [("awaits", ())]
 
 
@@ -262,6 +292,37 @@ async def test_the_sender_hears_the_caseworkers_answer_when_the_youth_office_has
     shown = {each["side"]: each for each in (await consenting.get("/duties", state="answered"))["duties"]}
     assert shown["receiver"]["passed_on"] == [{"answer": "erased", "norm": None}]
     assert await consenting.parked() == []
+
+
+async def test_an_answer_about_something_else_is_none_about_what_others_are_waited_for(
+    consenting: Consenting,
+) -> None:
+    """Each duty waits for its own: what a command does not load must not look as if there were nothing."""
+    came, release, _ = await received_and_passed_on(consenting)
+    second = ReleaseId(new_id())
+    await consenting.hear("jobcenter.intake.events", CaseDossierStored(
+        case=CaseId(came), handover=came, release=second, items=(StoredItem(id=ItemId(new_id()), hash="0" * 64),)
+    ))
+    first, other = a_duty_id(), a_duty_id()
+    for duty, releases in ((first, (release,)), (other, (second,))):
+        await consenting.hear("musterland.agentur.to.jobcenter.consent", ConsentWithdrawalNotified(
+            handover=came, duty=duty, releases=releases, answer_by=datetime(2036, 1, 1, tzinfo=UTC)
+        ))
+    body = {"handover": str(came)}
+    await consenting.command(f"/duties/{first}/answer", {**body, "answer": "retained", "norm": "gdpr_17_3_b"})
+    answered = await consenting.command(f"/duties/{other}/answer", {**body, "answer": "erased"})
+    assert (answered.status_code, answered.json()["state"]) == (200, "erasing")
+    assert [duty["id"] for duty in (await consenting.get("/duties", state="waits"))["duties"]] == [str(first)]
+
+
+async def test_what_is_in_another_persons_case_goes_on_nobodys_consent(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    await consenting.given(person)
+    theirs = consenting.neighbours.put(person=str(new_id()))
+    handover = await consenting.proposed(person, [theirs, consenting.neighbours.put(person=str(person))])
+    assert (await consenting.get(f"/handovers/{handover}/transmission"))["items"][0]["reason"] == "item_gone"
+    fetched = opened((await consenting.fetch(handover)).content)
+    assert str(theirs) not in {item["id"] for item in fetched["items"]}
 
 
 async def test_the_door_gives_out_nothing_whose_basis_has_ended_where_it_came_from(consenting: Consenting) -> None:

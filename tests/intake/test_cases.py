@@ -375,14 +375,15 @@ async def test_of_a_release_only_the_items_go_whose_basis_has_ended_and_what_the
     assert told.body["items"] == [str(contact.provenance.source_item)]
 
 
-async def test_own_records_made_since_the_dossier_came_are_listed_for_a_human_once_it_was_erased(
+async def test_own_records_made_since_the_dossier_came_are_listed_for_a_human_before_and_after_it_is_erased(
     intake: Intake,
 ) -> None:
     reference = await announced(intake)
     dossier = store(reference)
     await intake.run(Step(CASE, reference, dossier))
-    await intake.command("POST", f"/cases/{reference}/items", {"items": [ITEM]})
     assert (await intake.get(f"/cases/{reference}/derived")).json()["records"] == []
+    await intake.command("POST", f"/cases/{reference}/items", {"items": [ITEM]})
+    assert len((await intake.get(f"/cases/{reference}/derived")).json()["records"]) == 1
     await intake.hear(ConsentErasureDemanded(
         handover=HandoverRef(reference), duty=DutyId(new_id()), releases=(ReleaseId(dossier.release),), items=()
     ), 1)

@@ -162,7 +162,8 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "those to whom something was passed on are not told of the withdrawal",
         "services/consent/domain/person.py",
-        [("if lines := passed_on(decided.subject, releases, items):", "if lines := passed_on(decided.subject, ()):")],
+        [("lines = passed_on(decided.subject, command.releases, command.items)",
+          "lines = passed_on(decided.subject, (), command.items)")],
         f"{PASSED_ON}whoever_got_it_from_us_is_told_when_its_basis_ends_where_it_came_from",
     ),
     Mutant(

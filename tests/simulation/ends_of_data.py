@@ -48,7 +48,7 @@ def everybody_is_told(world: World, desk: Desk) -> None:
             came_back = any(
                 duty.names(line.received_by, line.source_item)
                 for duty in known.duties
-                if duty.side is Side.RECEIVER and duty.state is not DutyState.LAPSED
+                if duty.side is Side.RECEIVER
             )
             if not came_back and any(basis.grant not in taken_back for basis in line.bases):
                 continue

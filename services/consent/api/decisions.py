@@ -129,7 +129,7 @@ async def explain(call: Call, resources: Resources, body: QuestionBody) -> Answe
         known = await flags_of(resources, asked)
     except UnreachableError:
         return Refused(Reason.UNREACHABLE)
-    items = {item.id: item for item in (flags.item() for flags in known if flags.person in (None, body.person))}
+    items = {item.id: item for item in (flags.item() for flags in known if flags.about(body.person))}
     about = Question(
         body.at or now, resources.agency, body.recipient, body.purpose, alliance, person.consents, person.restrictions,
         tuple(Stated(each.norm, frozenset(each.categories), each.not_endangering) for each in body.stated),

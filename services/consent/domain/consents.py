@@ -96,8 +96,16 @@ def not_too_long(facts: Facts) -> bool:
 def clearable(consent: Consent, command: ClearGrants) -> bool:
     """Whether these grants include what was entrusted by somebody else than their giver, who was not asked before."""
     grants = [grant for grant in consent.grants if grant.id in command.grants]
-    asked = all(grant.entrusted_included and grant.cleared is None for grant in grants)
+    asked = all(
+        grant.entrusted_included and (grant.cleared is None or grant.cleared.ended_at is not None) for grant in grants
+    )
     return asked and command.by is not consent.giver
+
+
+def clears_in_form(consent: Consent, command: ClearGrants) -> bool:
+    """In a form that would do for a consent to the same."""
+    grants = [grant for grant in consent.grants if grant.id in command.grants]
+    return all(strong_enough(command.form, c, special=False) for grant in grants for c in grant.categories)
 
 
 def form_fits(sheet: Sheet) -> bool:
@@ -128,6 +136,11 @@ HAS_GRANTS: Condition[Consent] = Condition(
 )
 TO_CLEAR: Condition[Consent] = Condition(
     lambda consent, command, _: clearable(consent, command), Reason.NOTHING_TO_CLEAR
+)
+
+
+CLEARS_IN_FORM: Condition[Consent] = Condition(
+    lambda consent, command, _: clears_in_form(consent, command), Reason.FORM_TOO_WEAK
 )
 
 
@@ -242,7 +255,8 @@ CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     Row(REQUESTED, WithdrawGrants,    REQUESTED, because=R8, does=(_without,), **PART),
     Row(GIVEN,     WithdrawConsent,   WITHDRAWN, because=R8, **END),
     Row(GIVEN,     WithdrawGrants,    GIVEN,     because=R8, does=(_without,), **PART),
-    Row(GIVEN,     ClearGrants,       GIVEN,     because=R9, does=(_cleared,), provided=(HAS_GRANTS, TO_CLEAR)),
+    Row(GIVEN,     ClearGrants,       GIVEN,     because=R9, does=(_cleared,),
+        provided=(HAS_GRANTS, TO_CLEAR, CLEARS_IN_FORM)),
     Row(GIVEN,     ExpireConsent,     EXPIRED,   because=LAST, **END),
     Row(GIVEN,     ReplaceConsent,    REPLACED,  because=NEW, **END),
     Row(GIVEN,     InvalidateConsent, INVALID,   because=f"{R5}; {R6}", does=(_because, _ended_now)),

@@ -17,15 +17,16 @@ from contracts.codes import (
     Verdict,
 )
 from contracts.ids import AgencyId, ItemId
+from services.consent.domain.duties import NOTHING_LEFT
 from services.consent.domain.words import (
     Basis,
     Consent,
     Duty,
-    DutyState,
     Grant,
     Item,
     ItemDecision,
     Person,
+    Reception,
     Restriction,
     Stated,
     Transmission,
@@ -49,6 +50,7 @@ class Question:
     restrictions: tuple[Restriction, ...] = ()
     stated: tuple[Stated, ...] = ()
     duties: tuple[Duty, ...] = ()
+    receptions: tuple[Reception, ...] = ()
 
     @property
     def day(self) -> date:
@@ -62,6 +64,7 @@ def question(person: Person, transmission: Transmission, alliance: Alliance | No
     return Question(
         at, sender, transmission.recipient, transmission.purpose, alliance,
         person.consents, person.restrictions, transmission.stated, person.duties,
+        person.receptions,
     )
 
 
@@ -112,16 +115,25 @@ def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReaso
 
 
 def source_ended(item: Item, about: Question) -> bool:
-    """Whether the agency it came from has said that its basis ended: whatever else may hold, it is passed on no more.
+    """Whether its basis has ended where it came from: whatever else may hold, it is passed on no more.
 
-    Also where it is retained: a norm by which it may be kept (Art. 17(3) GDPR) is none by which it may go.
+    Because the agency has said so; also where it is retained, for a norm by which it may be kept (Art. 17(3) GDPR) is
+    none by which it may go; also where nothing is owed any more. Or because the handover by which it came ended in a
+    way that leaves nothing here: own intake may hear of that later than we.
     """
-    return item.received_by is not None and any(
-        duty.side is Side.RECEIVER
-        and duty.state is not DutyState.LAPSED
-        and duty.names(item.received_by, item.source_item)
-        for duty in about.duties
+    if item.received_by is None:
+        return False
+    named = any(
+        duty.side is Side.RECEIVER and duty.names(item.received_by, item.source_item) for duty in about.duties
     )
+    return named or _gone_where_it_came(item, about)
+
+
+def _gone_where_it_came(item: Item, about: Question) -> bool:
+    brought = [
+        each for each in about.receptions if any(stored.release == item.received_by for stored in each.stored)
+    ] or about.receptions  # what came by it may not have been heard of here yet
+    return bool(brought) and all(NOTHING_LEFT & {each.handover_state, each.recorded} for each in brought)
 
 
 def eligible(about: Question) -> bool:

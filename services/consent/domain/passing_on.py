@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from contracts.codes import Side
+from contracts.codes import DutyAnswer, Side
 from contracts.ids import HandoverRef, ItemId, ReleaseId
 from services.consent.domain import commands as c
 from services.consent.domain.duties import OPEN, REMIND_BEFORE
@@ -21,15 +21,18 @@ def passed_on(
     return tuple(
         line
         for line in person.ledger
-        if line.received_by in came and (not items or line.source_item in items) and not _demanded(person, line)
+        if line.received_by in came
+        and (not items or line.source_item is None or line.source_item in items)
+        and not _demanded(person, line)
     )
 
 
-def came_by(person: Person, handover: HandoverRef) -> tuple[ReleaseId, ...]:
-    """The releases by which something came under this handover."""
-    return tuple(
-        stored.release for reception in person.receptions if reception.id == handover for stored in reception.stored
-    )
+def came_by(person: Person, handover: HandoverRef) -> frozenset[ReleaseId]:
+    """The releases by which something came under this handover, those included that are not heard of here yet."""
+    others = {
+        stored.release for reception in person.receptions if reception.id != handover for stored in reception.stored
+    }
+    return frozenset(line.received_by for line in person.ledger if line.received_by is not None) - others
 
 
 def onward(person: Person, duty: Duty) -> tuple[Duty, ...]:
@@ -52,7 +55,8 @@ def all_answered(person: Person, duty: Duty) -> c.AllAnswered | None:
         if each.answer is not None
         for answer in (PassedOn(each.answer, each.norm), *each.passed_on)
     )
-    return c.AllAnswered(duty.id, tuple(answers))
+    retained_first = sorted(answers, key=lambda answer: answer.answer is DutyAnswer.ERASED)  # there is room for few
+    return c.AllAnswered(duty.id, tuple(retained_first))
 
 
 def word_about(duty: Duty, now: datetime) -> c.RemindOfAnswer | c.MissAnswer | None:

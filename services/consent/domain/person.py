@@ -14,7 +14,7 @@ from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, 
 from services.consent.domain import commands as c
 from services.consent.domain.consents import ADULT, CONSENTS, granted, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
-from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT
+from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE
 from services.consent.domain.fallen import fallen
 from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, word_about
 from services.consent.domain.reasons import Reason
@@ -187,6 +187,8 @@ class Law:
 
     def restrict(self, person: Person, command: c.Restrict, context: Context) -> Answer:
         """The person objects, or a guardian restricts: what went there by law goes no more."""
+        if person.state is PersonState.NONE:
+            return Refused(Reason.UNKNOWN_PERSON, unknown=person.id)
         known = command.recipient is None or any(a.agency(command.recipient) for a in self.alliances.values())
         command = replace(command, age_band=person.age_band, recipient_known=known)
         return self._about_restriction(person, Restriction(command.restriction, person.id), command, context)
@@ -285,7 +287,11 @@ class Law:
         if not left or isinstance(decided, Refused):
             return decided
         decided = _lapsed(decided, command.handover, context)
-        return self._told_onward(decided, came_by(person, command.handover), (), command.first_duty, context)
+        if command.side is Side.SENDER:
+            return _answered_in_turn(decided, context)
+        lines = passed_on(decided.subject, came_by(decided.subject, command.handover))
+        decided = self._told_onward(decided, lines, command.first_duty, context)
+        return self._decided_again(decided, context) if person.transmissions else decided
 
     def tell_release(self, person: Person, command: c.TellRelease, context: Context) -> Answer:
         """A release is over."""
@@ -316,7 +322,8 @@ class Law:
         decided = _person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
         if isinstance(decided, Refused):
             return decided
-        decided = self._told_onward(decided, command.releases, command.items, command.first_duty, context)
+        lines = passed_on(decided.subject, command.releases, command.items)
+        decided = self._told_onward(decided, lines, command.first_duty, context, latest=command.answer_by)
         return self._decided_again(decided, context)
 
     def on_duty(self, person: Person, command: "AboutDuty", context: Context) -> Answer:
@@ -370,35 +377,40 @@ class Law:
         return _folded(person, (), spoken)
 
     def _told_onward(
-        self, decided: Decided[Person], releases: tuple[ReleaseId, ...], items: tuple[ItemId, ...], first: DutyId,
-        context: Context,
+        self, decided: Decided[Person], lines: tuple[Disclosed, ...], first: DutyId, context: Context,
+        *, latest: datetime | None = None,
     ) -> Decided[Person]:
-        """Art. 19 GDPR: whoever got from us what came by these releases is told that its basis has ended."""
-        if lines := passed_on(decided.subject, releases, items):
-            decided = self._decided_again(self._demand_answers(decided, lines, first, context), context)
-        return _answered_in_turn(decided, context)
+        """Art. 19 GDPR: whoever got from us what came from elsewhere is told that its basis has ended.
+
+        `latest`: when our own answer is due, which waits for theirs.
+        """
+        return _answered_in_turn(self._demand_answers(decided, lines, first, context, latest=latest), context)
 
     def _demand_answers(
         self, decided: Decided[Person], lines: tuple[Disclosed, ...], first: DutyId, context: Context,
-        *, consent: ConsentId | None = None,
+        *, consent: ConsentId | None = None, latest: datetime | None = None,
     ) -> Decided[Person]:
-        """A duty for every handover by which one of these lines has left."""
+        """A duty for every handover by which one of these lines has left.
+
+        Whose answer somebody else waits for answers before `latest`, but has three days in any case.
+        """
         person, tells = decided.subject, decided.tells
         spoken_of = person.spoken_of
         for n, (handover, left) in enumerate(_by_handover(lines)):
             releases = _releases(left)
             demand = c.DemandAnswer(
                 DutyId(UUID(int=first.int + n)), consent, handover, left[0].recipient, left[0].alliance, releases,
-                _part(person, releases, left), context.now + self._answer_within(left[0], context.now),
+                _part(person, releases, left), self._answer_by(left[0], latest, context.now),
             )
             if not _nothing_left(person, handover):
                 person, tells = _folded(person, tells, DUTIES.decide(Duty(demand.duty), demand, context))
         return replace(decided, subject=replace(person, spoken_of=spoken_of), tells=tells)
 
-    def _answer_within(self, line: Disclosed, now: datetime) -> timedelta:
+    def _answer_by(self, line: Disclosed, latest: datetime | None, now: datetime) -> datetime:
         alliance = self.alliances.get(line.alliance)
         agreement = alliance.agreement(self.agency, line.recipient, now.date()) if alliance else None
-        return timedelta(days=agreement.deadlines.duty_answer_days) if agreement else ANSWER_WITHIN
+        usual = now + (timedelta(days=agreement.deadlines.duty_answer_days) if agreement else ANSWER_WITHIN)
+        return usual if latest is None else min(usual, max(latest - REMIND_BEFORE, now + REMIND_BEFORE))
 
 
 Ending = c.WithdrawConsent | c.WithdrawGrants | c.InvalidateConsent

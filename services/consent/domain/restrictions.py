@@ -12,7 +12,9 @@ from services.consent.domain.words import Before, Restriction, RestrictionState
 
 # --- questions --------------------------------------------------------------------------------------------------------
 
-KNOWN: Condition[Restriction] = Condition(lambda _, command, __: command.age_band is not None, Reason.UNKNOWN_PERSON)
+KNOWN: Condition[Restriction] = Condition(
+    lambda _, command, __: command.by is Giver.SELF or command.age_band is not None, Reason.UNKNOWN_PERSON
+)
 THEIR_CHILD: Condition[Restriction] = Condition(
     lambda _, command, __: command.by is Giver.SELF or command.age_band not in ADULT, Reason.WRONG_GIVER
 )

@@ -420,8 +420,11 @@ class Duty:
     said: DutySaid = DutySaid.NOTHING
 
     def names(self, release: ReleaseId | None, item: ItemId | None) -> bool:
-        """Whether that item of that release (both as the sender has them) is one this duty is about."""
-        return release in self.releases and (not self.items or item in self.items)
+        """Whether that item of that release (both as the sender has them) is one this duty is about.
+
+        Of an item whose id there is not known (None) nobody can say that it is not: it is.
+        """
+        return release in self.releases and (not self.items or item is None or item in self.items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The door: releases to other agencies, and the withdrawal that ends them."""
 
-from services.consent.door.neighbours import Resources, UnreachableError, flags_of
+from services.consent.door.neighbours import Flags, Resources, UnreachableError, flags_of
 from services.consent.door.releasing import release
 from services.consent.door.sweeper import sweep
 from services.consent.door.withdrawal import intend, settled
 
-__all__ = ["Resources", "UnreachableError", "flags_of", "intend", "release", "settled", "sweep"]
+__all__ = ["Flags", "Resources", "UnreachableError", "flags_of", "intend", "release", "settled", "sweep"]

@@ -60,6 +60,10 @@ class Flags(Neighbour):
               ItemFlag.PROFESSIONAL_SECRET: self.professional_secret}
         return [flag for flag, is_up in up.items() if is_up]
 
+    def about(self, person: UUID) -> bool:
+        """Whether it may be about this person: it is in none of somebody else's cases."""
+        return self.person in (None, person)
+
     def item(self) -> Item:
         """The same as the domain has it."""
         return Item(

@@ -95,7 +95,7 @@ async def _released(resources: Resources, claim: Claim, now: datetime) -> Stream
     wanted = _wanted(transmission, claim.items)
     if isinstance(wanted, Refused):
         return wanted
-    contents = await contents_of(resources, wanted)
+    contents = [content for content in await contents_of(resources, wanted) if content.about(of)]
     async with transaction(resources.tools.engine) as tx:
         opened = await open_lease(tx, resources, claim, of, transmission.id, wanted, contents)
     if isinstance(opened, Refused):

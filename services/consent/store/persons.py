@@ -32,6 +32,7 @@ from services.consent.domain import (
 )
 from services.consent.domain import NOTICES as NOTICE_TABLE
 from services.consent.domain.commands import (
+    AnswerErased,
     AnswerRetained,
     GiveConsent,
     HearAnswer,
@@ -125,7 +126,7 @@ async def save_notices(tx: AsyncConnection, changed: Sequence[tuple[Notice, Noti
 
 ABOUT_NOTICES = (RequestConsent, GiveConsent)
 ABOUT_LEDGER = (
-    WithdrawConsent, WithdrawGrants, InvalidateConsent, OweAnswer, HearAnswer, AnswerRetained, HearErased
+    WithdrawConsent, WithdrawGrants, InvalidateConsent, OweAnswer, HearAnswer, AnswerRetained, AnswerErased, HearErased,
 )
 
 
@@ -163,11 +164,8 @@ _LOCK_BY_NAME = Statement(
     ids=TEXTS,
 )
 
-DECIDED_ON = (consent, consent_grant, transmission, statutory_basis, restriction, duty)
-PARTS = (*DECIDED_ON, reception)
-_OF_PERSONS: Mapping[tuple[sa.Table, ...], Statement] = {
-    tables: rows_of(tables, "person") for tables in (DECIDED_ON, PARTS)
-}
+PARTS = (consent, consent_grant, transmission, statutory_basis, restriction, duty, reception)
+_OF_PERSONS = rows_of(PARTS, "person")
 
 
 async def person_at_the_door(tx: AsyncConnection, of: UUID) -> Person:
@@ -185,18 +183,15 @@ async def decided_on(tx: AsyncConnection, of: UUID) -> tuple[Person, datetime] |
 
 
 async def _with_what_decides(tx: AsyncConnection, row: Any) -> Person:
-    """The person of this row, without what no decision looks at."""
-    parts = (await _parts(tx, [row.id], DECIDED_ON))[row.id]
-    return _person(row, {reception.name: (), **parts})
+    """The person of this row."""
+    return _person(row, (await _parts(tx, [row.id]))[row.id])
 
 
-async def _parts(
-    tx: AsyncConnection, ids: Sequence[UUID], tables: tuple[sa.Table, ...] = PARTS
-) -> Mapping[UUID, Mapping[str, Sequence[Any]]]:
+async def _parts(tx: AsyncConnection, ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Sequence[Any]]]:
     """By person and table: its rows, in the order of their ids. Read when the persons are locked, and not before."""
     return {
-        found.id: {table.name: as_rows(table, getattr(found, table.name)) for table in tables}
-        for found in await _OF_PERSONS[tables](tx, {"ids": ids})
+        found.id: {table.name: as_rows(table, getattr(found, table.name)) for table in PARTS}
+        for found in await _OF_PERSONS(tx, {"ids": ids})
     }
 
 

@@ -344,11 +344,13 @@ def found_row(of: UUID, each: Found) -> Row:
 
 
 def found_lines(of: UUID, each: Found) -> list[Row]:
-    """Its lines of the ledger: no basis is known, so none stands."""
+    """Its lines of the ledger: no basis is known, so none stands; where it had come from, as far as it is known."""
+    known = {item.id: item for item in each.of.items}
     return [
         {
             "release": each.release, "item": item, "person": of, "category": None, "hash": None, "bases": [],
-            "received_by": None, "source_item": None,
+            "received_by": known[item].received_by if item in known else None,
+            "source_item": known[item].source_item if item in known else None,
         }
         for item in each.items
     ]

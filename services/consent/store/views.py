@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.codes import AgeBand, ConsentState, Giver
 from contracts.ids import PersonId
 from services.consent.domain.consents import ADULT
+from services.consent.domain.duties import OPEN
 from services.consent.domain.words import (
     Consent,
     Duty,
@@ -185,7 +186,9 @@ async def duties(tx: AsyncConnection, states: Sequence[str], *, overdue: bool) -
     if states:
         query = query.where(duty.c.state.in_(states))
     if overdue:
-        query = query.where(duty.c.answered_at.is_(None), duty.c.answer_by < sa.func.clock_timestamp())
+        query = query.where(
+            duty.c.answered_at.is_(None), duty.c.answer_by < sa.func.clock_timestamp(), duty.c.state.in_(OPEN)
+        )
     return [duty_of(row) for row in await tx.execute(query)]
 
 

@@ -186,7 +186,7 @@ class DerivedView(BaseModel):
 
 
 class DerivedList(BaseModel):
-    """Own records that may have been made from what was erased, the oldest first."""
+    """Own records that may have been made from what came from another agency, the oldest first."""
 
     records: list[DerivedView]
 
@@ -236,7 +236,7 @@ async def contacts(call: Call, tx: AsyncConnection, case: UUID) -> ContactList:
 
 @routes.view("/cases/{case}/derived", allow=STAFF)
 async def derived(call: Call, tx: AsyncConnection, case: UUID) -> DerivedList:
-    """What a human has to look at after received data were erased: own records made since they had come.
+    """What a human has to look at before received data are erased: own records made since they had come.
 
     What was written down from a dossier is one's own record and no longer its item: no program can tell. Whoever
     answers "erased" looks through these (Art. 17(1) GDPR).

@@ -132,8 +132,10 @@ def items_erased(case: Case, said: Said) -> Remembered[Case]:
     fact: told.CaseItemsErased = said.fact
     gone = set(fact.items)
     releases = frozenset(ReleaseId(item.release) for item in case.held if item.source_item in gone)
-    whole = fact.duty is None
-    command = asked.Purge(fact.handover, fact.duty, None if whole else releases, ended=whole)
+    if fact.duty is None:
+        command = asked.Purge(fact.handover, None, None, ended=True)
+    else:
+        command = asked.Purge(fact.handover, fact.duty, releases, ended=False, items=frozenset(fact.items))
     return Remembered(effects.purge(case, command, Context(said.at)))
 
 

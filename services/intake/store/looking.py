@@ -101,11 +101,9 @@ async def dossier_of(tx: AsyncConnection, case: UUID) -> Row | None:
 
 
 async def derived_of(tx: AsyncConnection, case: UUID) -> list[Row]:
-    """Own records of a case made since something came that has been erased again, the oldest first."""
-    erased = sa.select(sa.func.min(releases.c.stored_at)).where(
-        releases.c.case == case, releases.c.erased_at.is_not(None)
-    )
-    since, nothing = erased.scalar_subquery(), sa.literal(None)
+    """Own records of a case made since something came from another agency, the oldest first."""
+    first = sa.select(sa.func.min(releases.c.stored_at)).where(releases.c.case == case)
+    since, nothing = first.scalar_subquery(), sa.literal(None)
     own_items = sa.select(
         items.c.id.label("item"), items.c.category, sa.cast(nothing, sa.Text).label("need"), items.c.recorded_at
     ).where(items.c.case == case, items.c.release.is_(None), items.c.recorded_at >= since)

@@ -19,7 +19,7 @@ from services.intake.store.tables import cases, contacts, items, needs, persons,
 
 # What a person's row is where such a part of it has to go.
 EMPTY: Mapping[Part, Mapping[str, Any]] = {
-    Part.ADDRESS: {"street": None, "postcode": None, "place": None, "address_protected": False},
+    Part.ADDRESS: {"street": None, "postcode": None, "place": None},  # protected stays protected (§ 51 BMG)
     Part.CONTACT: {
         "phone": None, "mail": None, "contact_preference": None, "language": None, "interpreter_needed": False,
     },

@@ -252,14 +252,15 @@ async def test_where_the_ledger_cannot_be_written_nothing_leaves(consenting: Con
 
 @pytest.mark.parametrize(
     ("readers", "withdrawals"),
-    [(100, 1), pytest.param(16, 150, marks=[pytest.mark.prove, pytest.mark.timeout(900)])],
+    [(100, 1), pytest.param(16, 150, marks=[pytest.mark.prove, pytest.mark.alone, pytest.mark.timeout(900)])],
 )
 async def test_overlapping_readers_do_not_starve_a_withdrawal(
     consenting: Consenting, monkeypatch: pytest.MonkeyPatch, say: Say, readers: int, withdrawals: int
 ) -> None:
     """Each holds the person's row for a while, and the next is there before it lets go; Kafka is not even running.
 
-    Without the intent that is written down first the withdrawal would wait for the last of them.
+    Without the intent that is written down first the withdrawal would wait for the last of them, and they end only when
+    it is answered. How long it takes is measured where the machine is ours.
     """
     hold, seconds = leases.open_lease, list[float]()
 
@@ -281,7 +282,7 @@ async def test_overlapping_readers_do_not_starve_a_withdrawal(
         assert answer.status_code == 200
     p99 = sorted(seconds)[int(len(seconds) * 0.99)]
     say(f"{withdrawals} withdrawals under {readers} overlapping readers: p99 {p99:.2f} s, longest {max(seconds):.2f} s")
-    assert p99 < WITHDRAWN_SECONDS_MAX
+    assert withdrawals == 1 or p99 < WITHDRAWN_SECONDS_MAX
 
 
 async def _reads(consenting: Consenting, handover: UUID, stop: asyncio.Event) -> None:

@@ -19,8 +19,9 @@ def _key(name: str = "id") -> "sa.Column[Any]":
     return sa.Column(name, ID, primary_key=True)
 
 
-def _column(name: str, kind: Any, *, null: bool = False) -> "sa.Column[Any]":
-    return sa.Column(name, kind, nullable=null)
+def _column(name: str, kind: Any, *, null: bool = False, default: str | None = None) -> "sa.Column[Any]":
+    """`default`: for a process of the version before, which writes rows without this column."""
+    return sa.Column(name, kind, nullable=null, server_default=default)
 
 
 notice = _table(
@@ -125,7 +126,8 @@ duty = _table(
     "duty", _key(), _column("person", ID), _column("version", INT), _column("state", TEXT), _column("side", TEXT),
     _column("handover", ID), _column("counterpart", TEXT), _column("alliance", TEXT), _column("consent", ID, null=True),
     _column("releases", IDS), _column("answer_by", MOMENT), _column("answer", TEXT, null=True),
-    _column("norm", TEXT, null=True), _column("answered_at", MOMENT, null=True), _column("items", IDS),
-    _column("passed_on", JSONB), _column("said", TEXT), sa.Index("duty_person", "person"),
+    _column("norm", TEXT, null=True), _column("answered_at", MOMENT, null=True), _column("items", IDS, default="{}"),
+    _column("passed_on", JSONB, default="[]"), _column("said", TEXT, default="nothing"),
+    sa.Index("duty_person", "person"),
     sa.Index("duty_open", "answer_by", postgresql_where=sa.text("answered_at IS NULL")),
 )

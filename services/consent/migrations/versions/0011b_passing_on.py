@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Defaults stay: a process of the version before still writes rows without these columns."""
+    """Defaults stay for this version: a process of the one before still writes rows without these columns."""
     op.add_column("ledger", sa.Column("source_item", sa.Uuid))
     op.add_column("duty", sa.Column("items", ARRAY(sa.Uuid), nullable=False, server_default="{}"))
     op.add_column("duty", sa.Column("passed_on", JSONB, nullable=False, server_default="[]"))

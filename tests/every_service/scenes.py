@@ -52,7 +52,12 @@ class Finds:
     gives: str
 
 
-Act = Hears | Asks | Leaves | Finds
+@dataclass(frozen=True)
+class Comes:
+    """A dossier has come for the case and is stored: the line of its release stands."""
+
+
+Act = Hears | Asks | Leaves | Comes | Finds
 Scene = tuple[Act, ...]
 
 # --- intake -----------------------------------------------------------------------------------------------------------
@@ -63,6 +68,7 @@ ACTIVE: Scene = (*CLARIFYING, Asks("confirm_responsibility"))
 RESTING: Scene = (*ACTIVE, Asks("pause"))
 CLOSED: Scene = (*ACTIVE, Asks("close"))
 ANNOUNCED: Scene = (Hears(handover.HandoverChanged, "case"),)  # what a handover creates has its reference as id
+STORED: Scene = (*ANNOUNCED, Comes())
 
 # --- consent ----------------------------------------------------------------------------------------------------------
 
@@ -126,6 +132,8 @@ BEFORE_COMMAND: Mapping[str, Mapping[str, Scene]] = {
         "close": ACTIVE,
         "reopen": CLOSED,
         "fetch_dossier": ANNOUNCED,
+        "record_information": STORED,
+        "excuse_information": STORED,
         "write": NOTHING,
     },
     "consent": {
@@ -242,14 +250,17 @@ BEFORE_EVENT: Mapping[str, Mapping[type[Event], Scene]] = {
 
 def nobody_yet() -> dict[str, Any]:
     """Fresh ids, and what bodies must say to be accepted where a made-up value would not be."""
-    ids = ("case", "person", "handover", "duty", "release", "transmission", "notice", "consent", "offer", "copy")
+    ids = ("person", "handover", "duty", "transmission", "notice", "consent", "offer", "copy")
     now, items = datetime.now(UTC), [str(new_id()) for _ in range(2)]
     channels: Sequence[str] = ("phone", "letter", "in_person")
-    case = str(new_id())
+    case, release = str(new_id()), str(new_id())
     return {
         **{name: str(new_id()) for name in ids},
         "party": "nobody",
         "case": case,
+        "release": release,
+        "InformationBody.releases": [release],
+        "ExemptionBody.releases": [release],
         "items": items,
         "keep": items[:1],
         "alliance": "musterland",
@@ -286,6 +297,11 @@ LEFT = (
         )), null FROM consent_grant WHERE consent = :consent""",
 )
 
+CAME = (
+    """INSERT INTO received_release ("case", id, sender, items, stored_at)
+        VALUES (:case, :release, 'jobcenter', 1, clock_timestamp())""",
+)
+
 
 @dataclass
 class Story:
@@ -309,7 +325,10 @@ class Story:
             case Asks():
                 await self._ask(act)
             case Leaves():
-                await self._leave()
+                rows = {name: self.known[name] for name in ("handover", "consent", "release")}
+                await self._write(LEFT, rows | {"item": self.known["items"][0]})
+            case Comes():
+                await self._write(CAME, {name: self.known[name] for name in ("case", "release")})
             case Finds():
                 (row,) = await self.running.rows(
                     f"SELECT id FROM {act.gives} WHERE handover = :handover",  # noqa: S608  # our own names
@@ -317,11 +336,9 @@ class Story:
                 )
                 self.known[act.gives] = str(row.id)
 
-    async def _leave(self) -> None:
-        rows = {name: self.known[name] for name in ("handover", "consent", "release")}
-        rows["item"] = self.known["items"][0]
+    async def _write(self, statements: Sequence[str], rows: Mapping[str, str]) -> None:
         async with self.running.engine.begin() as tx:
-            for statement in LEFT:
+            for statement in statements:
                 await tx.execute(sa.text(statement), rows)
 
     async def _ask(self, act: Asks) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.crashpoints import reached
-from chassis.database import insert, upsert
+from chassis.database import among, insert, upsert
 from services.intake.domain.case import Case, Writes
 from services.intake.domain.items import Item
 from services.intake.domain.persons import Person, name_key
@@ -46,6 +46,10 @@ async def _save_rarely(tx: AsyncConnection, case: Case, write: Writes) -> None:
         mark = known.on_conflict_do_update(set_={"erased_at": known.excluded.erased_at}, index_elements=["case", "id"])
         erased = {"case": case.id, "sender": case.sender or "", "items": 0, "erased_at": write.erased_at}
         await tx.execute(mark, [{"id": release, **erased} for release in sorted(write.erased_releases)])
+    for information in write.information:
+        settled = {f"information_{name}": value for name, value in asdict(information).items() if name != "releases"}
+        of = sa.update(releases).where(releases.c.case == case.id, among(releases.c.id, information.releases))
+        await tx.execute(of.values(settled))
     if write.protect_address is not None:
         protect = sa.update(persons).where(persons.c.id == case.person)
         await tx.execute(protect.values(address_protected=write.protect_address))

@@ -73,6 +73,17 @@ async def test_a_release_on_a_task_is_noted_with_the_task_and_why_it_was_necessa
     assert row.stated_by == "person:tests"
 
 
+async def test_a_note_is_about_its_own_release_and_no_other(consenting: Consenting) -> None:
+    person = await consenting.a_person()
+    await consenting.given(person)
+    first = await released(consenting, await consenting.proposed(person, [consenting.neighbours.put()]))
+    others = [consenting.neighbours.put(), consenting.neighbours.put(category="school")]
+    await released(consenting, await consenting.proposed(person, others))
+    said = await note(consenting, first)
+    assert "<td>Stammdaten</td><td>1</td>" in said
+    assert "Schule" not in said
+
+
 async def test_what_had_come_from_elsewhere_is_counted(consenting: Consenting) -> None:
     person = await consenting.a_person()
     items = [consenting.neighbours.put(), consenting.neighbours.put(received_by=str(new_id()))]

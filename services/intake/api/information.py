@@ -218,7 +218,7 @@ def _received(found: Any, names: Mapping[str, str]) -> Iterable[Sequence[str]]:
     """Line by line; of what is erased meanwhile nobody knows any more than that it came."""
     lines: dict[str, list[Mapping[str, Any]]] = {each["id"]: [] for each in found.releases}
     for line in found.lines or ():
-        lines.setdefault(line["release"], []).append(line)
+        lines[line["release"]].append(line)
     for release in found.releases:
         from_whom = f"{escape(names.get(release['sender'], release['sender']))}, {_day(release['stored_at'])}"
         for line in lines[release["id"]]:

@@ -135,8 +135,9 @@ def _with(text: str, rows: Sequence[StatutoryBasis], version: int) -> str:
     _, old_version = places[VERSION]
     changes = [(old_version.start_mark.index, old_version.end_mark.index, str(version))]
     written = yaml.safe_dump(
-        {MATRIX: [_kept(row) for row in rows]}, allow_unicode=True, sort_keys=False, width=NO_FOLDING
-    )
+        {MATRIX: [_kept(row) for row in rows]},
+        allow_unicode=True, sort_keys=False, width=NO_FOLDING, default_flow_style=None,  # a list of codes in one line
+    )  # fmt: skip
     if MATRIX in places:
         key, value = places[MATRIX]
         start, end = key.start_mark.index, _end_of(text, value)

@@ -214,6 +214,16 @@ def test_a_row_counts_when_both_sides_have_approved_it_and_not_before(file: Path
     assert "counts on" not in run("show", "--alliance", file, "--on", "2026-03-01")
 
 
+def test_an_approval_adds_itself_to_the_file_and_changes_nothing_but_the_version(file: Path) -> None:
+    """Whoever reads the change of the file sees what was approved, and that nothing else was touched."""
+    before = file.read_text("utf-8").splitlines()
+    sign(file, "from")
+    after = file.read_text("utf-8").splitlines()
+    assert [line for line in before if line not in after] == ["version: 1"]
+    added = [line.strip() for line in after if line not in before]
+    assert [line.partition(":")[0] for line in added] == ["version", "approvals", "- {agency"]
+
+
 def test_what_is_to_be_signed_is_shown_and_only_that_wording_can_be_signed(file: Path) -> None:
     before = file.read_bytes()
     shown = run("approve", "--alliance", file, "--row", TO_YOUTH_OFFICE, "--side", "to")

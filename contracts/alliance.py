@@ -3,8 +3,10 @@
 `Alliance.model_validate(dict)` is the only way in; a refusal names the place in the file.
 """
 
+import hashlib
+import json
 from datetime import date, datetime
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -15,6 +17,9 @@ from contracts.ids import AgencyId, AllianceId
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+[^\s?#/]$", max_length=200)]
 Days = Annotated[int, Field(ge=1, le=366)]
+# The name of an officer stands in one cell of a table with other parts, which a line or an upright stroke separates.
+Officer = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^|\r\n]+$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]  # SHA-256
 
 SPHERE_OF: dict[AgencyKind, Sphere] = {
     AgencyKind.JOBCENTER: Sphere.SGB_II,
@@ -29,6 +34,12 @@ STATUTORY_BASES = frozenset(
 # § 35 SGB I binds the social agencies only: schools and third parties need the law of the Land or § 31a SGB III.
 OUTSIDE_SOCIAL_LAW = frozenset({Sphere.SCHULE, Sphere.DRITTE})
 BASES_OUTSIDE_SOCIAL_LAW = frozenset({LegalBasis.SGB_III_31A, LegalBasis.STATE_LAW})
+# § 31a SGB III lists its fields: to the Agentur name, birth date, sex, address and (expected) school certificate; back
+# to the Land, where the offer was not used and nobody objected, name, birth date and address. It knows no other way.
+FIELDS_OF_31A: dict[tuple[Sphere, Sphere], frozenset[DataCategory]] = {
+    (Sphere.SCHULE, Sphere.SGB_III): frozenset({DataCategory.MASTER_DATA, DataCategory.SCHOOL}),
+    (Sphere.SGB_III, Sphere.SCHULE): frozenset({DataCategory.MASTER_DATA}),
+}
 PRIVATE_JWK_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})  # RFC 7518, 6; RFC 8037, 2
 
 
@@ -158,21 +169,34 @@ class Agreement(FilePart):
         return same_direction and self.valid_from <= other.valid_until and other.valid_from <= self.valid_until
 
 
+class Approval(FilePart):
+    """The yes of an agency's data-protection officer to a row as it was then; `digest` says how it was."""
+
+    agency: AgencyId
+    officer: Officer
+    approved_on: date
+    digest: Digest
+
+
 class StatutoryBasis(FilePart):
     """A row of the matrix: what may go from sphere to sphere without consent, for which task, on which norm.
 
-    Without `approved_by` (the data-protection officers) a row is a proposal and permits nothing.
+    Between two agencies it counts when the data-protection officers of both have approved it as it stands: whoever
+    changes it afterwards has a proposal, which permits nothing. `ended_on` ends it early and takes away only, so nobody
+    is asked again. A duty to cooperate (§ 81 SGB VIII, § 86 SGB X) may be its task, never its basis.
     """
 
     sender: Sphere = Field(alias="from")
     receiver: Sphere = Field(alias="to")
+    jobcenter_kind: JobcenterKind | None = None  # of the one side that is a Jobcenter; none named: of either kind
     basis: LegalBasis
     norm: Line  # of the task, for example "§ 13 SGB VIII"
     task: Line
     categories: tuple[DataCategory, ...] = Field(min_length=1)
     valid_from: date
     valid_until: date
-    approved_by: Line | None = None
+    ended_on: date | None = None
+    approvals: tuple[Approval, ...] = ()
 
     @model_validator(mode="after")
     def _can_be_a_basis(self) -> Self:
@@ -181,14 +205,75 @@ class StatutoryBasis(FilePart):
         outside = {self.sender, self.receiver} & OUTSIDE_SOCIAL_LAW
         if outside and self.basis not in BASES_OUTSIDE_SOCIAL_LAW:
             raise ValueError("basis: schools and third parties need state_law or sgb_iii_31a")
-        if self.valid_until < self.valid_from:
-            raise ValueError("valid_until: earlier than valid_from")
+        if self.basis is LegalBasis.SGB_III_31A:
+            self._names_what_31a_lists()
+        if self.jobcenter_kind is not None and (self.sender is Sphere.SGB_II) is (self.receiver is Sphere.SGB_II):
+            raise ValueError("jobcenter_kind: of one side, and only where that is SGB_II")
         return self
 
-    def holds(self, sender: Sphere, receiver: Sphere, on: date) -> bool:
-        """Whether this row, approved and valid that day, is one of that way."""
-        way = (self.sender, self.receiver) == (sender, receiver)
-        return way and self.approved_by is not None and self.valid_from <= on <= self.valid_until
+    def _names_what_31a_lists(self) -> None:
+        listed = FIELDS_OF_31A.get((self.sender, self.receiver))
+        if listed is None:
+            raise ValueError("basis: § 31a SGB III is between the school's side and the Agentur only")
+        if beyond := set(self.categories) - listed:
+            raise ValueError(f"categories: § 31a SGB III does not list {', '.join(sorted(beyond))} on this way")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.valid_until < self.valid_from:
+            raise ValueError("valid_until: earlier than valid_from")
+        if self.ended_on is not None and not self.valid_from <= self.ended_on <= self.valid_until:
+            raise ValueError("ended_on: not between valid_from and valid_until")
+        _refuse_twice("approvals", "agency", [approval.agency for approval in self.approvals])
+        return self
+
+    @property
+    def last_day(self) -> date:
+        """The last day on which the row can count."""
+        return self.ended_on or self.valid_until
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what an officer says yes to: all that the row says, whatever the order of its categories.
+
+        Absent fields are left out, so that a field added in a later version ends no approval.
+        """
+        said = self.model_dump(mode="json", by_alias=True, exclude={"approvals", "ended_on"}, exclude_none=True)
+        said["categories"] = sorted(set(said["categories"]))
+        return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def between(self, sender: Agency, receiver: Agency) -> bool:
+        """Whether it is about these two: by their spheres, and by the kind of the Jobcenter among them."""
+        way = (self.sender, self.receiver) == (sender.sphere, receiver.sphere)
+        return way and self.jobcenter_kind in {None, sender.jobcenter_kind, receiver.jobcenter_kind}
+
+    def approval(self, agency: AgencyId) -> Approval | None:
+        """That agency's approval of the row as it stands; None where there is none, or of another wording only."""
+        return next((yes for yes in self.approvals if yes.agency == agency and yes.digest == self.digest), None)
+
+    def approved(self, approval: Approval) -> Self:
+        """The same row with this approval, in the place of an older one by the same agency."""
+        others = tuple(yes for yes in self.approvals if yes.agency != approval.agency)
+        return self.model_copy(update={"approvals": (*others, approval)})
+
+    def holds(self, sender: Agency, receiver: Agency, on: date) -> bool:
+        """Whether this row is one of that way, valid that day, and approved by both until then."""
+        if not (self.between(sender, receiver) and self.valid_from <= on <= self.last_day):
+            return False
+        said = [self.approval(agency.id) for agency in (sender, receiver)]
+        return all(yes is not None and yes.approved_on <= on for yes in said)
+
+    def overlaps(self, other: "StatutoryBasis") -> bool:
+        """Whether both could count on one way and day for one norm.
+
+        A task is stated by its norm, so the wider row would let go what the narrower one was written to stop.
+        """
+        alike = (self.sender, self.receiver, self.basis, self.norm) == (
+            other.sender, other.receiver, other.basis, other.norm
+        )
+        kinds = {self.jobcenter_kind, other.jobcenter_kind}
+        same_jobcenter = None in kinds or len(kinds) == 1
+        return alike and same_jobcenter and self.valid_from <= other.last_day and other.valid_from <= self.last_day
 
 
 class Partitions(FilePart):
@@ -226,6 +311,18 @@ class Alliance(FilePart):
                 raise ValueError(f"agreements.{number}.valid_from: overlaps with agreement '{one.id}'")
         return self
 
+    @model_validator(mode="after")
+    def _matrix_hangs_together(self) -> Self:
+        for number, row in enumerate(self.matrix):
+            concerned = {agency.id for agency in self.concerned(row)}
+            for approval in row.approvals:
+                if approval.agency not in concerned:
+                    raise ValueError(f"matrix.{number}.approvals: no agency '{approval.agency}' on either side")
+        for (first, one), (number, other) in combinations(enumerate(self.matrix), 2):
+            if one.overlaps(other):
+                raise ValueError(f"matrix.{number}.valid_from: overlaps with row {first + 1} of the same norm and way")
+        return self
+
     def agency(self, agency: AgencyId) -> Agency | None:
         """The agency of that id; None if it is not in this alliance."""
         return next((known for known in self.agencies if known.id == agency), None)
@@ -258,7 +355,13 @@ class Alliance(FilePart):
         giving, taking = self.agency(sender), self.agency(receiver)
         if giving is None or taking is None:
             return ()
-        return tuple(row for row in self.matrix if row.holds(giving.sphere, taking.sphere, on))
+        return tuple(row for row in self.matrix if row.holds(giving, taking, on))
+
+    def concerned(self, row: StatutoryBasis) -> tuple[Agency, ...]:
+        """The agencies whose officers a row needs: each that is on one of its sides, whoever is on the other."""
+        ways = ((one, other) for one, other in permutations(self.agencies, 2) if row.between(one, other))
+        named = {agency.id for way in ways for agency in way}
+        return tuple(agency for agency in self.agencies if agency.id in named)
 
     def signing_key(self, agency: AgencyId, kid: str, at: datetime) -> PublicKey | None:
         """The key with which that agency's signature is checked; None where the answer is `unknown-key`."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -20,7 +21,9 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.database import DATABASE_ERRORS
+from contracts.alliance import Alliance
 from deploy.installation import SERVICES, Installation, read_alliance
+from deploy.matrix import End
 from deploy.mistakes import MistakeError
 
 if TYPE_CHECKING:  # a service starts without what asks services
@@ -37,8 +40,10 @@ parked_app = typer.Typer(no_args_is_help=True, help="Events that wait for a huma
 app.add_typer(topics_app, name="topics")
 app.add_typer(acls_app, name="acls")
 brake_app = typer.Typer(no_args_is_help=True, help="Consumers that were stopped by too much trouble.")
+matrix_app = typer.Typer(no_args_is_help=True, help="What may go without consent, as an alliance file says.")
 app.add_typer(parked_app, name="parked")
 app.add_typer(brake_app, name="brake")
+app.add_typer(matrix_app, name="matrix")
 
 WIDTH = None if sys.stdout.isatty() else 160  # a log has room; a terminal says itself how much
 console = Console(highlight=False, width=WIDTH)
@@ -310,6 +315,96 @@ def timeline(ref: Annotated[str, typer.Argument(help="Handover reference.")], da
     from deploy.reading import print_timelines
 
     asyncio.run(print_timelines(_installation(data), ref, console))
+
+
+FileOption = Annotated[Path, typer.Option("--alliance", help="Alliance file.")]
+DayOption = Annotated[datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="Day; today without it.")]
+
+
+@matrix_app.command("show")
+def matrix_show(alliance: FileOption, on: DayOption = None) -> None:
+    """Every row: what may go, for which task, who has approved it, and between whom it counts that day."""
+    from deploy import matrix
+
+    for line in matrix.lines(read_alliance(alliance), _day(on)):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+@matrix_app.command("approve")
+def matrix_approve(
+    alliance: FileOption,
+    row: Annotated[int, typer.Option(help="Number of the row, as `matrix show` counts them.")],
+    side: Annotated[End, typer.Option(help="Of the row: whose officer signs.")],
+    officer: Annotated[
+        str | None, typer.Option(help="Who has approved it; without this only what is to be signed is shown.")
+    ] = None,
+    agency: Annotated[str | None, typer.Option(help="Which agency, where several are on that side.")] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="The digest on what was signed, 12 letters at least: another wording is refused.")
+    ] = None,
+    on: DayOption = None,
+) -> None:
+    """Write down that an agency's data-protection officer has approved a row as it stands; it raises the version."""
+    from deploy import matrix
+
+    found = read_alliance(alliance)
+    wanted = matrix.row_of(found, row)
+    signer = matrix.signer(found, wanted, side, agency)
+    if officer is None:
+        for line in matrix.row_lines(found, row, wanted):
+            console.print(line, soft_wrap=True, markup=False)
+        console.print(f"for {signer}: nothing is written without --officer")
+        return
+    _say_version(matrix.approve(alliance, row, (signer, officer, _day(on)), digest))
+
+
+@matrix_app.command("export")
+def matrix_export(
+    alliance: FileOption, csv: Annotated[Path, typer.Option("--csv", help="File to write.")]
+) -> None:
+    """Write the rows as CSV, for a spreadsheet; `matrix import` reads it back without loss."""
+    from deploy.embedded.files import PUBLIC, write
+    from deploy.matrix_csv import export_rows
+
+    write(csv, export_rows(read_alliance(alliance)), PUBLIC)
+
+
+@matrix_app.command("import")
+def matrix_import(
+    alliance: FileOption, csv: Annotated[Path, typer.Option("--csv", help="File to read.")]
+) -> None:
+    """Put the rows of a CSV file in the place of the alliance file's; it raises the version.
+
+    An approval counts for the wording it was given for: a row that was changed needs both sides again.
+    """
+    from deploy.matrix_csv import import_rows
+
+    _say_version(import_rows(alliance, csv))
+
+
+@matrix_app.command("page")
+def matrix_page(
+    alliance: FileOption, out: Annotated[Path | None, typer.Option(help="File to write; else it is printed.")] = None
+) -> None:
+    """Write a page in German for lawyers: who may tell whom what, on which norm, approved by whom until when."""
+    from deploy.embedded.files import PUBLIC, write
+    from deploy.matrix_page import page
+
+    text = page(read_alliance(alliance))
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write(out, text, PUBLIC)
+
+
+def _day(on: datetime | None) -> date:
+    from deploy.matrix import GERMANY
+
+    return (on or datetime.now(GERMANY)).date()
+
+
+def _say_version(alliance: Alliance | None) -> None:
+    console.print("nothing to change" if alliance is None else f"{alliance.id} has version {alliance.version} now")
 
 
 @parked_app.command("list")

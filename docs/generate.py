@@ -14,6 +14,8 @@ from typing import Final
 
 from contracts.codes import Service
 from contracts.registry import EVENTS
+from deploy import matrix_page
+from deploy.installation import read_alliance
 from docs import asyncapi, event_catalogue, law, reference, who_reads_what
 from docs.blocks import filled
 from docs.picture import picture
@@ -34,6 +36,7 @@ GENERATED: Final[Mapping[str, Make]] = MappingProxyType(
         "docs/reference/metrics.md": reference.metrics_page,
         "docs/reference/problems.md": reference.problems_page,
         "docs/reference/settings.md": reference.settings_page,
+        "docs/reference/statutory-bases.md": lambda: matrix_page.page(read_alliance(who_reads_what.EXAMPLE)),
         "docs/reference/who-reads-what.md": who_reads_what.page,
     }
 )

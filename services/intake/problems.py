@@ -24,5 +24,7 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
         Reason.RETENTION_OVER: Problem(HTTPStatus.CONFLICT, "The case was closed too long ago to be reopened."),
         Reason.NOTHING_TO_FETCH: Problem(HTTPStatus.CONFLICT, "No dossier is waiting to be fetched for this case."),
         Reason.TOO_MANY_WORDS: Problem(HTTPStatus.CONFLICT, "As many words as there may be are written already."),
+        Reason.INFORMATION_NOT_OWED: Problem(HTTPStatus.CONFLICT, "Nobody has to be told of this (any more)."),
+        Reason.NOT_YET: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "This lies in the future."),
     }
 )

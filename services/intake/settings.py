@@ -26,6 +26,13 @@ class Settings(ServiceSettings):
     party_sealing_keys: Path = Field(description="JWK Set with the agency's private sealing keys, newest first")
     reopen_days: int = Field(default=730, ge=1, description="Days after its closing in which a case may be reopened")
 
+    contact: str | None = Field(
+        default=None, description="How people reach the agency, as its letters say it; else a line to be filled in"
+    )
+    officer_contact: str | None = Field(
+        default=None, description="How people reach its data-protection officer; else a line to be filled in"
+    )
+
     @cached_property
     def read_alliances(self) -> tuple[Alliance, ...]:
         """The files, each read once; ValueError names the place where one is wrong."""

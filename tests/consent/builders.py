@@ -50,6 +50,7 @@ from services.consent.domain.words import (
     Transmission,
     Wanted,
 )
+from tests.approving import approved
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MUSTERLAND = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
@@ -81,14 +82,16 @@ TASK = "§ 13 SGB VIII"
 LAW = Law(JOBCENTER, {MUSTER: ALLIANCE})
 
 
-def with_row(alliance: Alliance, **changed: object) -> Alliance:
-    """The alliance with one row of the matrix: contact data for § 13 SGB VIII."""
+def with_row(alliance: Alliance, *, by: Sequence[AgencyId] | None = None, **changed: object) -> Alliance:
+    """The alliance with one row of the matrix: contact data for § 13 SGB VIII; approved by all, or by these only."""
     said = {
         "sender": Sphere.SGB_II, "receiver": Sphere.SGB_VIII, "basis": LegalBasis.SGB_II_50_1, "norm": TASK,
         "task": "Jugendsozialarbeit", "categories": (DataCategory.CONTACT,), "valid_from": NOW.date(),
-        "valid_until": NOW.date(), "approved_by": "Datenschutzbeauftragte",
+        "valid_until": NOW.date(),
     }
-    return alliance.model_copy(update={"matrix": (StatutoryBasis.model_validate(said | changed),)})
+    row = StatutoryBasis.model_validate(said | changed)
+    who = [agency.id for agency in alliance.concerned(row)] if by is None else by
+    return alliance.model_copy(update={"matrix": (approved(row, *who),)})
 
 
 def context(now: datetime = NOW) -> Context:

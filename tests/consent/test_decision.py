@@ -17,6 +17,7 @@ from contracts.codes import (
     DataCategory,
     DecisionReason,
     Giver,
+    JobcenterKind,
     LegalBasis,
     Purpose,
     Verdict,
@@ -274,6 +275,14 @@ def statutory(alliance: Alliance, *, at: datetime = NOW, stated: bool = True, **
 
 CONTACT = an_item(DataCategory.CONTACT)
 ROW = with_row(ALLIANCE)
+BOTH = (JOBCENTER, JUGENDAMT)
+
+
+def changed_since(alliance: Alliance) -> Alliance:
+    """One more category in a row that both had approved without it."""
+    (row,) = alliance.matrix
+    wider = row.model_copy(update={"categories": (*row.categories, DataCategory.HEALTH)})
+    return alliance.model_copy(update={"matrix": (wider,)})
 
 
 def test_an_approved_row_permits_where_its_task_was_stated() -> None:
@@ -286,9 +295,14 @@ def test_an_approved_row_permits_where_its_task_was_stated() -> None:
 @pytest.mark.parametrize(
     "about",
     [
-        pytest.param(statutory(ALLIANCE), id="an empty matrix permits nothing"),
+        pytest.param(statutory(ALLIANCE), id="the drafts that come along permit nothing"),
         pytest.param(statutory(ROW, stated=False), id="nobody stated the task"),
-        pytest.param(statutory(with_row(ALLIANCE, approved_by=None)), id="not approved"),
+        pytest.param(statutory(with_row(ALLIANCE, by=())), id="not approved"),
+        pytest.param(statutory(with_row(ALLIANCE, by=(JOBCENTER,))), id="approved by the sender's side only"),
+        pytest.param(statutory(with_row(ALLIANCE, by=(JUGENDAMT,))), id="approved by the receiver's side only"),
+        pytest.param(statutory(with_row(ALLIANCE, by=(JOBCENTER, AGENTUR))), id="approved by somebody else"),
+        pytest.param(statutory(with_row(ALLIANCE, by=BOTH, jobcenter_kind=JobcenterKind.ZKT)), id="for another kind"),
+        pytest.param(statutory(changed_since(ROW)), id="changed after it was approved"),
         pytest.param(statutory(ROW, at=NOW + timedelta(days=2)), id="no longer valid"),
         pytest.param(statutory(ROW, restrictions=(a_restriction(None, DataCategory.CONTACT),)), id="objected to"),
     ],
@@ -307,6 +321,15 @@ def test_a_row_lets_go_what_the_statement_names_and_until_its_last_day_is_over()
     assert basis.until.astimezone(GERMANY).isoformat() == "2026-11-23T00:00:00+01:00"
     assert decide_item(CONTACT, statutory(wide, at=basis.until - TICK)).permitted
     assert not decide_item(CONTACT, statutory(wide, at=basis.until)).permitted
+
+
+def test_a_row_that_was_ended_early_lets_nothing_go_from_the_next_day_on_and_nobody_is_asked_again() -> None:
+    """A change of law is a new row: the old one ends the day before, still approved as it stood."""
+    ended = with_row(ALLIANCE, valid_until=NOW.date() + timedelta(days=99), ended_on=NOW.date())
+    (basis,) = decide_item(CONTACT, statutory(ended)).bases
+    assert basis.until is not None
+    assert basis.until.astimezone(GERMANY).isoformat() == "2026-11-23T00:00:00+01:00"
+    assert not decide_item(CONTACT, statutory(ended, at=basis.until)).permitted
 
 
 def test_of_one_norm_what_was_stated_last_counts() -> None:

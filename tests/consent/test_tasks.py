@@ -139,7 +139,7 @@ async def test_a_withdrawn_consent_leaves_what_a_task_lets_go(consenting: Consen
 
 
 def a_law(sender: AgencyId, way: tuple[Sphere, Sphere]) -> Law:
-    row = {"sender": way[0], "receiver": way[1], "valid_until": NOW.date()}
+    row: dict[str, Any] = {"sender": way[0], "receiver": way[1], "valid_until": NOW.date()}
     return Law(sender, {MUSTER: with_row(ALLIANCE, **row)})
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from contracts.alliance import Alliance
+from contracts.alliance import Alliance, StatutoryBasis
 from contracts.codes import DataCategory, Kind, Purpose, Sphere
 from contracts.ids import AgencyId
+from tests.approving import approved
 
 MUSTERLAND = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
 JOBCENTER, JUGENDAMT, BRUECKE = AgencyId("jobcenter"), AgencyId("jugendamt"), AgencyId("bruecke")
@@ -41,8 +43,19 @@ def a_key(**changes: Any) -> dict[str, Any]:
 
 def a_basis(**changes: Any) -> dict[str, Any]:
     what = {"from": "SGB_II", "to": "SGB_VIII", "basis": "sgb_x_69_1_1", "norm": "§ 13 SGB VIII", "task": "Beratung"}
-    when = {"valid_from": "2026-01-01", "valid_until": "2026-12-31", "approved_by": "Datenschutz Musterland"}
+    when = {"valid_from": "2026-01-01", "valid_until": "2026-12-31"}
     return {**what, "categories": ["master_data", "contact"], **when, **changes}
+
+
+def of_31a(*categories: str, way: tuple[str, str] = ("SCHULE", "SGB_III")) -> dict[str, Any]:
+    """A row on § 31a SGB III; from the school to the Agentur, where nothing else is said."""
+    return a_basis(**{"from": way[0], "to": way[1]}, basis="sgb_iii_31a", categories=list(categories))
+
+
+def said_yes(**changes: Any) -> dict[str, Any]:
+    """An approval by the Jobcenter's officer, of something."""
+    digest = "0" * 64
+    return {"agency": "jobcenter", "officer": "D. Muster", "approved_on": "2026-01-01", "digest": digest, **changes}
 
 
 def test_the_demo_has_five_agencies_of_five_spheres(alliance: Alliance) -> None:
@@ -106,6 +119,16 @@ def add_again(place: str, **changes: Any) -> Change:
         (put("matrix", to=[a_basis(to="DRITTE")]), r"matrix\.0\s.*basis: schools and third parties"),
         (put("matrix", to=[a_basis(categories=[])]), r"matrix\.0\.categories"),
         (put("matrix", to=[a_basis(valid_until="2025-12-31")]), r"matrix\.0\s.*valid_until"),
+        (put("matrix", to=[a_basis(ended_on="2027-01-01")]), r"matrix\.0\s.*ended_on"),
+        (put("matrix", to=[a_basis(ended_on="2025-12-31")]), r"matrix\.0\s.*ended_on"),
+        (put("matrix", to=[a_basis(approved_by="D. Muster")]), r"matrix\.0\.approved_by"),
+        (put("matrix", to=[a_basis(**{"from": "SGB_III"}, jobcenter_kind="ge")]), r"matrix\.0\s.*jobcenter_kind"),
+        (put("matrix", to=[a_basis(to="SGB_II", jobcenter_kind="ge")]), r"matrix\.0\s.*jobcenter_kind: of one side"),
+        (put("matrix", to=[a_basis(approvals=[said_yes()] * 2)]), r"matrix\.0\s.*approvals\.1\.agency: 'jobcenter'"),
+        (put("matrix", to=[a_basis(approvals=[said_yes(digest="0")])]), r"matrix\.0\.approvals\.0\.digest"),
+        (put("matrix", to=[a_basis(approvals=[said_yes(agency="agentur")])]), r"matrix\.0\.approvals: no .*'agentur'"),
+        (put("matrix", to=[a_basis(), a_basis(task="Obdach")]), r"matrix\.1\.valid_from: overlaps with row 1"),
+        (put("matrix", to=[a_basis(), a_basis(jobcenter_kind="ge")]), r"matrix\.1\.valid_from: overlaps with row 1"),
         (put("version", to=0), "version"),
         (put("versoin", to=2), "versoin"),
     ],
@@ -154,17 +177,149 @@ def test_a_free_provider_receives_nothing_after_its_data_protection_agreement(al
 def test_without_an_approved_row_there_is_no_statutory_basis(written: dict[str, Any], alliance: Alliance) -> None:
     contact = DataCategory.CONTACT
     assert alliance.bases(JOBCENTER, JUGENDAMT, contact, TODAY) == ()
-    put("matrix", to=[a_basis(approved_by=None)])(written)
+    put("matrix", to=[a_basis()])(written)
     assert Alliance.model_validate(written).bases(JOBCENTER, JUGENDAMT, contact, TODAY) == ()
 
 
 def test_an_approved_row_is_a_basis_for_its_way_its_categories_and_its_days(written: dict[str, Any]) -> None:
-    put("matrix", to=[a_basis()])(written)
-    alliance = Alliance.model_validate(written)
+    alliance = with_matrix(written, approved(a_row(), JOBCENTER, JUGENDAMT))
     assert [row.norm for row in alliance.bases(JOBCENTER, JUGENDAMT, DataCategory.CONTACT, TODAY)] == ["§ 13 SGB VIII"]
     assert alliance.bases(JUGENDAMT, JOBCENTER, DataCategory.CONTACT, TODAY) == ()
     assert alliance.bases(JOBCENTER, JUGENDAMT, DataCategory.HEALTH, TODAY) == ()
     assert alliance.bases(JOBCENTER, JUGENDAMT, DataCategory.CONTACT, date(2027, 1, 1)) == ()
+
+
+def a_row(**changes: Any) -> StatutoryBasis:
+    return StatutoryBasis.model_validate(a_basis(**changes))
+
+
+def with_matrix(written: dict[str, Any], *rows: StatutoryBasis) -> Alliance:
+    """The demo's alliance with these rows, as it is written to a file and read again."""
+    put("matrix", to=[row.model_dump(mode="json", by_alias=True) for row in rows])(written)
+    return Alliance.model_validate(yaml.safe_load(yaml.safe_dump(written)))
+
+
+def counts(alliance: Alliance, on: date = TODAY) -> bool:
+    return bool(alliance.rows(JOBCENTER, JUGENDAMT, on))
+
+
+def test_the_drafts_that_come_along_permit_nothing_on_any_way(alliance: Alliance) -> None:
+    """§ 69(1) Nr. 1 SGB X, § 50(1) SGB II, § 31a SGB III: proposed, and approved by nobody."""
+    assert len(alliance.matrix) == 8
+    days = [row.valid_from for row in alliance.matrix]
+    ways = permutations([agency.id for agency in alliance.agencies], 2)
+    assert not [way for way in ways for day in days if alliance.rows(*way, day)]
+
+
+@pytest.mark.parametrize("signed", [(), (JOBCENTER,), (JUGENDAMT,)])
+def test_a_row_needs_the_officers_of_both_sides(written: dict[str, Any], signed: tuple[AgencyId, ...]) -> None:
+    """Each agency is its own controller (Art. 4(7) GDPR): nobody's officer can say yes for the other side."""
+    assert not counts(with_matrix(written, approved(a_row(), *signed)))
+
+
+def test_of_two_agencies_on_one_side_only_the_one_whose_officer_said_yes_is_told(written: dict[str, Any]) -> None:
+    second = {**written["agencies"][2], "id": "jugendamt-stadt", "issuer": "urn:staffel:agency:jugendamt-stadt"}
+    written["agencies"].append(second)
+    alliance = with_matrix(written, approved(a_row(), JOBCENTER, AgencyId("jugendamt-stadt")))
+    assert not counts(alliance)
+    assert alliance.rows(JOBCENTER, AgencyId("jugendamt-stadt"), TODAY)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"categories": ["master_data", "contact", "health"]},
+        {"categories": ["contact"]},
+        {"task": "Etwas anderes"},
+        {"norm": "§ 41 SGB VIII"},
+        {"basis": "sgb_ii_50_1"},
+        {"jobcenter_kind": "ge"},
+        {"valid_from": "2025-01-01"},
+        {"valid_until": "2027-12-31"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_who_changes_an_approved_row_has_a_proposal_again(written: dict[str, Any], changes: dict[str, Any]) -> None:
+    row = approved(a_row(), JOBCENTER, JUGENDAMT)
+    assert counts(with_matrix(written, row))
+    edited = row.model_dump(mode="json", by_alias=True) | changes
+    assert not counts(with_matrix(written, StatutoryBasis.model_validate(edited)))
+
+
+def test_the_order_in_which_categories_are_listed_says_nothing() -> None:
+    turned = a_row(categories=["contact", "master_data", "contact"])
+    assert turned.digest == a_row().digest
+
+
+def test_a_row_counts_from_the_day_of_the_later_approval_on(written: dict[str, Any]) -> None:
+    row = approved(approved(a_row(), JOBCENTER), JUGENDAMT, on=TODAY)
+    alliance = with_matrix(written, row)
+    assert not counts(alliance, TODAY - timedelta(days=1))
+    assert counts(alliance, TODAY)
+
+
+def test_a_row_may_be_for_one_kind_of_jobcenter_only(written: dict[str, Any]) -> None:
+    """§§ 6a, 44b SGB II: a joint body and a municipal Jobcenter are different controllers, with rows of their own."""
+    joint, municipal = (approved(a_row(jobcenter_kind=kind), JOBCENTER, JUGENDAMT) for kind in ("ge", "zkt"))
+    assert counts(with_matrix(written, joint))
+    written["agencies"][0]["jobcenter_kind"] = "zkt"
+    assert counts(with_matrix(written, municipal))
+    with pytest.raises(ValidationError, match=r"matrix\.0\.approvals: no agency 'jobcenter' on either side"):
+        with_matrix(written, joint)
+
+
+def test_a_change_of_law_is_a_new_row_and_the_old_one_ends_without_being_approved_anew(written: dict[str, Any]) -> None:
+    old = approved(a_row(), JOBCENTER, JUGENDAMT)
+    ended = old.model_copy(update={"ended_on": TODAY})
+    new = approved(a_row(valid_from=TODAY + timedelta(days=1), categories=["contact"]), JOBCENTER, JUGENDAMT)
+    alliance = with_matrix(written, ended, new)
+    assert alliance.rows(JOBCENTER, JUGENDAMT, TODAY) == (ended,)
+    assert alliance.rows(JOBCENTER, JUGENDAMT, TODAY + timedelta(days=1)) == (new,)
+    with pytest.raises(ValidationError, match="overlaps with row 1 of the same norm and way"):
+        with_matrix(written, old, new)
+
+
+def test_rows_of_other_norms_or_of_the_way_back_may_hold_on_the_same_days(written: dict[str, Any]) -> None:
+    rows = (a_row(), a_row(norm="§ 41 SGB VIII"), a_row(**{"from": "SGB_VIII", "to": "SGB_II"}))
+    assert with_matrix(written, *rows).matrix == rows
+
+
+@pytest.mark.parametrize(
+    ("row", "refused"),
+    [
+        (of_31a("master_data", "school"), None),
+        (of_31a("master_data", way=("SGB_III", "SCHULE")), None),
+        (of_31a("master_data", "contact"), "categories: § 31a SGB III does not list contact"),
+        (of_31a("master_data", "school", way=("SGB_III", "SCHULE")), "categories: § 31a SGB III does not list school"),
+        (of_31a("master_data", way=("SCHULE", "SGB_II")), "basis: § 31a SGB III is between"),
+        (of_31a("master_data", way=("SGB_II", "SGB_III")), "basis: § 31a SGB III is between"),
+        (of_31a("master_data", way=("DRITTE", "SGB_III")), "basis: § 31a SGB III is between"),
+    ],
+)
+def test_31a_sgb_iii_has_two_ways_and_lists_its_fields(row: dict[str, Any], refused: str | None) -> None:
+    """§ 31a SGB III: the school's side tells the Agentur; back goes name, birth date and address, and nothing else."""
+    if refused is None:
+        assert StatutoryBasis.model_validate(row).basis == "sgb_iii_31a"
+    else:
+        with pytest.raises(ValidationError, match=refused):
+            StatutoryBasis.model_validate(row)
+
+
+@pytest.mark.parametrize("way", [("SCHULE", "SGB_II"), ("DRITTE", "SGB_VIII"), ("SGB_II", "SCHULE")])
+def test_schools_and_third_parties_have_the_law_of_the_land_and_not_69_sgb_x(way: tuple[str, str]) -> None:
+    """§ 35 SGB I: they are no Leistungsträger."""
+    sides = {"from": way[0], "to": way[1]}
+    assert a_row(**sides, basis="state_law", norm="§ 30 SchulG Musterland").norm == "§ 30 SchulG Musterland"
+    for basis in ("sgb_x_69_1_1", "sgb_ii_50_1"):
+        with pytest.raises(ValidationError, match="schools and third parties"):
+            a_row(**sides, basis=basis)
+
+
+def test_a_duty_to_cooperate_is_a_task_and_never_by_itself_a_basis() -> None:
+    """§ 81 SGB VIII, §§ 9, 9a SGB III, § 18 SGB II, § 86 SGB X: it is what for; the basis is one of a closed list."""
+    assert a_row(norm="§ 81 SGB VIII").basis == "sgb_x_69_1_1"
+    with pytest.raises(ValidationError, match="basis"):
+        a_row(basis="sgb_viii_81")
 
 
 def test_a_signature_is_checked_with_the_key_named_while_it_is_valid(written: dict[str, Any]) -> None:

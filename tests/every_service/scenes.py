@@ -61,7 +61,12 @@ class FindsAll:
     of: str
 
 
-Act = Hears | Asks | Leaves | Finds | FindsAll
+@dataclass(frozen=True)
+class Comes:
+    """A dossier has come for the case and is stored: the line of its release stands."""
+
+
+Act = Hears | Asks | Leaves | Comes | Finds | FindsAll
 Scene = tuple[Act, ...]
 
 # --- intake -----------------------------------------------------------------------------------------------------------
@@ -72,6 +77,7 @@ ACTIVE: Scene = (*CLARIFYING, Asks("confirm_responsibility"))
 RESTING: Scene = (*ACTIVE, Asks("pause"))
 CLOSED: Scene = (*ACTIVE, Asks("close"))
 ANNOUNCED: Scene = (Hears(handover.HandoverChanged, "case"),)  # what a handover creates has its reference as id
+STORED: Scene = (*ANNOUNCED, Comes())
 
 # --- consent ----------------------------------------------------------------------------------------------------------
 
@@ -139,6 +145,8 @@ BEFORE_COMMAND: Mapping[str, Mapping[str, Scene]] = {
         "close": ACTIVE,
         "reopen": CLOSED,
         "fetch_dossier": ANNOUNCED,
+        "record_information": STORED,
+        "excuse_information": STORED,
         "write": NOTHING,
     },
     "consent": {
@@ -264,16 +272,18 @@ BEFORE_EVENT: Mapping[str, Mapping[type[Event], Scene]] = {
 def nobody_yet() -> dict[str, Any]:
     """Fresh ids, and what bodies must say to be accepted where a made-up value would not be."""
     ids = (
-        "case", "person", "handover", "duty", "release", "transmission", "notice", "consent", "offer", "copy",
-        "restriction", "waiver",
+        "person", "handover", "duty", "transmission", "notice", "consent", "offer", "copy", "restriction", "waiver",
     )
     now, items = datetime.now(UTC), [str(new_id()) for _ in range(2)]
     channels: Sequence[str] = ("phone", "letter", "in_person")
-    case = str(new_id())
+    case, release = str(new_id()), str(new_id())
     return {
         **{name: str(new_id()) for name in ids},
         "party": "nobody",
         "case": case,
+        "release": release,
+        "InformationBody.releases": [release],
+        "ExemptionBody.releases": [release],
         "items": items,
         "keep": items[:1],
         "alliance": "musterland",
@@ -311,6 +321,11 @@ LEFT = (
         )), null FROM consent_grant WHERE consent = :consent""",
 )
 
+CAME = (
+    """INSERT INTO received_release ("case", id, sender, items, stored_at)
+        VALUES (:case, :release, 'jobcenter', 1, clock_timestamp())""",
+)
+
 
 @dataclass
 class Story:
@@ -334,7 +349,10 @@ class Story:
             case Asks():
                 await self._ask(act)
             case Leaves():
-                await self._leave()
+                rows = {name: self.known[name] for name in ("handover", "consent", "release")}
+                await self._write(LEFT, rows | {"item": self.known["items"][0]})
+            case Comes():
+                await self._write(CAME, {name: self.known[name] for name in ("case", "release")})
             case Finds():
                 (row,) = await self.running.rows(
                     f"SELECT id FROM {act.gives} WHERE handover = :handover",  # noqa: S608  # our own names
@@ -342,17 +360,15 @@ class Story:
                 )
                 self.known[act.gives] = str(row.id)
             case FindsAll():
-                rows = await self.running.rows(
+                found = await self.running.rows(
                     f"SELECT id FROM {act.table} WHERE {act.of} = :of",  # noqa: S608  # our own names
                     of=self.known[act.of],
                 )
-                self.known[act.gives] = [str(row.id) for row in rows]
+                self.known[act.gives] = [str(row.id) for row in found]
 
-    async def _leave(self) -> None:
-        rows = {name: self.known[name] for name in ("handover", "consent", "release")}
-        rows["item"] = self.known["items"][0]
+    async def _write(self, statements: Sequence[str], rows: Mapping[str, str]) -> None:
         async with self.running.engine.begin() as tx:
-            for statement in LEFT:
+            for statement in statements:
                 await tx.execute(sa.text(statement), rows)
 
     async def _ask(self, act: Asks) -> None:

@@ -222,7 +222,7 @@ def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
     stated = {statement.norm: statement for statement in about.stated}  # of one norm the last one counts
     rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
     return tuple(
-        Basis(row.basis, task=row.norm, until=_midnight_after(row.valid_until))
+        Basis(row.basis, task=row.norm, until=_midnight_after(row.last_day))
         for row in rows
         if row.norm in stated and item.category in stated[row.norm].categories and harmless(row, stated[row.norm])
     )

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.codes import AgeBand, ConsentState, Giver
@@ -178,6 +179,38 @@ async def releases_of(tx: AsyncConnection, of: UUID) -> Sequence[Any]:
         .limit(ROWS_MAX * 10)
     )
     return (await tx.execute(query)).all()
+
+
+async def note_of(tx: AsyncConnection, wanted: UUID) -> Any | None:
+    """Everything that the note of one release says, in one row; None where there is no such release.
+
+    `lines`: how many items of a category went on the same bases; `consents`: those the bases name; `tasks`: what was
+    stated last for each norm when it left.
+    """
+    return (await tx.execute(_NOTE, {"release": wanted})).first()
+
+
+_NOTE = sa.text("""
+    SELECT one.id, one.handover, one.alliance, one.alliance_version, one.recipient, one.purpose, one.completeness,
+        one.opened_at, one.closed_at, transmission."case",
+        (SELECT jsonb_agg(line) FROM (
+            SELECT category, bases, count(*) AS items, count(received_by) AS passed_on
+            FROM ledger WHERE ledger.release = one.id GROUP BY category, bases ORDER BY category, bases
+        ) AS line) AS lines,
+        (SELECT jsonb_agg(given) FROM (
+            SELECT consent.id, consent.given_at, consent.form, consent.giver FROM consent WHERE consent.id IN (
+                SELECT CAST(basis->>'consent' AS uuid) FROM ledger, jsonb_array_elements(ledger.bases) AS basis
+                WHERE ledger.release = one.id
+            )
+        ) AS given) AS consents,
+        (SELECT jsonb_agg(said) FROM (
+            SELECT DISTINCT ON (norm) norm, categories, necessity, not_endangering, stated_at FROM statutory_basis
+            WHERE statutory_basis.transmission = one.transmission AND stated_at <= one.opened_at
+            ORDER BY norm, stated_at DESC, statutory_basis.id DESC
+        ) AS said) AS tasks
+    FROM release AS one LEFT JOIN transmission ON transmission.id = one.transmission
+    WHERE one.id = :release
+""").bindparams(sa.bindparam("release", type_=sa.Uuid)).columns(lines=JSONB, consents=JSONB, tasks=JSONB)
 
 
 async def duties(tx: AsyncConnection, states: Sequence[str], *, overdue: bool) -> list[Duty]:

@@ -26,6 +26,7 @@ from services.intake.api.bodies import LocalNumber, Short
 from services.intake.api.callers import STAFF, STAFF_AND_COORDINATION
 from services.intake.domain import Reason
 from services.intake.domain.case import DossierReason, DossierState, PhaseSource, State
+from services.intake.domain.information import Exemption
 from services.intake.domain.items import CollectedFrom, Part
 from services.intake.domain.persons import ContactPreference
 from services.intake.store import looking
@@ -157,13 +158,16 @@ class ContactList(BaseModel):
 
 
 class ReleaseView(BaseModel):
-    """A dossier that came, and when it was erased."""
+    """A dossier that came, when it was erased, and when and how the person was told of it or on which ground not."""
 
     id: UUID
     sender: str
     items: int
     stored_at: Instant | None
     erased_at: Instant | None
+    information_at: Instant | None
+    information_channel: ContactChannel | None
+    information_exemption: Exemption | None
 
 
 class DossierView(BaseModel):

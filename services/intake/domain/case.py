@@ -18,6 +18,7 @@ from contracts.codes import (
     Sphere,
     TargetGroup,
 )
+from services.intake.domain.information import Information
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts
@@ -147,6 +148,7 @@ class Writes:
     erased_releases: frozenset[UUID] = frozenset()
     erased_at: datetime | None = None
     protect_address: bool | None = None
+    information: tuple[Information, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class Case:
 
     `id` is the handover reference where the case came by a handover. `person` is the person's random id. `held` and
     `erased` (releases of which nothing may be kept) are loaded only where a command stores or erases what was received,
-    `duplicates` only where one may register.
+    `duplicates` only where one may register, `owed` (releases of which nobody was told yet) only where that is settled.
     """
 
     id: UUID
@@ -191,6 +193,7 @@ class Case:
     has_own: bool = False
     held: tuple[HeldItem, ...] = ()
     erased: frozenset[UUID] = frozenset()
+    owed: frozenset[UUID] = frozenset()
     warned: frozenset[Warned] = frozenset()
     duplicates: bool = False
     writes: Writes = field(default_factory=Writes)

@@ -1,11 +1,23 @@
 """What can be asked of a case: by people, by the clock, and by what intake hears."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from uuid import UUID
 
-from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
+from contracts.codes import (
+    AgeBand,
+    CompetenceArea,
+    ContactChannel,
+    Destination,
+    Need,
+    PauseReason,
+    Phase,
+    Sphere,
+    TargetGroup,
+)
 from contracts.ids import AgencyId, AllianceId, DutyId, HandoverRef, ItemId, ReleaseId
 from services.intake.domain.case import Contact, DossierReason, RecordedNeed
+from services.intake.domain.information import Exemption
 from services.intake.domain.items import Item
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts
@@ -132,6 +144,26 @@ class Reopen:
 @dataclass(frozen=True, slots=True)
 class FetchDossier:
     """Ask the sender's door once more after it said no."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordInformation:
+    """The person was told what was collected about them elsewhere, and how (Art. 14 GDPR, § 82a SGB X)."""
+
+    releases: frozenset[UUID]
+    by: str
+    channel: ContactChannel
+    at: datetime | None = None  # None: now
+
+
+@dataclass(frozen=True, slots=True)
+class ExcuseInformation:
+    """Nobody is told of it, on that ground; why, is written down (§ 82a(3) SGB X)."""
+
+    releases: frozenset[UUID]
+    by: str
+    exemption: Exemption
+    why: str
 
 
 # --- asked by the clock -----------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     RETENTION_OVER = "retention-over"
     NOTHING_TO_FETCH = "nothing-to-fetch"
     TOO_MANY_WORDS = "too-many-words"
+    INFORMATION_NOT_OWED = "information-not-owed"
+    NOT_YET = "not-yet"
 
 
 born: Condition[Case] = Condition(
@@ -50,6 +52,12 @@ review_ahead: Condition[Case] = Condition(
 within_retention: Condition[Case] = Condition(
     lambda case, command, context: case.closed_at is not None and context.now <= case.closed_at + command.retention,
     Reason.RETENTION_OVER,
+)
+information_owed: Condition[Case] = Condition(
+    lambda case, command, context: command.releases <= case.owed, Reason.INFORMATION_NOT_OWED
+)
+has_happened: Condition[Case] = Condition(
+    lambda case, command, context: command.at is None or command.at <= context.now, Reason.NOT_YET
 )
 still_to_fetch: Condition[Case] = Condition(
     lambda case, command, context: case.dossier in {DossierState.PENDING, DossierState.REFUSED}, Reason.NOTHING_TO_FETCH

@@ -17,6 +17,7 @@ from services.intake.domain.case import (
     RecordedNeed,
     Warned,
 )
+from services.intake.domain.information import Information
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts, age_band, is_expected_age, phase_of
@@ -231,7 +232,10 @@ def store_dossier(case: Case, command: asked.StoreDossier, context: Context) -> 
     new = tuple(item for item in command.items if _held(item).source_item not in here)
     held = tuple(_held(item) for item in new)
     release = ReceivedRelease(command.release, case.sender or "", len(command.items), context.now)
-    stored = replace(known, sphere=command.sphere, held=known.held + held, dossier=DossierState.STORED)
+    stored = replace(
+        known, sphere=command.sphere, held=known.held + held, dossier=DossierState.STORED,
+        owed=known.owed | {command.release},
+    )  # fmt: skip
     return _write(stored, items=stored.writes.items + new, releases=(*stored.writes.releases, release))
 
 
@@ -244,6 +248,25 @@ def _held(item: Item) -> HeldItem:
     if item.provenance is None:
         raise ValueError("a received item has a provenance")
     return HeldItem(item.id, item.provenance.source_item, item.provenance.release, item.part)
+
+
+def record_information(case: Case, command: asked.RecordInformation, context: Context) -> Case:
+    """When and how somebody was told, and who says so."""
+    at = command.at or context.now
+    return _settled(case, Information(command.releases, at, command.by, channel=command.channel))
+
+
+def excuse_information(case: Case, command: asked.ExcuseInformation, context: Context) -> Case:
+    """On which ground nobody is told, and who answers for it."""
+    left_out = Information(
+        command.releases, context.now, command.by, exemption=command.exemption, why=command.why
+    )  # fmt: skip
+    return _settled(case, left_out)
+
+
+def _settled(case: Case, information: Information) -> Case:
+    settled = replace(case, owed=case.owed - information.releases)
+    return _write(settled, information=(*case.writes.information, information))
 
 
 def note_refusal(case: Case, command: asked.NoteRefusal, context: Context) -> Case:

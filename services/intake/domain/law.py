@@ -26,6 +26,8 @@ PURGE = "§ 84(2) SGB X: what one has no basis for is erased"
 LATE = "bytes that come after the end are dropped unread"
 KEPT = "what came is kept until the duty is answered, or for good where the handover was completed"
 BEFORE = "the person came before the dossier"
+INFORM = "Art. 14 GDPR; § 82a SGB X: who was not asked is told what came from elsewhere, also where it is gone again"
+EXCUSED = "Art. 14(5) GDPR; § 82a(1), (3) SGB X: or it is written down why not"
 CROSSED = "the birthday crossed the end"
 AGAIN = "said twice"
 
@@ -57,6 +59,8 @@ BY_PEOPLE = frozenset({
     asked.Close,
     asked.Reopen,
     asked.FetchDossier,
+    asked.RecordInformation,
+    asked.ExcuseInformation,
 })
 
 # fmt: off
@@ -111,6 +115,10 @@ CASE = Table[Case](not_now=Reason.NOT_NOW, always=ALWAYS, by_people=BY_PEOPLE, r
            also=(facts.watch_age, facts.fetch_rest)),
     *stays(ALL, asked.DropDossier, because=LATE),
     *stays(HERE, asked.NoteRefusal, does=(effects.note_refusal,)),
+    *stays(ALL, asked.RecordInformation, provided=(only.information_owed, only.has_happened), because=INFORM,
+           does=(effects.record_information,)),
+    *stays(ALL, asked.ExcuseInformation, provided=(only.information_owed,), because=EXCUSED,
+           does=(effects.excuse_information,)),
     # the handover ends, or consent does
     *stays(ALL, asked.EndDossier, because=KEPT, does=(effects.end_dossier,)),
     *stays(ALL, asked.Purge, because=PURGE, does=(effects.purge,), also=(facts.watch_age,)),

@@ -14,7 +14,14 @@ from chassis.database import Statement, among, among_ids
 from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
 from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
-from services.intake.domain.commands import EndDossier, EraseReleases, Register, StoreDossier
+from services.intake.domain.commands import (
+    EndDossier,
+    EraseReleases,
+    ExcuseInformation,
+    RecordInformation,
+    Register,
+    StoreDossier,
+)
 from services.intake.domain.items import Part
 from services.intake.domain.persons import name_key
 from services.intake.domain.phases import SchoolFacts, Training
@@ -45,9 +52,16 @@ _ERASED = Statement(
     sa.select(releases.c.case, releases.c.id).where(among_ids(releases.c.case), releases.c.erased_at.is_not(None))
 )
 
+_OWED = Statement(
+    sa.select(releases.c.case, releases.c.id).where(
+        among_ids(releases.c.case), releases.c.stored_at.is_not(None), releases.c.information_at.is_(None)
+    )
+)
+
 
 # Commands, and own facts that are remembered, which ask what was received.
 ABOUT_WHAT_CAME = (EndDossier, EraseReleases, StoreDossier, CaseDiscarded, CaseDossierStored, CaseItemsErased)
+ABOUT_INFORMATION = (RecordInformation, ExcuseInformation)
 
 
 async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> Mapping[UUID, Case]:
@@ -57,6 +71,8 @@ async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> 
     asking = [case for case in rows if _any_of(wanted[case], *ABOUT_WHAT_CAME)]
     held = await _grouped(tx, _RECEIVED, asking) if asking else {}
     erased = await _grouped(tx, _ERASED, asking) if asking else {}
+    settling = [case for case in rows if _any_of(wanted[case], *ABOUT_INFORMATION)]
+    owed = await _grouped(tx, _OWED, settling) if settling else {}
     doubled = await _duplicates(tx, wanted)
     blank = {case: Case(case, duplicates=case in doubled) for case in wanted}
     known = {case: _case(row, open_needs.get(case, ()), duplicates=case in doubled) for case, row in rows.items()}
@@ -67,6 +83,7 @@ async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> 
                 HeldItem(item.id, item.source_item, item.release, Part(item.part)) for item in held.get(case, ())
             ),
             erased=frozenset(release.id for release in erased.get(case, ())),
+            owed=frozenset(release.id for release in owed.get(case, ())),
         )
         for case, found in known.items()
     }

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.crashpoints import reached
-from chassis.database import insert, upsert
+from chassis.database import among, insert, upsert
 from services.intake.domain.case import Case, Writes
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person, name_key
@@ -57,6 +57,10 @@ async def _save_rarely(tx: AsyncConnection, case: Case, write: Writes) -> None:
     if write.erase_parts:
         emptied = {name: empty for part in write.erase_parts for name, empty in EMPTY[part].items()}
         await tx.execute(sa.update(persons).where(persons.c.id == case.person).values(emptied))
+    for information in write.information:
+        settled = {f"information_{name}": value for name, value in asdict(information).items() if name != "releases"}
+        of = sa.update(releases).where(releases.c.case == case.id, among(releases.c.id, information.releases))
+        await tx.execute(of.values(settled))
     if write.protect_address is not None:
         protect = sa.update(persons).where(persons.c.id == case.person)
         await tx.execute(protect.values(address_protected=write.protect_address))

@@ -136,6 +136,17 @@ releases = sa.Table(
     sa.Column("items", sa.Integer, nullable=False),
     sa.Column("stored_at", _instant),  # NULL: its erasure was demanded before it came
     sa.Column("erased_at", _instant),
+    # Art. 14 GDPR: when the person was told of it and how, or on which ground and why not; all NULL: it is still owed.
+    sa.Column("information_at", _instant),
+    sa.Column("information_by", sa.Text),
+    sa.Column("information_channel", sa.Text),
+    sa.Column("information_exemption", sa.Text),
+    sa.Column("information_why", sa.Text),
+    sa.Index(
+        "received_release_owed",
+        "stored_at",
+        postgresql_where=sa.text("stored_at IS NOT NULL AND information_at IS NULL"),
+    ),
 )
 
 words_written = sa.Table(

@@ -1,0 +1,172 @@
+"""The letter that tells a person what was collected about them elsewhere (Art. 14 GDPR, § 82a SGB X), in German."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from html import escape
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import RootModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.executor import Answer
+from chassis.http import Call, Routes
+from chassis.http.pages import html_page
+from chassis.service import Tools
+from chassis.transitions import Refused
+from contracts.codes import AgeBand, DataCategory, LegalBasis, Purpose
+from contracts.labels import label
+from services.intake.api.callers import STAFF
+from services.intake.domain import Reason
+from services.intake.domain.items import CollectedFrom
+from services.intake.domain.phases import LOCAL
+from services.intake.settings import Settings
+from services.intake.store import informing
+
+TITLE: Final = "Information über Daten, die wir von einer anderen Stelle erhalten haben"
+STYLE: Final = """
+@page { size: A4; margin: 20mm }
+body { font: 11pt/1.4 sans-serif; max-width: 48em; margin: 1em auto; padding: 0 1em }
+table { border-collapse: collapse; width: 100% }
+th, td { border: 1px solid; padding: .3em .5em; text-align: left; vertical-align: top }
+tr { break-inside: avoid }
+aside { border: 2px solid; padding: 0 1em; margin-bottom: 2em }
+@media print { aside { display: none } body { margin: 0; max-width: none; padding: 0 } }
+"""
+COLLECTED: Final = {
+    CollectedFrom.PERSON: "bei Ihnen",
+    CollectedFrom.GUARDIAN: "bei Ihren Personensorgeberechtigten",
+    CollectedFrom.THIRD_PARTY: "bei Dritten",
+}
+TO_BE_FILLED_IN: Final = "…………………………………………………………"
+OPENING: Final = """
+<p>Wir haben Angaben über Sie nicht von Ihnen, sondern von einer anderen Stelle bekommen. Hier steht, was wir bekommen
+haben, von wem, wofür und mit welchem Recht.</p>
+"""
+RIGHTS: Final = """
+<h2>Wer die Angaben bekommt und wie lange wir sie speichern</h2>
+<p>Wir geben die Angaben nur weiter, wenn Sie eingewilligt haben oder ein Gesetz es erlaubt; an wen etwas gegangen ist,
+sagen wir Ihnen auf Nachfrage. Wir speichern sie, solange wir sie für unsere Aufgabe brauchen, und löschen sie dann oder
+schränken ihre Verarbeitung ein (§ 84 SGB X). Es gibt keine automatisierte Entscheidung.</p>
+<h2>Ihre Rechte</h2>
+<ul>
+<li>Sie können Auskunft verlangen, auch eine Kopie (Art. 15 DSGVO, § 83 SGB X).</li>
+<li>Sie können verlangen, dass Falsches berichtigt wird (Art. 16 DSGVO, § 84 SGB X).</li>
+<li>Sie können verlangen, dass Angaben gelöscht oder nur noch eingeschränkt verarbeitet werden (Art. 17 und 18 DSGVO,
+§ 84 SGB X).</li>
+<li>Sie können der Verarbeitung aus Gründen widersprechen, die sich aus Ihrer besonderen Situation ergeben (Art. 21
+DSGVO, § 84 Abs. 5 SGB X).</li>
+<li>Eine Einwilligung können Sie jederzeit widerrufen (Art. 7 Abs. 3 DSGVO). Was bis dahin geschehen ist, bleibt
+rechtmäßig; daraus entsteht Ihnen kein Nachteil.</li>
+<li>Sie können sich bei der Aufsichtsbehörde für den Datenschutz beschweren (Art. 77 DSGVO).</li>
+</ul>
+"""
+
+
+routes = Routes()
+
+
+class Letter(RootModel[str]):
+    """The letter as a page: names of the person, of agencies and of sorts of data; what an item says is not in it."""
+
+
+@routes.view("/cases/{case}/information", allow=STAFF, answer=Letter, media_type="text/html")
+async def information(call: Call, tx: AsyncConnection, resources: Tools, case: UUID) -> Answer | Refused:
+    """The letter that tells a person what was collected about them elsewhere: a draft for print, until it is recorded.
+
+    It is about every release of the case of which nobody was told yet. A protected address (§ 51 BMG) is not in it.
+    """
+    found = await informing.letter_of(tx, case)
+    if found is None:
+        return Refused(Reason.UNKNOWN_CASE, unknown=case)
+    if not found.releases:
+        return Refused(Reason.INFORMATION_NOT_OWED)
+    return html_page(TITLE, _letter(found, resources.settings), language="de", style=STYLE)
+
+
+def _letter(found: Any, settings: Settings) -> str:
+    names = _names(settings, found.alliance)
+    head = ("Von wem, wann", "Art der Daten", "Angaben", "Ursprünglich erhoben", "Wofür", "Rechtsgrundlage")
+    us = f"{names.get(settings.agency, settings.agency)} ({label(settings.sphere)})"
+    contacts = (
+        ("Verantwortlich für die Verarbeitung", escape(us)),
+        ("So erreichen Sie uns", escape(settings.contact or TO_BE_FILLED_IN)),
+        ("Unsere Datenschutzbeauftragte oder unser Datenschutzbeauftragter",
+         escape(settings.officer_contact or TO_BE_FILLED_IN)),
+    )  # fmt: skip
+    return "".join((
+        _for_the_file(found),
+        f"<p>{_addressed(found)}</p>",
+        f"<p>Information nach Art. 14 DSGVO und § 82a SGB X, Aktenzeichen {escape(found.local_number or '–')}</p>",
+        OPENING,
+        _table((), contacts),
+        "<h2>Was wir bekommen haben</h2>",
+        _table(head, _received(found, names)),
+        RIGHTS,
+    ))  # fmt: skip
+
+
+def _names(settings: Settings, alliance: str | None) -> Mapping[str, str]:
+    return {agency.id: agency.name for known in settings.read_alliances if known.id == alliance
+            for agency in known.agencies}  # fmt: skip
+
+
+def _for_the_file(found: Any) -> str:
+    """Seen on the screen and not on paper: until when, and what to name when it is recorded."""
+    due = min(date.fromisoformat(each["due_on"]) for each in found.releases)
+    ids = "".join(f"<li>{escape(each['id'])}</li>" for each in found.releases)
+    return (
+        f"<aside><p><strong>Entwurf.</strong> Spätestens am {due:%d.%m.%Y} zu geben (Art. 14 Abs. 3 DSGVO), beim "
+        "ersten Gespräch schon dann. Danach festhalten, dass und wie informiert wurde, über diese Übermittlungen:</p>"
+        f"<ul>{ids}</ul></aside>"
+    )
+
+
+def _addressed(found: Any) -> str:
+    if found.family_name is None:
+        return "Die Angaben zur Person sind inzwischen gelöscht."
+    name = f"{found.given_names} {found.family_name}"
+    lines = ["Personensorgeberechtigte von", name] if found.age_band == AgeBand.UNDER_15 else [name]
+    if found.address_protected:
+        lines.append("(Anschrift geschützt: persönlich übergeben)")
+    elif found.street:
+        lines += [found.street, f"{found.postcode} {found.place}"]
+    return "<br>".join(map(escape, lines))
+
+
+def _received(found: Any, names: Mapping[str, str]) -> Iterable[Sequence[str]]:
+    """Line by line; of what is erased meanwhile nobody knows any more than that it came."""
+    lines: dict[str, list[Mapping[str, Any]]] = {each["id"]: [] for each in found.releases}
+    for line in found.lines or ():
+        lines[line["release"]].append(line)
+    for release in found.releases:
+        from_whom = f"{escape(names.get(release['sender'], release['sender']))}, {_day(release['stored_at'])}"
+        for line in lines[release["id"]]:
+            yield from_whom, *_line(line)
+        if release["erased_at"]:
+            gone = f"inzwischen gelöscht ({_day(release['erased_at'])})"
+            yield from_whom, gone, str(release["items"]), "–", "–", "–"
+
+
+def _line(line: Mapping[str, Any]) -> Sequence[str]:
+    return (
+        escape(label(DataCategory(line["category"]))),
+        str(line["items"]),
+        COLLECTED[CollectedFrom(line["collected_from"])],
+        escape(label(Purpose(line["purpose"]))),
+        "<br>".join(escape(label(LegalBasis(basis))) for basis in line["bases"]),
+    )
+
+
+def _day(kept: str) -> str:
+    return f"{datetime.fromisoformat(kept).astimezone(LOCAL):%d.%m.%Y}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Of cells that are HTML already; without a head the first cell of a row is its name."""
+    first = "<td>{}</td>" if head else '<th scope="row">{}</th>'
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    lines = "".join(
+        "<tr>" + first.format(row[0]) + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
+    )
+    return f"<table>{f'<tr>{titles}</tr>' if head else ''}{lines}</table>"

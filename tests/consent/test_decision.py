@@ -166,8 +166,8 @@ def restrictions(forbidden: str, giver: Giver | None) -> tuple[tuple[Restriction
 
 def alliance(task: str, agreement: str) -> Alliance:
     """With one row of the matrix for one day, and the agreement with the youth office for one winter or none."""
-    approved = None if task == "not approved" else "Datenschutzbeauftragte"
-    found = with_row(ALLIANCE, categories=tuple(IN_ROW), valid_from=ROW_DAY, valid_until=ROW_DAY, approved_by=approved)
+    by = () if task == "not approved" else None
+    found = with_row(ALLIANCE, by=by, categories=tuple(IN_ROW), valid_from=ROW_DAY, valid_until=ROW_DAY)
     bounds = {"valid_from": ROW_DAY, "valid_until": AGREED_UNTIL}
     agreements = tuple(
         each.model_copy(update=bounds) if (each.sender, each.receiver) == (JOBCENTER, JUGENDAMT) else each

@@ -448,7 +448,7 @@ def test_to_and_from_schools_and_third_parties_nothing_goes_on_the_social_code(
     """R14, § 35 SGB I: they are bound by the law of the Land; a row that says otherwise is in no alliance's file."""
     row = {
         "norm": "§ 13 SGB VIII", "task": "Jugendsozialarbeit", "categories": (DataCategory.SCHOOL,), "basis": basis,
-        "valid_from": NOW.date(), "valid_until": NOW.date(), "approved_by": "Datenschutzbeauftragte",
+        "valid_from": NOW.date(), "valid_until": NOW.date(),
     }
     for way in ((Sphere.SGB_III, outside), (outside, Sphere.SGB_III)):
         with pytest.raises(ValidationError, match="state_law or sgb_iii_31a"):

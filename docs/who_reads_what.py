@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from chassis.feed import feed_routes
 from chassis.http.operations import OPERATOR, operations
-from chassis.http.routes import Route, Stream
+from chassis.http.routes import Form, Route, Stream
 from contracts.alliance import Alliance
 from contracts.codes import Role, Service
 from contracts.events import TopicKind
@@ -187,7 +187,8 @@ def _addresses(listed: Sequence[Route]) -> str:
 
 
 def _row(route: Route, asked: Sequence[str]) -> str:
-    mark = "R" if route.method == "GET" or _hands_out(route) else "C"
+    reads = route.method == "GET" or _hands_out(route) or (isinstance(route, Form) and route.reads)
+    mark = "R" if reads else "C"
     people = [mark if route.allow.everyone or role in route.allow.roles else "" for role in asked]
     own = f"{mark}: {', '.join(sorted(route.allow.service_names))}" if route.allow.service_names else ""
     party = route.allow.party_roles

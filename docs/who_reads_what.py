@@ -81,8 +81,11 @@ CHAPTER_6: Final = """\
 * **Operators** of an agency (role `operator`) see facts that wait for a human: type, ids, codes, and why they wait.
 * **Traces and metrics** hold times, routes, topics and counts from a list of allowed attributes, no id of a person, no
   key and no body.
+* **Who has the code of a receipt** sees at consent what one consent is about and what became of it (which agencies,
+  which categories, when, on which basis, their answers; no name and no item), and can take it back. The code stands on
+  the printed receipt and nowhere else; guessing is limited.
 * **Without a token** a service answers `GET /health`, `/ready`, `/docs`, `/openapi.json` and the pages of `/problems`:
-  nothing about anybody. The offers of the catalogue are public."""
+  nothing about anybody. The offers of the catalogue and the notices people are given are public."""
 
 
 def page() -> str:

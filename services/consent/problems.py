@@ -21,6 +21,8 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
         R.UNKNOWN_DUTY: Problem(S.NOT_FOUND, "There is no such duty here."),
         R.UNKNOWN_RELEASE: Problem(S.NOT_FOUND, "There is no such release here."),
         R.UNKNOWN_ALLIANCE: Problem(S.UNPROCESSABLE_ENTITY, "This agency is not in that alliance."),
+        R.UNKNOWN_CODE: Problem(S.NOT_FOUND, "No receipt has this code."),
+        R.TOO_MANY_TRIES: Problem(S.TOO_MANY_REQUESTS, "Too many codes were tried that no receipt has.", 60),
         R.NOT_NOW: Problem(S.CONFLICT, "The present state does not allow this."),
         R.NOT_THE_COUNTERPART: Problem(S.FORBIDDEN, "Only the other agency of this handover may say this."),
         R.NOTICE_NOT_CURRENT: Problem(S.UNPROCESSABLE_ENTITY, "The notice is not the one that is valid now."),

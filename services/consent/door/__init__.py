@@ -3,6 +3,6 @@
 from services.consent.door.neighbours import Resources, UnreachableError, flags_of
 from services.consent.door.releasing import release
 from services.consent.door.sweeper import sweep
-from services.consent.door.withdrawal import intend, settled
+from services.consent.door.withdrawal import intend, settled, withdraw
 
-__all__ = ["Resources", "UnreachableError", "flags_of", "intend", "release", "settled", "sweep"]
+__all__ = ["Resources", "UnreachableError", "flags_of", "intend", "release", "settled", "sweep", "withdraw"]

@@ -8,9 +8,13 @@ from uuid import UUID
 
 from chassis.crashpoints import reached
 from chassis.database import transaction
+from chassis.executor import Inner, Step, Work
+from contracts.ids import ConsentId, DutyId, GrantId, PersonId
 from contracts.new_ids import new_id
+from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
 from services.consent.door.neighbours import Resources
 from services.consent.store import leases
+from services.consent.store.persons import PERSON
 
 ANSWER_SECONDS: Final = 2.2  # by then every lease that saw the older state has ended: its two seconds and 10 %
 LOOK_SECONDS: Final = 0.02  # between two looks whether a lease is still open
@@ -23,14 +27,33 @@ async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence
     reached("withdraw.intent")
 
 
+async def withdraw(resources: Resources, of: PersonId, consent: ConsentId, grant: GrantId | None) -> None:
+    """A withdrawal from beginning to end, whole or of one grant, for whoever sends no command.
+
+    Raises Overloaded, Unavailable and Bug: the will is written down all the same, and the sweeper carries it out.
+    """
+    await intend(resources, of, consent, None if grant is None else [grant])
+    first = DutyId(new_id())
+    whole = WithdrawConsent(consent, first)
+    command = whole if grant is None else WithdrawGrants(consent, frozenset({grant}), first)
+    await resources.tools.executor.run(Work(Inner("withdrawal"), (Step(PERSON, of, command),)))
+    await settled(resources, consent)
+
+
 async def settled(resources: Resources, consent: UUID) -> None:
     """Hold the answer "withdrawn" back until no byte can follow it: no open lease, or 2.2 s gone since the commit.
 
     The time counts from now, which is after the commit, also where the answer is a repeated one.
     """
+    reached("withdraw.flip")
     end = monotonic() + ANSWER_SECONDS
     while monotonic() < end:
-        async with resources.tools.engine.connect() as connection:
-            if not await leases.leases_open(connection, consent):
-                return
+        if not await _one_writes(resources, consent):
+            break
         await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - monotonic())))
+    reached("withdraw.ack")
+
+
+async def _one_writes(resources: Resources, consent: UUID) -> bool:
+    async with resources.tools.engine.connect() as connection:
+        return await leases.leases_open(connection, consent)

@@ -37,7 +37,8 @@ consent = _table(
     _column("insight", BOOL), _column("young_person_heard", BOOL), _column("form", TEXT, null=True),
     _column("notice", ID, null=True),
     _column("given_at", MOMENT, null=True), _column("ended_at", MOMENT, null=True),
-    _column("invalid_because", TEXT, null=True), sa.Index("consent_person", "person"),
+    _column("invalid_because", TEXT, null=True), _column("requested_at", MOMENT, null=True),
+    sa.Index("consent_person", "person"),
 )
 
 consent_grant = _table(
@@ -45,6 +46,12 @@ consent_grant = _table(
     _column("recipient", TEXT), _column("purpose", TEXT), _column("categories", TEXTS),
     _column("entrusted_included", BOOL), _column("valid_from", MOMENT), _column("valid_until", MOMENT),
     _column("withdrawn_at", MOMENT, null=True), sa.Index("consent_grant_person", "person"),
+)
+
+# The codes of printed receipts, as keyed hashes: whoever reads this table can open nothing with it.
+receipt_code = _table(
+    "receipt_code", sa.Column("hash", sa.LargeBinary, primary_key=True), _column("consent", ID),
+    _column("printed_at", MOMENT),
 )
 
 # Written first and committed alone: from here on no new lease is opened on what it names (`grants` null: on all of it).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -310,6 +311,22 @@ def among(column: sa.ColumnElement[Any], ids: Iterable[UUID]) -> sa.ColumnElemen
 def among_ids(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """Whether the column is one of a `Statement`'s parameter `ids`."""
     return column == sa.any_(sa.bindparam("ids", type_=UUIDS))
+
+
+SECRET_BYTES = 32
+
+
+async def secret(tx: AsyncConnection, name: str) -> bytes:
+    """The random secret of that name, made when it is first asked for; it leaves its service in no form."""
+    asked = sa.text("SELECT value FROM service_secret WHERE name = :name")
+    found = (await tx.execute(asked, {"name": name})).scalar_one_or_none()
+    if found is None:  # of two that make it at the same time the first one has
+        made = {"name": name, "value": secrets.token_bytes(SECRET_BYTES)}
+        await tx.execute(
+            sa.text("INSERT INTO service_secret (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING"), made
+        )
+        found = (await tx.execute(asked, {"name": name})).scalar_one()
+    return bytes(found)
 
 
 def chassis_revisions() -> list[str]:

@@ -11,7 +11,6 @@ import contextlib
 import gc
 import logging
 import os
-import secrets
 import signal
 import socket
 import ssl
@@ -37,7 +36,7 @@ from chassis import crashpoints, deadlines, metrics, parking, standing, telemetr
 from chassis.auth import Gate, PartyKeys, read_key, read_keys, sign_internal
 from chassis.consumer import Consumer
 from chassis.crashpoints import reached
-from chassis.database import engine, is_weather, transaction
+from chassis.database import engine, is_weather, secret, transaction
 from chassis.deadlines import Deadline, Due, WaitsFor
 from chassis.envelope import Record
 from chassis.errands import Errands, Functions
@@ -361,13 +360,7 @@ class Running:
                     raise RuntimeError(
                         f"PostgreSQL runs with {name}={found}: what is acknowledged could be lost; set it to {wanted}"
                     )
-            for name in ("fingerprint", "unreadable"):
-                await tx.execute(
-                    sa.text("INSERT INTO service_secret (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING"),
-                    {"name": name, "value": secrets.token_bytes(32)},
-                )
-            rows = await tx.execute(sa.text("SELECT name, value FROM service_secret"))
-            return {row.name: bytes(row.value) for row in rows}
+            return {name: await secret(tx, name) for name in ("fingerprint", "unreadable")}
 
     async def _start(self, resources: Any) -> None:
         """Look first: a database that is older than what it has said begins nothing, and answers people only."""

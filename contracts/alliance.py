@@ -75,6 +75,16 @@ class PublicKey(FilePart):
 Keys = Annotated[tuple[PublicKey, ...], Field(max_length=2)]
 
 
+class Office(FilePart):
+    """Where people reach an agency (Art. 13(1)(a) GDPR): always an office, never a person."""
+
+    street: Line
+    postal_code: Line
+    city: Line
+    phone: Line
+    email: Line
+
+
 class Agency(FilePart):
     """One organisation: one sphere, one controller under data-protection law, one node."""
 
@@ -83,6 +93,7 @@ class Agency(FilePart):
     kind: AgencyKind
     sphere: Sphere
     jobcenter_kind: JobcenterKind | None = None
+    office: Office | None = None  # stands on receipts and notices
     issuer: Line  # `iss` of every token this agency signs
     door_url: Address | None = None  # base address of its consent service; an installation may fill it in
     # Base addresses of its services whose feeds others read what they missed from; an installation may fill them in.

@@ -201,10 +201,11 @@ def _settings(installation: Installation, addresses: Addresses, agency: str, nam
     }
     if name in (Service.INTAKE, Service.CONSENT):
         settings["handover_url"] = installation.url(agency, Service.HANDOVER)
+        settings["party_signing_keys"] = keys.file(SIGNING)
     if name == Service.CONSENT:
         settings["intake_url"] = installation.url(agency, Service.INTAKE)
     if name == Service.INTAKE:
-        settings |= {"party_signing_keys": keys.file(SIGNING), "party_sealing_keys": keys.file(SEALING)}
+        settings["party_sealing_keys"] = keys.file(SEALING)
     return {f"STAFFEL_{key.upper()}": str(value) for key, value in settings.items()}
 
 

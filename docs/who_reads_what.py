@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from chassis.feed import feed_routes
 from chassis.http.operations import OPERATOR, operations
-from chassis.http.routes import Route, Stream
+from chassis.http.routes import Form, Route, Stream
 from contracts.alliance import Alliance
 from contracts.codes import Role, Service
 from contracts.events import TopicKind
@@ -81,8 +81,11 @@ CHAPTER_6: Final = """\
 * **Operators** of an agency (role `operator`) see facts that wait for a human: type, ids, codes, and why they wait.
 * **Traces and metrics** hold times, routes, topics and counts from a list of allowed attributes, no id of a person, no
   key and no body.
+* **Who has the code of a receipt** sees at consent what one consent is about and what became of it (which agencies,
+  which categories, when, on which basis, their answers; no name and no item), and can take it back. The code stands on
+  the printed receipt and nowhere else; guessing is limited.
 * **Without a token** a service answers `GET /health`, `/ready`, `/docs`, `/openapi.json` and the pages of `/problems`:
-  nothing about anybody. The offers of the catalogue are public."""
+  nothing about anybody. The offers of the catalogue and the notices people are given are public."""
 
 
 def page() -> str:
@@ -187,7 +190,8 @@ def _addresses(listed: Sequence[Route]) -> str:
 
 
 def _row(route: Route, asked: Sequence[str]) -> str:
-    mark = "R" if route.method == "GET" or _hands_out(route) else "C"
+    reads = route.method == "GET" or _hands_out(route) or (isinstance(route, Form) and route.reads)
+    mark = "R" if reads else "C"
     people = [mark if route.allow.everyone or role in route.allow.roles else "" for role in asked]
     own = f"{mark}: {', '.join(sorted(route.allow.service_names))}" if route.allow.service_names else ""
     party = route.allow.party_roles

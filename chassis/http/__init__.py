@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.auth import Caller, Gate
 from chassis.executor import Answer
-from chassis.http.limits import REQUESTS_PER_SECOND, Buckets
+from chassis.http.limits import REQUESTS_PER_SECOND, Buckets, Tries
 from chassis.http.openapi import AnsweringRoute, Api, described
 from chassis.http.pages import (
     Ready,
@@ -58,6 +58,7 @@ __all__ = [
     "Routes",
     "StreamingAnswer",
     "Text",
+    "Tries",
     "Trouble",
     "anyone",
     "build",

@@ -14,6 +14,8 @@ from chassis.http.problems import Trouble, Turned
 Take = Callable[[int], None]
 """Takes room for so many bytes."""
 
+JSON, FORM = b"application/json", b"application/x-www-form-urlencoded"  # the media types of bodies
+FORM_BYTES_MAX = 4 * 1024  # what people fill in on a page: some words, percent-encoded
 BODY_BYTES_MAX = 256 * 1024  # what is larger travels in parts; no command comes near it
 BODY_SECONDS_MAX = 10.0  # a phone on a bad line sends 256 KB in this time; a slow attack does not
 HEADERS_BYTES_MAX = 16 * 1024  # a token of 8 KB and what proxies add
@@ -25,6 +27,9 @@ WORKED_ON_BYTES_MAX, WORKED_ON_BYTES_OF_ONE = 6 * 1024 * 1024, 2 * 1024 * 1024
 COMING_IN_BYTES_MAX, COMING_IN_BYTES_OF_ONE = 32 * 1024 * 1024, 4 * 1024 * 1024
 WAITERS_PER_CALLER = 8  # who asks faster than news travels is told to come back
 WAITERS_MAX = 64
+WRONG_AT_ONCE, WRONG_AGAIN_SECONDS = 5, 60.0  # who mistypes twice is not stopped; who guesses gets sixty an hour
+WRONG_OF_ALL, WRONG_OF_ALL_AGAIN_SECONDS = 100, 1.0
+PLACES_MAX = 10_000  # remembered; the one wrong longest ago goes first, and could be wrong anew
 
 
 def check_headers(headers: Mapping[bytes, bytes]) -> None:
@@ -33,22 +38,24 @@ def check_headers(headers: Mapping[bytes, bytes]) -> None:
         raise Turned(Trouble.HEADERS_TOO_LARGE)
 
 
-def check_media_type(headers: Mapping[bytes, bytes]) -> None:
-    """A body is JSON, plain: a compressed one could unfold to anything."""
+def check_media_type(headers: Mapping[bytes, bytes], wanted: bytes = JSON) -> None:
+    """A body is what the address takes, plain: a compressed one could unfold to anything."""
     kind, _, parameters = headers.get(b"content-type", b"").partition(b";")
     charset = parameters.strip().lower().replace(b'"', b"")
-    if kind.strip().lower() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
+    if kind.strip().lower() != wanted or charset not in {b"", b"charset=utf-8"}:
         raise Turned(Trouble.UNSUPPORTED_MEDIA_TYPE)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Turned(Trouble.UNSUPPORTED_MEDIA_TYPE)
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], take: Take) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], take: Take, most: int = BODY_BYTES_MAX
+) -> bytes:
     """The whole body, as long as it says, in time, and not longer than anybody needs; `take` is told of every piece."""
-    announced = _announced(headers)
+    announced = _announced(headers, most)
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            body = await _received(receive, take)
+            body = await _received(receive, take, most)
     except TimeoutError as error:
         raise Turned(Trouble.BODY_TIMEOUT) from error
     if announced is not None and announced != len(body):
@@ -56,18 +63,18 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], take: Take
     return body
 
 
-def _announced(headers: Mapping[bytes, bytes]) -> int | None:
+def _announced(headers: Mapping[bytes, bytes], most: int) -> int | None:
     length = headers.get(b"content-length")
     if length is None:
         return None
     if not length.isdigit():
         raise Turned(Trouble.BODY_INCOMPLETE)
-    if len(length) > len(str(BODY_BYTES_MAX)) or int(length) > BODY_BYTES_MAX:
+    if len(length) > len(str(most)) or int(length) > most:
         raise Turned(Trouble.BODY_TOO_LARGE)
     return int(length)
 
 
-async def _received(receive: Receive, take: Take) -> bytes:
+async def _received(receive: Receive, take: Take, most: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -76,7 +83,7 @@ async def _received(receive: Receive, take: Take) -> bytes:
             raise Turned(Trouble.BODY_INCOMPLETE)
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
-        if size > BODY_BYTES_MAX:
+        if size > most:
             raise Turned(Trouble.BODY_TOO_LARGE)
         take(len(chunk))
         chunks.append(chunk)
@@ -135,6 +142,54 @@ class Buckets:
             self._left.popitem(last=False)
         if not enough:
             raise Turned(Trouble.TOO_MANY_REQUESTS)
+
+
+class Tries:
+    """How often somebody may be wrong about a secret: few times at once, then once in a while; and all together.
+
+    A try counts as wrong until it is told to have been right, so that many at once are as many. Whoever is right is
+    slowed by nobody else: while all together are wrong too often, a place that has been wrong lately is not heard until
+    that is forgotten, and one that has not is heard once. What is counted is in this process: where several serve the
+    same address, each gives a place as many tries.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._wrong: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._wrong_of_all = (0.0, clock())
+
+    def begin(self, place: str) -> bool:
+        """Whether one at this place may try now; if so the try counts as wrong until `right` is said."""
+        now, known = self._clock(), self._wrong_now(place)
+        if known + 1 > (1 if self._all(now) >= WRONG_OF_ALL else WRONG_AT_ONCE):
+            return False
+        self._count(place, known + 1, now)
+        self._wrong_of_all = (self._all(now) + 1, now)
+        return True
+
+    def right(self, place: str) -> None:
+        """The try that was begun last at this place was right."""
+        now = self._clock()
+        self._count(place, max(0.0, self._wrong_now(place) - 1), now)
+        self._wrong_of_all = (max(0.0, self._all(now) - 1), now)
+
+    def _wrong_now(self, place: str) -> float:
+        """Wrong tries of this place that are not forgotten yet."""
+        wrong, at = self._wrong.get(place, (0.0, 0.0))
+        return max(0.0, wrong - (self._clock() - at) / WRONG_AGAIN_SECONDS)
+
+    def _all(self, now: float) -> float:
+        wrong, at = self._wrong_of_all
+        return max(0.0, wrong - (now - at) / WRONG_OF_ALL_AGAIN_SECONDS)
+
+    def _count(self, place: str, wrong: float, now: float) -> None:
+        if not wrong:
+            self._wrong.pop(place, None)
+            return
+        self._wrong[place] = (wrong, now)
+        self._wrong.move_to_end(place)
+        if len(self._wrong) > PLACES_MAX:
+            self._wrong.popitem(last=False)
 
 
 class Waiters:

@@ -16,8 +16,9 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.idempotency import KEY_PATTERN, VERSION_PATTERN
+from chassis.http.limits import FORM
 from chassis.http.problems import MEDIA_TYPE, Problems
-from chassis.http.routes import Allow, Command, Route, Stream
+from chassis.http.routes import PAGE, Allow, Command, Form, Route, Stream
 
 SCHEMES: Mapping[str, HTTPBearer] = {
     name: HTTPBearer(bearerFormat="JWT", scheme_name=name, description=said, auto_error=False)
@@ -134,7 +135,14 @@ def described(route: Route, problems: Problems) -> APIRoute:
         tags=[problems.service],
         dependencies=_security(route.allow),
         responses=_responses(route, problems),
+        openapi_extra=_form(route) if isinstance(route, Form) else None,
     )
+
+
+def _form(route: Form) -> dict[str, Any]:
+    """FastAPI describes forms only where a library reads them that is not needed here."""
+    content = {FORM.decode(): {"schema": route.fields.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _response_class(media_type: str) -> type[Response]:
@@ -189,7 +197,7 @@ def _responses(route: Route, problems: Problems) -> dict[int | str, dict[str, An
         mechanism -= {401, 403}
     if isinstance(route, Command):
         mechanism |= OF_BODIES | (OF_COMMANDS - {412} if route.unconditional else OF_COMMANDS)
-    elif route.body is not None:
+    elif route.body is not None or isinstance(route, Form):
         mechanism |= OF_BODIES
     elif route.query:
         mechanism.add(422)
@@ -197,16 +205,16 @@ def _responses(route: Route, problems: Problems) -> dict[int | str, dict[str, An
     for status, types in sorted(problems.statuses().items()):
         own = [type_ for type_ in types if type_.startswith(f"/problems/{problems.service}/")]
         if own or status in mechanism:
-            responses[status] = _problem(status, types if status in mechanism else own)
+            responses[status] = _problem(status, types if status in mechanism else own, shown=route.shown is not None)
     responses[route.status] = _good(route)
     return responses
 
 
-def _problem(status: int, types: Sequence[str]) -> dict[str, Any]:
-    return {
-        "description": f"{HTTPStatus(status).phrase}: {', '.join(types)}",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
+def _problem(status: int, types: Sequence[str], *, shown: bool) -> dict[str, Any]:
+    content: dict[str, Any] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if shown:
+        content[PAGE] = {"schema": {"type": "string"}}
+    return {"description": f"{HTTPStatus(status).phrase}: {', '.join(types)}", "content": content}
 
 
 def _good(route: Route) -> dict[str, Any]:
@@ -215,6 +223,9 @@ def _good(route: Route) -> dict[str, Any]:
         good["headers"] = {
             name: {"description": said, "schema": {"type": "string"}} for name, said in route.headers.items()
         }
+    if route.media_type == PAGE:
+        good["content"] = {PAGE: {"schema": {"type": "string"}}}
+        return good
     if isinstance(route, Stream) and route.answer is None:
         good["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         return good

@@ -10,7 +10,7 @@ from typing import Any
 
 from chassis.executor import Answer
 from chassis.http.problems import Problem, Problems, Trouble, Turned
-from chassis.http.serve import Request, Serve
+from chassis.http.serve import Request, Serve, wants_page
 
 
 class NotReady(str):
@@ -49,7 +49,7 @@ def problem_list(problems: Problems) -> Serve:
     page = html_page(f"{problems.service}: problems", _table(("type", "status", "title"), rows))
 
     async def serve(request: Request) -> Answer:
-        return page if _wants_html(request) else _json(rows)
+        return page if wants_page(request) else _json(rows)
 
     return serve
 
@@ -63,7 +63,7 @@ def problem_page(problems: Problems) -> Serve:
         if path not in pages:
             raise Turned(Trouble.NOT_FOUND)
         row = _row(path, pages[path])
-        if not _wants_html(request):
+        if not wants_page(request):
             return _json(row)
         return html_page(str(row["title"]), _table(("type", "status", "title"), [row]))
 
@@ -104,10 +104,6 @@ def _row(type_: str, problem: Problem) -> Mapping[str, object]:
     return {"type": type_, "status": int(problem.status), "title": problem.title}
 
 
-def _wants_html(request: Request) -> bool:
-    return b"text/html" in request.headers.get(b"accept", b"")
-
-
 def _json(content: object, status: int = 200) -> Answer:
     return Answer(status, json.dumps(content, ensure_ascii=False).encode(), (("content-type", "application/json"),))
 
@@ -119,9 +115,8 @@ def html_page(title: str, content: str, *, language: str = "en", style: str = ""
     back to where the page came from.
     """
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{hashed}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    )
+    style_only = f"default-src 'none'; style-src 'sha256-{hashed}'"
+    policy = f"{style_only}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     styled = f"<style>{style}</style>" if style else ""
     page = (
         f'<!doctype html>\n<html lang="{escape(language)}"><head><meta charset="utf-8">'

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from chassis.http.problems import ERRORS_MAX, Trouble, Turned
 ERRORS_COUNTED_MAX = 1000  # with more, not one is listed: making the list would cost more than the request
 INTEGER_DIGITS_MAX = 18  # fits 64 bits, as every integer of the database does
 QUERY_FIELDS_MAX = 50
+FORM_FIELDS_MAX = 20
 PATH_CHARACTERS_MAX = 200
 _UUID_CHARACTERS = 36  # only the usual form, so that one thing has one address
 
@@ -147,18 +149,47 @@ def query_parameters(
         )
     except ValueError:
         raise Turned(Trouble.INVALID_INPUT, [{"field": "", "code": "query_malformed"}]) from None
-    given: dict[str, Any] = {}
-    for name, value in pairs:
-        if "\0" in value:  # no text of the database holds it
-            raise Turned(Trouble.INVALID_INPUT, [{"field": f"/{name}" if name in names else "", "code": "text_unseen"}])
-        if name in lists:
-            given.setdefault(name, []).append(value)
-        elif name in given:
-            raise Turned(Trouble.INVALID_INPUT, [{"field": f"/{name}" if name in names else "", "code": "given_twice"}])
-        else:
-            given[name] = value
+    given = _given(pairs, lists, names)
     try:
         parsed = model.model_validate(given, extra="forbid")
     except ValidationError as error:
         raise _turned(error, names) from None
     return {name: getattr(parsed, name) for name in type(parsed).model_fields}
+
+
+# What browsers send, and no more: whatever else stands in a form was put together by somebody who reads it otherwise.
+_FORM = re.compile(rb"(?:[A-Za-z0-9*._~=&+-]|%[0-9A-Fa-f]{2})*")
+
+
+def parse_form(model: type[M], body: bytes, names: frozenset[str]) -> M:
+    """What a page's form has sent as the model: each field once at most, none that it does not know."""
+    malformed = Turned(Trouble.INVALID_INPUT, [{"field": "", "code": "form_malformed"}])
+    if _FORM.fullmatch(body) is None:
+        raise malformed
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=FORM_FIELDS_MAX,
+            errors="strict",
+        )
+    except ValueError:
+        raise malformed from None
+    try:
+        return model.model_validate_strings(_given(pairs, frozenset(), names), extra="forbid")
+    except ValidationError as error:
+        raise _turned(error, names) from None
+
+
+def _given(pairs: Iterable[tuple[str, str]], lists: frozenset[str], names: frozenset[str]) -> dict[str, Any]:
+    """Names and values; only those among `lists` may be named more than once."""
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        field = f"/{name}" if name in names else ""
+        if "\0" in value:  # no text of the database holds it
+            raise Turned(Trouble.INVALID_INPUT, [{"field": field, "code": "text_unseen"}])
+        if name in lists:
+            given.setdefault(name, []).append(value)
+        elif name in given:
+            raise Turned(Trouble.INVALID_INPUT, [{"field": field, "code": "given_twice"}])
+        else:
+            given[name] = value
+    return given

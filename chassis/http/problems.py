@@ -67,10 +67,10 @@ TROUBLES: Mapping[StrEnum, Problem] = {
     Trouble.NOT_HEARD_OF_YET: Problem(HTTPStatus.CONFLICT, "This was made moments ago; its news is on the way.", 1),
     Trouble.STALE_VERSION: Problem(HTTPStatus.PRECONDITION_FAILED, "It has changed since the version named."),
     Trouble.VERSION_MALFORMED: Problem(HTTPStatus.BAD_REQUEST, 'If-Match must be one version, as in "3".'),
-    Trouble.BODY_TOO_LARGE: Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is larger than 256 KB."),
+    Trouble.BODY_TOO_LARGE: Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is larger than what is taken here."),
     Trouble.BODY_INCOMPLETE: Problem(HTTPStatus.BAD_REQUEST, "The body is not as long as its Content-Length says."),
     Trouble.UNSUPPORTED_MEDIA_TYPE: Problem(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, UTF-8, not compressed."
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another media type than is taken here, or compressed."
     ),
     Trouble.INVALID_JSON: Problem(HTTPStatus.BAD_REQUEST, "The body is not JSON in UTF-8, or names a member twice."),
     Trouble.INVALID_INPUT: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The input does not fit; see errors."),

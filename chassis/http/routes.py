@@ -19,6 +19,7 @@ from chassis.transitions import Refused
 
 F = TypeVar("F", bound=Callable[..., Any])
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+PAGE = "text/html"
 PLACES = frozenset({"body", "tx", "resources"})  # parameters that do not come from the address; the first is the call
 
 
@@ -26,13 +27,15 @@ PLACES = frozenset({"body", "tx", "resources"})  # parameters that do not come f
 class Call:
     """What a handler knows of a request beside its parameters and body.
 
-    `now` is the service's clock (the database's decides); `if_match` is the version the caller has seen.
+    `now` is the service's clock (the database's decides); `if_match` is the version the caller has seen; `address` is
+    where somebody asks from of whom nothing else is known.
     """
 
     caller: Caller
     now: datetime
     new_id: Callable[[], UUID]
     if_match: int | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,10 @@ After = Callable[[Call, Any, Answer], Awaitable[None]]
 """(call, resources, answer): runs before an answer is given, a repeated one too, and may hold it back."""
 
 
+Shown = Callable[[int, str], Answer]
+"""(status, type of the problem) -> the page that says so to people; it must be able to say all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One address with what its function's signature says about it."""
@@ -155,6 +162,8 @@ class Route:
     unconditional: bool = False
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    shown: Shown | None = None
+    """How a no is shown to a browser; without it, and to programs, as a problem document."""
 
     @property
     def places(self) -> frozenset[str]:
@@ -180,6 +189,14 @@ class View(Route):
 @dataclass(frozen=True, slots=True)
 class Stream(Route):
     """A request whose answer is written piece by piece and never stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Route):
+    """What a page's form is sent to; `fields` are its fields, `reads`: nothing is changed by it."""
+
+    fields: type[BaseModel] = BaseModel
+    reads: bool = False
 
 
 @dataclass
@@ -247,7 +264,43 @@ class Routes:
 
         return add
 
-    def stream(
+    def page(self, path: str, *, allow: Allow, shown: Shown | None = None) -> Callable[[F], F]:
+        """`async def handler(call, tx, <path, query parameters>) -> Answer | Refused`: a view as people see it.
+
+        The Answer is made with `html_page`.
+        """
+
+        def add(handler: F) -> F:
+            types, body, adapters, query = _read_signature(path, handler)
+            if body is not None or "tx" not in types:
+                raise ValueError(f"GET {path}: a page takes call, tx and parameters, and no body")
+            said = ("GET", path, handler, allow, 200, None, None, adapters, query, types)
+            self.listed.append(View(*said, media_type=PAGE, shown=shown))
+            return handler
+
+        return add
+
+    def form(
+        self, path: str, *, allow: Allow, fields: type[BaseModel], shown: Shown, reads: bool = False
+    ) -> Callable[[F], F]:
+        """`async def handler(call, resources, <path parameters>, body: <fields>) -> Answer | Refused`; a POST.
+
+        For people, whose browser sends what they fill in (application/x-www-form-urlencoded) and shows what comes back:
+        every no is a page, too. There is no Idempotency-Key and nothing is stored: what is sent twice must do no harm.
+        Whoever may ask without a token proves it by what they fill in; nothing a browser sends by itself is looked at.
+        """
+
+        def add(handler: F) -> F:
+            types, body, adapters, query = _read_signature(path, handler)
+            if body is not fields or query or "tx" in types:
+                raise ValueError(f"POST {path}: a form takes call, resources, path parameters and its fields as body")
+            said = ("POST", path, handler, allow, 200, None, None, adapters, query, types)
+            self.listed.append(Form(*said, media_type=PAGE, shown=shown, fields=fields, reads=reads))
+            return handler
+
+        return add
+
+    def stream(  # what a route says about itself, by name
         self,
         method: Literal["GET", "POST"],
         path: str,
@@ -255,17 +308,20 @@ class Routes:
         allow: Allow,
         body: type[BaseModel] | None = None,
         answer: type[BaseModel] | None = None,
+        media_type: str = "application/json",
     ) -> Callable[[F], F]:
         """`async def handler(call, resources, <path parameters>, body) -> StreamingAnswer | Answer | Refused`.
 
-        Nothing is stored, there is no Idempotency-Key. `answer` describes what comes back where it is JSON.
+        Nothing is stored, there is no Idempotency-Key. `answer` describes what comes back where it is JSON;
+        `media_type` is that of pages where it is one.
         """
 
         def add(handler: F) -> F:
             types, annotated, adapters, query = _read_signature(path, handler)
             if annotated is not body or query:
                 raise ValueError(f"{method} {path}: a stream takes call, resources, path parameters and its body")
-            self.listed.append(Stream(method, path, handler, allow, 200, answer, body, adapters, query, types))
+            said = (method, path, handler, allow, 200, answer, body, adapters, query, types)
+            self.listed.append(Stream(*said, media_type=media_type))
             return handler
 
         return add

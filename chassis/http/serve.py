@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
 import traceback
@@ -25,6 +26,8 @@ from chassis.http.idempotency import etag, expected_version, fingerprint, idempo
 from chassis.http.limits import (
     COMING_IN_BYTES_MAX,
     COMING_IN_BYTES_OF_ONE,
+    FORM,
+    FORM_BYTES_MAX,
     WORKED_ON_BYTES_MAX,
     WORKED_ON_BYTES_OF_ONE,
     Buckets,
@@ -35,9 +38,9 @@ from chassis.http.limits import (
     check_media_type,
     read_body,
 )
-from chassis.http.parse import names_of, parse_body, path_parameters, query_parameters
-from chassis.http.problems import Problems, Trouble, Turned
-from chassis.http.routes import Call, Command, Route, Stream, StreamingAnswer, View
+from chassis.http.parse import names_of, parse_body, parse_form, path_parameters, query_parameters
+from chassis.http.problems import MEDIA_TYPE, Problems, Trouble, Turned
+from chassis.http.routes import Call, Command, Form, Route, Shown, Stream, StreamingAnswer, View
 from chassis.http.send import send_answer, send_stream
 from chassis.recovery import Standing
 from chassis.transitions import Refused
@@ -94,21 +97,23 @@ class Desk:
             case Command():
                 return self.answering(route.path, _Commanding(self, route))
             case View():
-                return self.answering(route.path, _Viewing(self, route))
+                return self.answering(route.path, _Viewing(self, route), route.shown)
             case Stream():
                 return self.answering(route.path, _Streaming(self, route))
+            case Form():
+                return self.answering(route.path, _Forming(self, route), route.shown)
             case _:
                 raise TypeError(type(route).__name__)
 
-    def answering(self, path: str, serve: Serve) -> ASGIApp:
-        """Answer whatever happens: with what `serve` says, or with the problem it ran into."""
+    def answering(self, path: str, serve: Serve, shown: Shown | None = None) -> ASGIApp:
+        """Answer whatever happens: with what `serve` says, or with the problem it ran into, `shown` to a browser."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             headers = dict(scope["headers"])
             traced = telemetry.request(scope["method"], path, _trace_of(headers))
             with traced:
                 request = Request(scope, receive, headers, traced.traceparent)
-                answer = await self._answer(request, serve, path)
+                answer = _for_people(await self._answer(request, serve, path), request, shown)
                 traced.set("http.response.status_code", answer.status)
                 if isinstance(answer, StreamingAnswer):
                     await send_stream(answer, scope, send)
@@ -152,8 +157,9 @@ class Desk:
         now = self.clock()
         if route.allow.everyone:
             client = request.scope.get("client")
-            self.buckets.take(f"address:{client[0] if client else ''}")
-            return Call(ANYONE, now, self.new_id)
+            address = f"address:{client[0] if client else ''}"
+            self.buckets.take(address)
+            return Call(ANYONE, now, self.new_id, address=address)
         caller = self._caller(request, now)
         self.buckets.take(caller.principal)
         if not route.allow.admits(caller):
@@ -316,6 +322,45 @@ class _Streaming:
             return refusal(desk.problems, found, None)
         answer: Answer | StreamingAnswer = found
         return answer
+
+
+class _Forming:
+    """A page's form: read, strictly; the answer is a page."""
+
+    def __init__(self, desk: Desk, route: Form) -> None:
+        self._desk, self._route = desk, route
+        self._names = names_of(route.fields)
+
+    async def __call__(self, request: Request) -> Answer:
+        desk, route = self._desk, self._route
+        call = desk.call(route, request)
+        given = path_parameters(request.scope["path_params"], route.path_adapters)
+        if "resources" in route.places:
+            given["resources"] = desk.resources
+        check_media_type(request.headers, FORM)
+        with desk.coming_in.held(call.address or call.caller.principal) as come:
+            raw = await read_body(request.receive, request.headers, come, FORM_BYTES_MAX)
+        given["body"] = parse_form(route.fields, raw, self._names)
+        found: Answer | Refused = await route.handler(call, **given)
+        return refusal(desk.problems, found, None) if isinstance(found, Refused) else found
+
+
+def _for_people(
+    answer: Answer | StreamingAnswer, request: Request, shown: Shown | None
+) -> Answer | StreamingAnswer:
+    """A no as a page where somebody is going to look at it; what else it says in its headers stays."""
+    if shown is None or isinstance(answer, StreamingAnswer) or not wants_page(request):
+        return answer
+    headers = dict(answer.headers)
+    if headers.pop("content-type", "") != MEDIA_TYPE:
+        return answer
+    page = shown(answer.status, json.loads(answer.body)["type"])
+    return replace(page, status=answer.status, headers=(*page.headers, *headers.items()))
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks."""
+    return b"text/html" in request.headers.get(b"accept", b"")
 
 
 def _step(route: Command, call: Call, path: Mapping[str, Any], body: BaseModel | None, resources: Any) -> Step:

@@ -16,7 +16,7 @@ from joserfc.jwk import OKPKey
 
 from deploy.embedded.files import PUBLIC, private_folder, write
 
-SIGNING = "signing"  # intake speaks for the agency
+SIGNING = "signing"  # intake speaks for the agency, consent signs its receipts
 SEALING = "sealing"  # others seal a dossier to the agency
 TOKEN = "token"  # noqa: S105  # a word, no password: the agency's own systems and caseworkers get their access tokens signed with it
 SERVICE = "service."

@@ -302,11 +302,13 @@ class Site:
         return self.client.get(path, headers={n: v for n, v in said.items() if v})
 
 
-def a_site(*, requests_per_second: float = 1000.0, decide: Callable[[Step], Any] = painted) -> Site:
+def a_site(
+    *, requests_per_second: float = 1000.0, decide: Callable[[Step], Any] = painted, of: Routes = routes
+) -> Site:
     executor = RemembersAnswers(decide)
     resources: list[Any] = []
     app = build(
-        routes,
+        of,
         service="things",
         problems=PROBLEMS,
         gate=a_gate(),

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import InterfaceError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chassis.database import TEXTS, UUIDS, Statement, engine, is_weather, sqlstate, transaction
+from chassis.database import TEXTS, UUIDS, Statement, engine, is_weather, secret, sqlstate, transaction
 from tests.conftest import NewDatabase, NewEngine
 
 WRITE = Statement(
@@ -231,3 +231,14 @@ async def test_a_lock_that_is_not_to_be_had_is_known_by_its_code_whoever_has_ask
 )
 def test_what_the_driver_raises_is_judged_by_its_code(error: Exception, weather: bool) -> None:
     assert is_weather(error) is weather
+
+
+async def test_a_secret_is_made_once_whoever_asks_first_and_each_name_has_its_own(database: AsyncEngine) -> None:
+    async def asked(name: str) -> bytes:
+        async with transaction(database) as tx:
+            return await secret(tx, name)
+
+    found = set(await asyncio.gather(*(asked("one") for _ in range(4))))
+    assert [len(value) for value in found] == [32]
+    assert await asked("one") in found
+    assert await asked("other") not in found

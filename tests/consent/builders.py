@@ -56,7 +56,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MUSTERLAND = Path(__file__).parents[2] / "deploy" / "alliances" / "musterland.yaml"
 JOBCENTER, JUGENDAMT, AGENTUR = AgencyId("jobcenter"), AgencyId("jugendamt"), AgencyId("agentur")
 MUSTER = AllianceId("musterland")
-SIGNING = {agency: new_key(f"{agency}.signing") for agency in (JUGENDAMT, AGENTUR)}
+SIGNING = {agency: new_key(f"{agency}.signing") for agency in (JOBCENTER, JUGENDAMT, AGENTUR)}
 SEALING = {
     agency: OKPKey.generate_key("X25519", {"kid": f"{agency}.sealing"}) for agency in (JUGENDAMT, AGENTUR)
 }

@@ -19,7 +19,7 @@ from joserfc.jwk import OKPKey
 from joserfc.registry import HeaderParameter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.auth import Gate, issue_bearer, new_key, sign_party
+from chassis.auth import Gate, issue_bearer, key_set, new_key, sign_party
 from chassis.deadlines import due
 from chassis.envelope import Envelope, from_record, key_of, to_headers
 from chassis.errands import ErrandCall, Returned
@@ -45,6 +45,7 @@ KEY = new_key("jobcenter.token")
 NOWHERE = Path("nowhere")
 DECLARED = {"giver": "self", "insight": True, "young_person_heard": True, "form": "written"}  # by the young person
 AUDIENCE = "jobcenter.consent"
+PUBLIC_URL = "https://consent.jobcenter.example"
 DRIP_SECONDS = 0.01
 
 
@@ -263,9 +264,11 @@ def settings(folder: Path) -> Settings:
     files: Mapping[str, Path] = dict.fromkeys(
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
     )
+    keys = folder / "signing.json"
+    keys.write_text(key_set([SIGNING[JOBCENTER]], private=True), "utf-8")
     said = {
         "database": "postgresql+asyncpg://nowhere", "kafka": "", "issuer": ISSUER, "port": 1, "agency": JOBCENTER,
-        "alliances": (file,),
+        "alliances": (file,), "party_signing_keys": keys, "public_url": PUBLIC_URL,
         "intake_url": "http://intake", "handover_url": "http://handover",
     }
     return Settings.model_validate({**files, **said})

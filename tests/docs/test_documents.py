@@ -54,3 +54,4 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
 
 def test_no_lock_file_names_a_registry() -> None:
     assert not [file.name for file in (ROOT / "requirements").glob("*.txt") if "://" in file.read_text("utf-8")]
+    assert '"resolved"' not in (ROOT / "tests/browser/package-lock.json").read_text("utf-8")

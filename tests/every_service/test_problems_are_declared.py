@@ -36,7 +36,7 @@ def test_a_reason_is_a_word_that_fits_into_an_address(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_problem_is_the_callers_or_the_moments_never_a_bug(service: str) -> None:
-    assert {int(problem.status) for problem in problems(service).values()} <= {403, 404, 409, 410, 413, 422, 503}
+    assert {int(problem.status) for problem in problems(service).values()} <= {403, 404, 409, 410, 413, 422, 429, 503}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft7Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 
 HERE = Path(__file__).parent
 
@@ -20,6 +20,13 @@ def judge(name: str) -> Draft7Validator:
     return Draft7Validator(json.loads(packed))
 
 
-def wrong(by: Draft7Validator, document: Any) -> list[str]:
+def written_here(name: str) -> Draft202012Validator:
+    """The schema of that name that we wrote from published lists of fields; see the README."""
+    schema = json.loads((HERE / f"{name}.json").read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def wrong(by: Draft7Validator | Draft202012Validator, document: Any) -> list[str]:
     """What that judge finds wrong, as places in the document."""
     return [f"{error.json_path}: {error.validator}" for error in by.iter_errors(document)]

@@ -140,6 +140,30 @@ MUTANTS: Sequence[Mutant] = (
         f"{DOOR}a_withdrawal_waits_for_a_lease_but_not_for_one_whose_process_died",
     ),
     Mutant(
+        "on a phone a withdrawal is tried before it is written down",
+        "services/consent/door/withdrawal.py",
+        [("    await intend(resources, of, consent, None if grant is None else [grant])\n", "")],
+        "tests/consent/test_receipts.py::test_the_will_is_written_down_before_it_is_carried_out",
+    ),
+    Mutant(
+        "on a phone a withdrawal is answered at once",
+        "services/consent/door/withdrawal.py",
+        [("    await settled(resources, consent)\n", "")],
+        "tests/consent/test_receipts.py::test_it_is_answered_when_no_byte_can_follow",
+    ),
+    Mutant(
+        "who guesses codes of receipts may go on",
+        "services/consent/api/receipts/phone.py",
+        [("    if not resources.tries.begin(place):\n", "    if not place:\n")],
+        "tests/consent/test_receipts.py::test_who_guesses_is_stopped_and_nobody_else_is_slowed",
+    ),
+    Mutant(
+        "with the code of one consent a part of another one is taken back",
+        "services/consent/api/receipts/phone.py",
+        [("    if body.grant is not None and grant is None:\n", "    if False:\n")],
+        "tests/consent/test_receipts.py::test_a_grant_of_another_consent_is_not_taken_back_with_this_code",
+    ),
+    Mutant(
         "the door does not look for a withdrawal that is written down",
         "services/consent/door/releasing.py",
         [("    if await leases.being_withdrawn(tx, of, claim.recipient):\n", "    if not tx:\n")],

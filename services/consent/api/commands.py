@@ -8,7 +8,6 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from chassis.crashpoints import reached
 from chassis.executor import Answer, Step
 from chassis.http import Body, Call, Instant, Routes, Text, people
 from chassis.transitions import Refused
@@ -198,9 +197,7 @@ async def written_down_first(
 async def when_nothing_can_follow(call: Call, resources: Resources, answer: Answer) -> None:
     """The answer "withdrawn" is given when no byte can follow it; a repeated one waits anew."""
     if answer.status == DONE:
-        reached("withdraw.flip")
         await settled(resources, UUID(json.loads(answer.body)["id"]))
-        reached("withdraw.ack")
 
 
 @routes.command(

@@ -155,6 +155,10 @@ def _sheet(consent: Consent, command: Declares, context: Context) -> Consent:
     )
 
 
+def _requested_now(consent: Consent, command: RequestConsent, context: Context) -> Consent:
+    return replace(consent, requested_at=context.now)
+
+
 def _given_now(consent: Consent, command: GiveConsent, context: Context) -> Consent:
     return replace(consent, given_at=context.now)
 
@@ -247,7 +251,7 @@ BY_PEOPLE = frozenset({
 # fmt: off
 CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     #   while      on                 then       why and how
-    Row(NONE,      RequestConsent,    REQUESTED, does=(_sheet,), **DECLARING),
+    Row(NONE,      RequestConsent,    REQUESTED, does=(_sheet, _requested_now), **DECLARING),
     Row(NONE,      GiveConsent,       GIVEN,     does=(_sheet, _given_now), **DECLARING),
     Row(REQUESTED, GiveConsent,       GIVEN,     does=(_sheet, _given_now), **DECLARING),
     Row(REQUESTED, RefuseConsent,     REFUSED,   because=NO_REASON, **END),

@@ -20,6 +20,8 @@ class Reason(StrEnum):
     UNKNOWN_WAIVER = "unknown-waiver"
     NOT_NOW = "not-now"
     NOT_THE_COUNTERPART = "not-the-counterpart"
+    UNKNOWN_CODE = "unknown-code"
+    TOO_MANY_TRIES = "too-many-tries"
     # About giving.
     NOTICE_NOT_CURRENT = "notice-not-current"
     WRONG_GIVER = "wrong-giver"

@@ -201,6 +201,7 @@ class Consent:
     given_at: datetime | None = None
     ended_at: datetime | None = None
     invalid_because: InvalidReason | None = None
+    requested_at: datetime | None = None  # when the form was handed out; none where it was declared at once
 
     def standing(self, at: datetime) -> tuple[Grant, ...]:
         """The grants that may be used at that instant."""

@@ -3,6 +3,8 @@
 from services.consent.door.neighbours import Flags, Resources, UnreachableError, flags_of
 from services.consent.door.releasing import release
 from services.consent.door.sweeper import sweep
-from services.consent.door.withdrawal import intend, settled
+from services.consent.door.withdrawal import intend, settled, withdraw
 
-__all__ = ["Flags", "Resources", "UnreachableError", "flags_of", "intend", "release", "settled", "sweep"]
+__all__ = [
+    "Flags", "Resources", "UnreachableError", "flags_of", "intend", "release", "settled", "sweep", "withdraw",
+]

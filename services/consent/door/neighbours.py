@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import httpx
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
+from chassis.http import Tries
 from chassis.service import Tools
 from contracts.alliance import Alliance
 from contracts.codes import DataCategory, Giver, HandoverState, ItemFlag, Service, Side
@@ -23,11 +24,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Resources:
-    """What door and errands work with."""
+    """What door, errands and pages work with."""
 
     tools: Tools
     agency: AgencyId
     alliances: Mapping[AllianceId, Alliance]
+    tries: Tries = field(default_factory=Tries)
+    """How often somebody may be wrong about the code of a receipt."""
 
 
 class Neighbour(BaseModel):

@@ -13,12 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.crashpoints import reached
 from chassis.database import transaction
+from chassis.executor import Inner, Step, Work
+from contracts.ids import ConsentId, DutyId, GrantId, PersonId
 from contracts.new_ids import new_id
+from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
 from services.consent.door.neighbours import Resources
 from services.consent.store import leases
+from services.consent.store.persons import PERSON
 
 ANSWER_SECONDS: Final = 2.2  # by then every lease that saw the older state has ended: its two seconds and 10 %
 LOOK_SECONDS: Final = 0.02  # between two looks whether a lease is still open
+
+Open = Callable[[AsyncConnection, UUID], Awaitable[bool]]
+"""Whether any lease that this one must wait for may still be writing."""
 
 
 async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence[UUID] | None) -> None:
@@ -28,7 +35,17 @@ async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence
     reached("withdraw.intent")
 
 
-Open = Callable[[AsyncConnection, UUID], Awaitable[bool]]
+async def withdraw(resources: Resources, of: PersonId, consent: ConsentId, grant: GrantId | None) -> None:
+    """A withdrawal from beginning to end, whole or of one grant, for whoever sends no command.
+
+    Raises Overloaded, Unavailable and Bug: the will is written down all the same, and the sweeper carries it out.
+    """
+    await intend(resources, of, consent, None if grant is None else [grant])
+    first = DutyId(new_id())
+    whole = WithdrawConsent(consent, first)
+    command = whole if grant is None else WithdrawGrants(consent, frozenset({grant}), first)
+    await resources.tools.executor.run(Work(Inner("withdrawal"), (Step(PERSON, of, command),)))
+    await settled(resources, consent)
 
 
 async def settled(resources: Resources, wanted: UUID, still_open: Open | None = None) -> None:
@@ -36,9 +53,15 @@ async def settled(resources: Resources, wanted: UUID, still_open: Open | None = 
 
     The time counts from now, which is after the commit, also where the answer is a repeated one.
     """
+    reached("withdraw.flip")
     end = monotonic() + ANSWER_SECONDS
     while monotonic() < end:
-        async with resources.tools.engine.connect() as connection:
-            if not await (still_open or leases.leases_open)(connection, wanted):
-                return
+        if not await _one_writes(resources, wanted, still_open or leases.leases_open):
+            break
         await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - monotonic())))
+    reached("withdraw.ack")
+
+
+async def _one_writes(resources: Resources, wanted: UUID, still_open: Open) -> bool:
+    async with resources.tools.engine.connect() as connection:
+        return await still_open(connection, wanted)

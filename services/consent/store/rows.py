@@ -90,7 +90,7 @@ def consent_of(row: Any, grants: Sequence[Any]) -> Consent:
         ConsentId(row.id), row.version, ConsentState(row.state), Giver(row.giver), row.insight, row.young_person_heard,
         or_none(ConsentForm, row.form), None if row.notice is None else NoticeId(row.notice),
         tuple(_grant(each) for each in grants if each.consent == row.id),
-        row.given_at, row.ended_at, or_none(InvalidReason, row.invalid_because),
+        row.given_at, row.ended_at, or_none(InvalidReason, row.invalid_because), row.requested_at,
     )
 
 
@@ -226,7 +226,7 @@ def consent_row(of: UUID, each: Consent) -> Row:
         "id": each.id, "person": of, "version": each.version, "state": each.state, "giver": each.giver,
         "insight": each.insight, "young_person_heard": each.young_person_heard, "form": each.form,
         "notice": each.notice, "given_at": each.given_at, "ended_at": each.ended_at,
-        "invalid_because": each.invalid_because,
+        "invalid_because": each.invalid_because, "requested_at": each.requested_at,
     }
 
 

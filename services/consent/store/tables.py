@@ -39,7 +39,8 @@ consent = _table(
     _column("insight", BOOL), _column("young_person_heard", BOOL), _column("form", TEXT, null=True),
     _column("notice", ID, null=True),
     _column("given_at", MOMENT, null=True), _column("ended_at", MOMENT, null=True),
-    _column("invalid_because", TEXT, null=True), sa.Index("consent_person", "person"),
+    _column("invalid_because", TEXT, null=True), _column("requested_at", MOMENT, null=True),
+    sa.Index("consent_person", "person"),
 )
 
 consent_grant = _table(
@@ -50,6 +51,12 @@ consent_grant = _table(
     _column("cleared_form", TEXT, null=True), _column("cleared_at", MOMENT, null=True),
     _column("clearance_ended_at", MOMENT, null=True), sa.Index("consent_grant_person", "person"),
     sa.Index("consent_grant_ends", "valid_until"),
+)
+
+# The codes of printed receipts, as keyed hashes: whoever reads this table can open nothing with it.
+receipt_code = _table(
+    "receipt_code", sa.Column("hash", sa.LargeBinary, primary_key=True), _column("consent", ID),
+    _column("printed_at", MOMENT),
 )
 
 # Written first and committed alone: from here on no new lease is opened on what it names (`grants` null: on all of it).

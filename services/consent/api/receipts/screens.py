@@ -1,0 +1,173 @@
+"""What is seen on a phone: where the code is typed in, what is behind it, whether it is meant, and every no."""
+
+from collections.abc import Callable
+from html import escape as e
+from typing import Final
+
+from chassis.executor import Answer
+from contracts.codes import Completeness, DutyAnswer
+from contracts.ids import GrantId
+from services.consent.api.receipts.parties import PAGE
+from services.consent.api.receipts.pieces import (
+    Seen,
+    card,
+    categories,
+    filled,
+    filled_heading,
+    grants,
+    how_it_stands,
+    page,
+    section,
+    standing,
+    words,
+)
+from services.consent.api.receipts.texts import DEFAULT, TEXTS, Texts
+from services.consent.domain import Reason
+from services.consent.domain.words import Duty, DutyState, Grant
+from services.consent.store.receipts import Sent
+
+WITHDRAWAL: Final = f"{PAGE}/withdrawal"
+
+# --- the code ---------------------------------------------------------------------------------------------------------
+
+
+def entry(texts: Texts) -> Answer:
+    """Where the code is typed in."""
+    others = "".join(
+        f'<p><a href="{PAGE}?language={other.language}" lang="{other.language}" hreflang="{other.language}">'
+        f"{e(other.name)}</a></p>"
+        for other in TEXTS.values()
+        if other is not texts
+    )
+    return page(texts.title, _entry_form(texts) + others, texts.language)
+
+
+def _entry_form(texts: Texts) -> str:
+    hint = f"hint-{texts.language}"
+    return (
+        f'<form method="post" action="{PAGE}"><label for="code-{texts.language}">{e(texts.code)}</label>'
+        f'<p id="{hint}" class="small">{e(texts.code_hint)}</p>'
+        f'<input id="code-{texts.language}" name="code" required autocomplete="off" autocapitalize="characters" '
+        f'spellcheck="false" maxlength="40" aria-describedby="{hint}">{_language(texts)}'
+        f"<button>{e(texts.show)}</button></form>"
+    )
+
+
+def _language(texts: Texts) -> str:
+    return f'<input type="hidden" name="language" value="{texts.language}">'
+
+
+# --- what is behind it ------------------------------------------------------------------------------------------------
+
+
+def overview(seen: Seen, code: str, *, done: bool = False) -> Answer:
+    """What stands, who has received something, what they have answered; and the way to take it back."""
+    texts, left = seen.texts, standing(seen)
+    said = f'<p class="said" role="status">{filled(texts.done, seen)}</p>' if done else how_it_stands(seen)
+    nothing = "" if left else f"<p>{e(texts.nothing_stands)}</p>"
+    whole = _button(WITHDRAWAL, texts, code, texts.take_back_all) if left else ""
+    content = (said, nothing, whole, grants(seen, _buttons(seen, code)), _sent(seen), _answers(seen), _read_again(seen))
+    return page(filled_heading(texts.your_consent, seen), "".join(content), texts.language)
+
+
+def _buttons(seen: Seen, code: str) -> Callable[[Grant], str]:
+    """Each of several grants that stand can be taken back by itself."""
+    texts, left = seen.texts, standing(seen)
+
+    def button(grant: Grant) -> str:
+        if len(left) < 2 or grant not in left:  # noqa: PLR2004  # the last one is taken back with the whole
+            return ""
+        recipient, purpose = seen.parties.name(grant.recipient), texts.label(grant.purpose)
+        label = texts.take_back_one.format(recipient=recipient, purpose=purpose)
+        return _button(WITHDRAWAL, texts, code, label, grant=grant.id)
+
+    return button
+
+
+def asks(seen: Seen, code: str, grant: Grant | None) -> Answer:
+    """The second of two taps; no reason is asked."""
+    texts, what = seen.texts, seen.texts.sure_all
+    if grant is not None:
+        recipient, purpose = seen.parties.name(grant.recipient), texts.label(grant.purpose)
+        what = texts.sure_one.format(recipient=recipient, purpose=purpose)
+    yes = _button(WITHDRAWAL, texts, code, texts.yes, grant=None if grant is None else grant.id, sure=True)
+    no = _button(PAGE, texts, code, texts.no, plain=True)
+    return page(texts.sure, f"<p>{e(what)}</p>{yes}{no}", texts.language)
+
+
+def _button(  # what its form sends, by name
+    to: str, texts: Texts, code: str, label: str, *, grant: GrantId | None = None, sure: bool = False,
+    plain: bool = False,
+) -> str:
+    """A form of one button. The code goes along in the body, never in an address."""
+    hidden = {"code": code, "grant": "" if grant is None else str(grant), "sure": "yes" if sure else ""}
+    fields = "".join(
+        f'<input type="hidden" name="{name}" value="{e(value)}">' for name, value in hidden.items() if value
+    )
+    look = ' class="plain"' if plain else ""
+    return f'<form method="post" action="{to}">{fields}{_language(texts)}<button{look}>{e(label)}</button></form>'
+
+
+def _sent(seen: Seen) -> str:
+    texts = seen.texts
+    cards = "".join(_one_sent(seen, each) for each in seen.record.sent)
+    return section(texts.sent, cards or f"<p>{e(texts.nothing_sent)}</p>")
+
+
+def _one_sent(seen: Seen, sent: Sent) -> str:
+    """When, what for, what, on which basis; who it was at either agency is nobody's business here."""
+    texts = seen.texts
+    lines = (
+        (texts.sent_at, e(texts.at(sent.at))),
+        (texts.purpose, e(texts.label(sent.purpose))),
+        (texts.categories, categories(seen, sent.categories)),
+        (texts.basis, ", ".join(e(texts.label(norm)) for norm in sent.norms)),
+    )
+    more = f"<p>{e(texts.maybe)}</p>" if sent.completeness is Completeness.UNKNOWN else ""
+    return card(seen.parties.name(sent.recipient), lines, more)
+
+
+def _answers(seen: Seen) -> str:
+    if not seen.record.duties:
+        return ""
+    items = "".join(f"<li>{e(_answer(seen, duty))}</li>" for duty in seen.record.duties)
+    return section(seen.texts.answers, f"<ul>{items}</ul>")
+
+
+def _answer(seen: Seen, duty: Duty) -> str:
+    """What a recipient has answered to the withdrawal, or by when it has to."""
+    texts, agency, now = seen.texts, seen.parties.name(duty.counterpart), seen.record.now
+    if duty.answered_at is not None:
+        norm = "" if duty.norm is None else texts.label(duty.norm)
+        answered = texts.retained if duty.answer is DutyAnswer.RETAINED else texts.erased
+        return answered.format(agency=agency, norm=norm, at=texts.at(duty.answered_at))
+    if duty.state is DutyState.LAPSED:
+        return texts.lapsed.format(agency=agency)
+    by = duty.answer_by or now
+    return (texts.overdue if by < now else texts.awaited).format(agency=agency, at=texts.at(by))
+
+
+def _read_again(seen: Seen) -> str:
+    notice, texts = seen.record.notice, seen.texts
+    if notice is None:
+        return ""
+    return section(texts.told, f"<details><summary>{e(texts.told_link)}</summary>{words(notice)}</details>")
+
+
+# --- no ---------------------------------------------------------------------------------------------------------------
+
+_NO: Final = {Reason.UNKNOWN_CODE: "unknown_code", Reason.TOO_MANY_TRIES: "too_many"}
+_ABOUT_WHAT_WAS_SENT: Final = range(400, 429)
+
+
+def said_no(status: int, type_: str) -> Answer:
+    """Any no to a browser, in every language: in which one was asked may be just what could not be read."""
+    reason = type_.rpartition("/")[2]
+    name = next((name for of, name in _NO.items() if of == reason), None)
+    name = name or ("not_right" if status in _ABOUT_WHAT_WAS_SENT else "not_now")
+    parts = "".join(
+        f'<section lang="{texts.language}"><p class="wrong" role="alert">{e(getattr(texts, name))}</p>'
+        f"{_entry_form(texts)}</section>"
+        for texts in TEXTS.values()
+    )
+    return page(" · ".join(texts.again for texts in TEXTS.values()), parts, DEFAULT.language, status)

@@ -1,0 +1,300 @@
+"""What the pages about a receipt say, in every language there is: adding one is one more `Texts` in `TEXTS`.
+
+German is Einfache Sprache, to be read at fifteen: short sentences, one thought each, no word of the law that has an
+everyday one. Codes are said by their labels (`contracts/labels.py` in German); names of German norms stay German.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from contracts.codes import ConsentState, Giver, LegalBasis, RetentionNorm
+from contracts.labels import label
+from services.consent.domain.decision import GERMANY
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One language. Braces are filled in; `said` has one sentence for each state that a receipt can show."""
+
+    language: str
+    name: str
+    label: Callable[[Enum], str]
+    months: tuple[str, ...]
+    moment: str
+    # the receipt
+    receipt: str
+    said: Mapping[ConsentState, str]
+    said_for: Mapping[ConsentState, str]
+    giver: Mapping[Giver, str]
+    allowed: str
+    allowed_before: str
+    recipient: str
+    categories: str
+    purpose: str
+    until: str
+    until_at: str
+    was_until: str
+    taken_back: str
+    entrusted: str
+    free: str
+    free_why: str
+    how: str
+    how_why: str
+    by_phone: str
+    by_phone_typed: str
+    scan: str
+    your_code: str
+    keep_code: str
+    in_person: str
+    told: str
+    told_link: str
+    told_version: str
+    proves: str
+    as_of: str
+    number: str
+    # the page on a phone
+    title: str
+    code: str
+    code_hint: str
+    show: str
+    your_consent: str
+    nothing_stands: str
+    take_back_one: str
+    take_back_all: str
+    sure: str
+    sure_one: str
+    sure_all: str
+    yes: str
+    no: str
+    done: str
+    sent: str
+    nothing_sent: str
+    sent_at: str
+    basis: str
+    maybe: str
+    answers: str
+    erased: str
+    retained: str
+    awaited: str
+    overdue: str
+    lapsed: str
+    # a no
+    unknown_code: str
+    too_many: str
+    not_right: str
+    not_now: str
+    again: str
+
+    def at(self, moment: datetime) -> str:
+        """A point in time as people here write it."""
+        there = moment.astimezone(GERMANY)
+        month = self.months[there.month - 1]
+        return self.moment.format(day=there.day, month=month, year=there.year, clock=f"{there:%H:%M}")
+
+
+DE: Final = Texts(
+    language="de",
+    name="Deutsch",
+    label=label,
+    months=(
+        "Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November",
+        "Dezember",
+    ),
+    moment="{day}. {month} {year}, {clock} Uhr",
+    receipt="Beleg über deine Einwilligung",
+    said=MappingProxyType({
+        ConsentState.GIVEN: "Du hast Ja gesagt: {agency} darf anderen etwas über dich sagen. ({at})",
+        ConsentState.REFUSED: "Du hast Nein gesagt. Das ist in Ordnung. ({at})",
+        ConsentState.WITHDRAWN: "Du hast deine Erlaubnis zurückgenommen. Sie gilt nicht mehr. ({at})",
+        ConsentState.EXPIRED: "Die Zeit deiner Erlaubnis ist vorbei. Sie gilt nicht mehr. ({at})",
+        ConsentState.REPLACED: "Du hast eine neue Erlaubnis gegeben. Diese hier gilt nicht mehr. ({at})",
+        ConsentState.INVALIDATED: "{agency} hat einen Fehler gefunden. Diese Erlaubnis gilt nicht. ({at})",
+    }),
+    said_for=MappingProxyType({
+        ConsentState.GIVEN: "Für dich wurde Ja gesagt: {agency} darf anderen etwas über dich sagen. ({at})",
+        ConsentState.REFUSED: "Für dich wurde Nein gesagt. Das ist in Ordnung. ({at})",
+        ConsentState.WITHDRAWN: "Die Erlaubnis wurde zurückgenommen. Sie gilt nicht mehr. ({at})",
+        ConsentState.EXPIRED: "Die Zeit der Erlaubnis ist vorbei. Sie gilt nicht mehr. ({at})",
+        ConsentState.REPLACED: "Es gibt eine neue Erlaubnis. Diese hier gilt nicht mehr. ({at})",
+        ConsentState.INVALIDATED: "{agency} hat einen Fehler gefunden. Diese Erlaubnis gilt nicht. ({at})",
+    }),
+    giver=MappingProxyType({
+        Giver.SELF: "Du hast das selbst entschieden.",
+        Giver.GUARDIAN: "Deine Eltern oder andere Sorgeberechtigte haben für dich unterschrieben.",
+    }),
+    allowed="Was {agency} weitersagen darf",
+    allowed_before="Was {agency} weitersagen durfte",
+    recipient="Wem?",
+    categories="Was?",
+    purpose="Wofür?",
+    until="Wie lange?",
+    until_at="bis {at}",
+    was_until="vorbei seit {at}",
+    taken_back="zurückgenommen am {at}",
+    entrusted="Auch, was du uns im Vertrauen gesagt hast.",
+    free="Du musst nichts erlauben",
+    free_why="Deine Erlaubnis ist freiwillig. Du kannst Nein sagen. Du kannst sie jederzeit zurücknehmen. "
+    "Beides hat keine Nachteile für dich.",
+    how="So nimmst du deine Erlaubnis zurück",
+    how_why="Du musst keinen Grund sagen. Ab dann sagt {agency} auf deine Erlaubnis hin nichts mehr weiter. Was vorher "
+    "weitergesagt wurde, war erlaubt. Wer etwas bekommen hat, muss es löschen oder sagen, warum er es behalten darf.",
+    by_phone="Mit dem Handy: Scanne das Bild, oder öffne diese Adresse:",
+    by_phone_typed="Dort gibst du diesen Code ein:",
+    scan="Bild mit der Adresse {page}",
+    your_code="Dein Code",
+    keep_code="Wer den Code kennt, kann alles sehen und zurücknehmen. Pass gut auf ihn auf.",
+    in_person="Oder sag es uns:",
+    told="Was wir dir vorher gesagt haben",
+    told_link="Die Information zum Nachlesen",
+    told_version="Fassung vom {at}",
+    proves="Auf diesem Beleg steht, was {agency} aufgeschrieben hat. Er beweist nicht, dass die Erlaubnis gültig ist.",
+    as_of="Stand: {at}",
+    number="Nummer: {id}",
+    title="Deine Einwilligung ansehen",
+    code="Code von deinem Beleg",
+    code_hint="12 Zeichen, zum Beispiel ABCD-EFGH-JKMN. Groß oder klein ist egal.",
+    show="Ansehen",
+    your_consent="Deine Einwilligung bei {agency}",
+    nothing_stands="Du hast hier nichts mehr erlaubt.",
+    take_back_one="Zurücknehmen: {recipient}, {purpose}",
+    take_back_all="Alles zurücknehmen",
+    sure="Wirklich zurücknehmen?",
+    sure_one="{recipient} bekommt dann auf deine Erlaubnis hin nichts mehr für: {purpose}.",
+    sure_all="Dann bekommt auf deine Erlaubnis hin niemand mehr etwas.",
+    yes="Ja, zurücknehmen",
+    no="Nein, zurück",
+    done="Zurückgenommen. {agency} sagt jetzt nichts mehr weiter, was du hier erlaubt hattest.",
+    sent="Wer etwas bekommen hat",
+    nothing_sent="Bisher hat niemand etwas bekommen.",
+    sent_at="Wann?",
+    basis="Warum durfte das sein?",
+    maybe="Vielleicht ist nicht alles angekommen.",
+    answers="Antworten auf deine Rücknahme",
+    erased="{agency} hat gelöscht, was sie bekommen hat. ({at})",
+    retained="{agency} behält, was sie bekommen hat. Der Grund: {norm}. ({at})",
+    awaited="{agency} muss bis {at} antworten.",
+    overdue="{agency} hat noch nicht geantwortet. Die Frist war {at}.",
+    lapsed="{agency} hat nichts mehr von dir.",
+    unknown_code="Diesen Code kennen wir nicht. Schau auf deinen Beleg und versuche es noch einmal.",
+    too_many="Das waren zu viele falsche Codes. Versuche es in einer Minute noch einmal.",
+    not_right="Da hat etwas nicht gestimmt. Fang bitte noch einmal von vorn an.",
+    not_now="Das geht gerade nicht. Versuche es gleich noch einmal. Oder sag es der Stelle, von der du den Beleg hast.",
+    again="Code eingeben",
+)
+
+_ENGLISH: Final[Mapping[Enum, str]] = MappingProxyType({
+    LegalBasis.CONSENT_SGB_X_67B: "your consent (§ 67b SGB X)",
+    RetentionNorm.GDPR_17_3_B: "a duty by law or a public task (Art. 17(3)(b) GDPR)",
+    RetentionNorm.GDPR_17_3_E: "legal claims (Art. 17(3)(e) GDPR)",
+    RetentionNorm.SGB_X_84: "restricted instead of erased (§ 84 SGB X)",
+})
+
+
+def _in_english(code: Enum) -> str:
+    """The code is an English word itself; a norm that has no English name is said as the law says it."""
+    if code in _ENGLISH:
+        return _ENGLISH[code]
+    return label(code) if isinstance(code, LegalBasis) else str(code.value).replace("_", " ")
+
+
+EN: Final = Texts(
+    language="en",
+    name="English",
+    label=_in_english,
+    months=(
+        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "December",
+    ),
+    moment="{day} {month} {year}, {clock}",
+    receipt="Receipt for your consent",
+    said=MappingProxyType({
+        ConsentState.GIVEN: "You said yes: {agency} may tell others something about you. ({at})",
+        ConsentState.REFUSED: "You said no. That is all right. ({at})",
+        ConsentState.WITHDRAWN: "You took your permission back. It no longer counts. ({at})",
+        ConsentState.EXPIRED: "The time of your permission is over. It no longer counts. ({at})",
+        ConsentState.REPLACED: "You gave a new permission. This one no longer counts. ({at})",
+        ConsentState.INVALIDATED: "{agency} has found a mistake. This permission does not count. ({at})",
+    }),
+    said_for=MappingProxyType({
+        ConsentState.GIVEN: "Somebody said yes for you: {agency} may tell others something about you. ({at})",
+        ConsentState.REFUSED: "Somebody said no for you. That is all right. ({at})",
+        ConsentState.WITHDRAWN: "The permission was taken back. It no longer counts. ({at})",
+        ConsentState.EXPIRED: "The time of the permission is over. It no longer counts. ({at})",
+        ConsentState.REPLACED: "There is a new permission. This one no longer counts. ({at})",
+        ConsentState.INVALIDATED: "{agency} has found a mistake. This permission does not count. ({at})",
+    }),
+    giver=MappingProxyType({
+        Giver.SELF: "You decided this yourself.",
+        Giver.GUARDIAN: "Your parents or other guardians signed for you.",
+    }),
+    allowed="What {agency} may pass on",
+    allowed_before="What {agency} was allowed to pass on",
+    recipient="To whom?",
+    categories="What?",
+    purpose="What for?",
+    until="Until when?",
+    until_at="until {at}",
+    was_until="over since {at}",
+    taken_back="taken back on {at}",
+    entrusted="Also what you told us in confidence.",
+    free="You do not have to allow anything",
+    free_why="Your permission is voluntary. You can say no. You can take it back at any time. "
+    "Neither has any disadvantage for you.",
+    how="How to take your permission back",
+    how_why="You need not give a reason. From then on {agency} passes nothing more on by your permission. What was "
+    "passed on before was allowed. Whoever received something must erase it or say why they may keep it.",
+    by_phone="With a phone: scan the picture, or open this address:",
+    by_phone_typed="There you type this code:",
+    scan="Picture with the address {page}",
+    your_code="Your code",
+    keep_code="Whoever knows the code can see everything and take it back. Keep it safe.",
+    in_person="Or tell us:",
+    told="What we told you before",
+    told_link="The notice, to read again",
+    told_version="Version of {at}",
+    proves="This receipt says what {agency} has written down. It does not prove that the permission is valid.",
+    as_of="As of {at}",
+    number="Number: {id}",
+    title="See your consent",
+    code="Code on your receipt",
+    code_hint="12 characters, for example ABCD-EFGH-JKMN. Capital or small letters do not matter.",
+    show="See it",
+    your_consent="Your consent at {agency}",
+    nothing_stands="You no longer allow anything here.",
+    take_back_one="Take back: {recipient}, {purpose}",
+    take_back_all="Take everything back",
+    sure="Really take it back?",
+    sure_one="{recipient} then receives nothing more by your permission for: {purpose}.",
+    sure_all="Then nobody receives anything more by your permission.",
+    yes="Yes, take it back",
+    no="No, go back",
+    done="Taken back. {agency} now passes on nothing more of what you had allowed here.",
+    sent="Who has received something",
+    nothing_sent="So far nobody has received anything.",
+    sent_at="When?",
+    basis="Why was that allowed?",
+    maybe="Perhaps not everything has arrived.",
+    answers="Answers to your taking back",
+    erased="{agency} has erased what it received. ({at})",
+    retained="{agency} keeps what it received. The reason: {norm}. ({at})",
+    awaited="{agency} has to answer by {at}.",
+    overdue="{agency} has not answered yet. It should have by {at}.",
+    lapsed="{agency} no longer has anything of yours.",
+    unknown_code="We do not know this code. Look at your receipt and try again.",
+    too_many="Those were too many wrong codes. Try again in a minute.",
+    not_right="Something was not right. Please start again.",
+    not_now="This does not work right now. Try again soon, or tell the office that gave you the receipt.",
+    again="Type the code",
+)
+
+TEXTS: Final[Mapping[str, Texts]] = MappingProxyType({texts.language: texts for texts in (DE, EN)})
+DEFAULT: Final = DE
+
+
+def texts_in(language: str | None) -> Texts:
+    """The texts of this language (BCP 47), by its first part; German where there are none."""
+    return TEXTS.get((language or "").partition("-")[0].lower(), DEFAULT)

@@ -62,6 +62,7 @@ BOUNDS: Mapping[str, str] = {
     "http/limits.py self._held": "one per caller whose body is in hand: CONNECTIONS_MAX",
     "http/limits.py self._left": "CALLERS_MAX, the one unused longest goes",
     "http/limits.py self._waiting": "WAITERS_MAX",
+    "http/limits.py self._wrong": "PLACES_MAX, the one unused longest goes",
     "http/line.py self.resting": "some of the server's connections: LINES_MAX, and gone with theirs",
     "http/parse.py names_of": "one per combination of our own models",
     "http/routes.py Route.headers": WIRED,

@@ -19,6 +19,7 @@ from services.consent.domain.words import Item
 
 ASK_SECONDS: Final = 1.0  # until a neighbour in the same agency begins to answer; the lease's time is running
 ANSWER_SECONDS: Final = 2.0  # for all of its answer, however it drips: later no lease would be open any more
+READERS_MAX: Final = 2  # at the door with a connection in hand: of the five of a service the others stay free
 T = TypeVar("T")
 
 
@@ -31,6 +32,8 @@ class Resources:
     alliances: Mapping[AllianceId, Alliance]
     tries: Tries = field(default_factory=Tries)
     """How often somebody may be wrong about the code of a receipt."""
+    readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS_MAX))
+    """Those at the door who have one of the database's connections."""
 
 
 class Neighbour(BaseModel):

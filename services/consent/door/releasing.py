@@ -5,8 +5,10 @@ byte of the data is sent. What is left of the risk: one chunk of a process froze
 write, and what is in the recipient's own buffers.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS: Final = 2.0  # bytes may leave this long after the request came, and no longer
 CHUNK_BYTES: Final = 16 * 1024
 OPEN: Final = frozenset({HandoverState.ACCEPTED, HandoverState.ACTIVE, HandoverState.PAUSED})
+TURN_SECONDS: Final = 1.0  # as long as for the person's row: the lease's time is running
 LOCK_NOT_AVAILABLE: Final = "55P03"  # SQLSTATE
 
 
@@ -75,14 +78,34 @@ async def release(
         return await _released(resources, claim, call.now)
     except UnreachableError:
         return Refused(Reason.UNREACHABLE)
+    except _NoTurnError:
+        return Refused(Reason.BUSY)
     except DATABASE_ERRORS as error:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         return Refused(Reason.BUSY)
 
 
+class _NoTurnError(Exception):
+    """Too many are at the door at once."""
+
+
+@asynccontextmanager
+async def _turn(resources: Resources) -> AsyncGenerator[None, None]:
+    """Few at a time, however many come: the database's other connections are for who takes a consent back."""
+    try:
+        async with asyncio.timeout(TURN_SECONDS):
+            await resources.readers.acquire()
+    except TimeoutError:
+        raise _NoTurnError from None
+    try:
+        yield
+    finally:
+        resources.readers.release()
+
+
 async def _released(resources: Resources, claim: Claim, now: datetime) -> StreamingAnswer | Refused:
-    async with resources.tools.engine.connect() as connection:
+    async with _turn(resources), resources.tools.engine.connect() as connection:
         known = await leases.claimed(connection, claim.handover)
     if known is None or known[1].recipient != claim.recipient:
         return Refused(Reason.UNKNOWN_HANDOVER)
@@ -96,7 +119,7 @@ async def _released(resources: Resources, claim: Claim, now: datetime) -> Stream
     if isinstance(wanted, Refused):
         return wanted
     contents = [content for content in await contents_of(resources, wanted) if content.about(of)]
-    async with transaction(resources.tools.engine) as tx:
+    async with _turn(resources), transaction(resources.tools.engine) as tx:
         opened = await open_lease(tx, resources, claim, of, transmission.id, wanted, contents)
     if isinstance(opened, Refused):
         return opened

@@ -30,7 +30,7 @@ from contracts.codes import (
     Role,
     Sphere,
 )
-from contracts.consent import ConsentDataAnswered
+from contracts.consent import Answered, ConsentDataAnswered
 from contracts.ids import CaseId, DutyId, HandoverRef, PersonId
 from contracts.intake import CaseRegistered
 from contracts.new_ids import new_id
@@ -367,11 +367,13 @@ async def test_each_answer_to_the_withdrawal_is_shown(
     assert f"{recipient} hat noch nicht geantwortet" in (await seen(consenting, code)).text
     duty = (await consenting.get("/duties"))["duties"][0]["id"]
     await consenting.hear("musterland.jugendamt.to.jobcenter.consent", ConsentDataAnswered(
-        handover=HandoverRef(handover), duty=DutyId(UUID(duty)), answer=answer, norm=norm
+        handover=HandoverRef(handover), duty=DutyId(UUID(duty)), answer=answer, norm=norm,
+        passed_on=(Answered(answer=DutyAnswer.ERASED, norm=None),),
     ))
     page = unescape((await seen(consenting, code)).text)
     begins = words(TEXTS["de"]).format(agency=recipient, norm=TEXTS["de"].label(norm) if norm else "", at="|")
     assert begins.partition("|")[0] in page
+    assert TEXTS["de"].further_erased in page
 
 
 # --- guessing ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from services.consent.api.receipts.pieces import (
 )
 from services.consent.api.receipts.texts import DEFAULT, TEXTS, Texts
 from services.consent.domain import Reason
-from services.consent.domain.words import Duty, DutyState, Grant
+from services.consent.domain.words import Duty, DutyState, Grant, PassedOn
 from services.consent.store.receipts import Sent
 
 WITHDRAWAL: Final = f"{PAGE}/withdrawal"
@@ -140,11 +140,19 @@ def _answer(seen: Seen, duty: Duty) -> str:
     if duty.answered_at is not None:
         norm = "" if duty.norm is None else texts.label(duty.norm)
         answered = texts.retained if duty.answer is DutyAnswer.RETAINED else texts.erased
-        return answered.format(agency=agency, norm=norm, at=texts.at(duty.answered_at))
+        own = answered.format(agency=agency, norm=norm, at=texts.at(duty.answered_at))
+        return " ".join((own, *(_further(seen, each) for each in duty.passed_on)))
     if duty.state is DutyState.LAPSED:
         return texts.lapsed.format(agency=agency)
     by = duty.answer_by or now
     return (texts.overdue if by < now else texts.awaited).format(agency=agency, at=texts.at(by))
+
+
+def _further(seen: Seen, passed_on: PassedOn) -> str:
+    """What somebody answered to whom that recipient had passed it on; who that is, nobody tells us."""
+    if passed_on.norm is None:
+        return seen.texts.further_erased
+    return seen.texts.further_retained.format(norm=seen.texts.label(passed_on.norm))
 
 
 def _read_again(seen: Seen) -> str:

@@ -79,6 +79,8 @@ class Texts:
     answers: str
     erased: str
     retained: str
+    further_erased: str
+    further_retained: str
     awaited: str
     overdue: str
     lapsed: str
@@ -176,6 +178,8 @@ DE: Final = Texts(
     answers="Antworten auf deine Rücknahme",
     erased="{agency} hat gelöscht, was sie bekommen hat. ({at})",
     retained="{agency} behält, was sie bekommen hat. Der Grund: {norm}. ({at})",
+    further_erased="Sie hatte es an eine andere Stelle weitergegeben. Die hat es auch gelöscht.",
+    further_retained="Sie hatte es an eine andere Stelle weitergegeben. Die behält es. Der Grund: {norm}.",
     awaited="{agency} muss bis {at} antworten.",
     overdue="{agency} hat noch nicht geantwortet. Die Frist war {at}.",
     lapsed="{agency} hat nichts mehr von dir.",
@@ -281,6 +285,8 @@ EN: Final = Texts(
     answers="Answers to your taking back",
     erased="{agency} has erased what it received. ({at})",
     retained="{agency} keeps what it received. The reason: {norm}. ({at})",
+    further_erased="It had passed this on to another office, which has erased it, too.",
+    further_retained="It had passed this on to another office, which keeps it. The reason: {norm}.",
     awaited="{agency} has to answer by {at}.",
     overdue="{agency} has not answered yet. It should have by {at}.",
     lapsed="{agency} no longer has anything of yours.",

@@ -120,10 +120,13 @@ def _way(alliance: Alliance, sender: Agency, receiver: Agency) -> str:
 
 
 def _begin(row: StatutoryBasis, sender: Agency, receiver: Agency) -> date | None:
-    """From which day on the row counts between these two; None where one of them has not approved it."""
+    """From which day on the row counts between these two; None where one has not approved it, or only afterwards."""
     said = [row.approval(agency.id) for agency in (sender, receiver)]
     days = [yes.approved_on for yes in said if yes is not None]
-    return max(row.valid_from, *days) if len(days) == len(said) else None
+    if len(days) < len(said):
+        return None
+    begin = max(row.valid_from, *days)
+    return begin if begin <= row.last_day else None
 
 
 def _lets_go(number: int, row: StatutoryBasis, begin: date | None) -> str:

@@ -143,6 +143,18 @@ def test_a_part_that_was_taken_back_is_told_with_its_grant_and_the_rest_with_the
     assert (earlier.grants, later.grants) == ((first.id,), (second.id,))
 
 
+@every_way
+def test_nothing_is_said_to_be_allowed_beyond_its_end(way: Callable[[Story], ConsentId]) -> None:
+    story = Story()
+    consent = way(story)
+    of = consent_of(story, consent)
+    purposes = ts27560(record(story, consent))["consent_record"]["pii_processing"]["purposes"]
+    for purpose, grant in zip(purposes, of.grants, strict=True):
+        ends = [end for end in (grant.withdrawn_at, of.ended_at, grant.valid_until) if end is not None]
+        assert purpose["valid_until"] == min(ends).isoformat()
+        assert min(ends).isoformat() in purpose["retention_period"]
+
+
 def test_of_a_form_that_nobody_has_answered_there_is_no_receipt() -> None:
     story = Story()
     consent = asked(story)

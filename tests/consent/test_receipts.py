@@ -297,7 +297,9 @@ async def test_one_grant_can_be_taken_back_and_the_others_stand(consenting: Cons
     assert (await seen(consenting, code)).text.count('action="/receipts/withdrawal"') == 3
     asked = await sent(consenting, "/receipts/withdrawal", code=code, grant=grant)
     assert grant in asked.text
-    await sent(consenting, "/receipts/withdrawal", code=code, grant=grant, sure="yes")
+    done = await sent(consenting, "/receipts/withdrawal", code=code, grant=grant, sure="yes")
+    assert TEXTS["de"].done_one.partition("{")[0] in done.text
+    assert TEXTS["de"].done.partition("{agency}")[2] not in done.text, "the other grant still lets data go"
     found = await consenting.get(f"/consents/{consent}")
     assert found["state"] == "given"
     assert [each["withdrawn_at"] is not None for each in found["grants"]] == [True, False]

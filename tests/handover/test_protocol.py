@@ -11,7 +11,14 @@ from contracts.codes import Service, Side
 from contracts.consent import ConsentDataAnswered, ConsentWithdrawalNotified
 from contracts.events import Event
 from contracts.registry import FACTS
-from services.consent.domain.commands import AnswerErased, AnswerRetained, DemandAnswer, HearAnswer, OweAnswer
+from services.consent.domain.commands import (
+    AllAnswered,
+    AnswerErased,
+    AnswerRetained,
+    DemandAnswer,
+    HearAnswer,
+    OweAnswer,
+)
 from services.consent.domain.duties import DUTIES, NOTHING_LEFT
 from services.consent.domain.words import Before, DutyState
 from services.consent.door.releasing import OPEN
@@ -127,7 +134,8 @@ def _lead(copy: Handover, row: ProtocolRow) -> bool:
 # follows the ledger and not the state of a handover; the states of the rows are where such a duty can be.
 DUTY: Final[Mapping[str, tuple[DutyState | Before, type[Any], DutyState, type[Event] | None]]] = {
     "ConsentEnded": (Before.NONE, OweAnswer, DutyState.OWES, None),
-    "AnswerOnData": (DutyState.OWES, AnswerRetained, DutyState.ANSWERED, ConsentDataAnswered),
+    # In the same decision as the own answer, where nobody else is waited for (decision 0029).
+    "AnswerOnData": (DutyState.WAITS, AllAnswered, DutyState.ANSWERED, ConsentDataAnswered),
     "DataAnswered": (DutyState.AWAITS, HearAnswer, DutyState.ANSWERED, None),
 }
 DUTY_WORDS: Final = {DutyState.OWES: "owes", DutyState.ANSWERED: "answered"}

@@ -127,7 +127,7 @@ def _notice(record: Record) -> Document:
 
 
 def _purpose(record: Record, grant: Grant) -> Document:
-    page = f": {record.page}" if record.page else ""
+    page, until = f": {record.page}" if record.page else "", ends_at(record.consent, grant).isoformat()
     return {
         "purpose_id": str(grant.id),
         "purpose": label(grant.purpose),
@@ -138,12 +138,12 @@ def _purpose(record: Record, grant: Grant) -> Document:
         "collection_method": form_of(record.consent),
         "processing_method": "transmission",
         "storage_locations": [GERMANY],
-        "retention_period": _until(grant),
+        "retention_period": f"transmission until {until}; what was received, as the recipient's law says",
         "jurisdiction": GERMANY,
         "recipient_third_parties": [str(grant.recipient)],
         "withdrawal_method": f"without a reason, with the code of the receipt or at the agency{page}",
         "valid_from": grant.valid_from.isoformat(),
-        "valid_until": (grant.withdrawn_at or grant.valid_until).isoformat(),
+        "valid_until": until,
         "entrusted_included": grant.entrusted_included,
     }
 
@@ -157,9 +157,10 @@ def form_of(consent: Consent) -> str:
     return "" if consent.form is None else consent.form
 
 
-def _until(grant: Grant) -> str:
-    until = (grant.withdrawn_at or grant.valid_until).isoformat()
-    return f"transmission until {until}; what was received, as the recipient's law says"
+def ends_at(consent: Consent, grant: Grant) -> datetime:
+    """When nothing goes on this grant any more, whichever way it ends."""
+    ends = (grant.valid_until, grant.withdrawn_at, consent.ended_at)
+    return min(end for end in ends if end is not None)
 
 
 def _party(agency: Agency, role: str) -> Document:
@@ -188,7 +189,7 @@ def _event(record: Record, happened: Happened) -> Document:
 
 
 _EXPLICIT: Final = frozenset({ConsentForm.WRITTEN, ConsentForm.ELECTRONIC})
-_BY_AGENCY: Final = frozenset({ConsentState.REQUESTED, ConsentState.EXPIRED, ConsentState.INVALIDATED})
+_BY_GIVER: Final = frozenset({ConsentState.GIVEN, ConsentState.REFUSED})
 
 
 def _duration(consent: Consent, happened: Happened) -> str | None:
@@ -200,7 +201,7 @@ def _duration(consent: Consent, happened: Happened) -> str | None:
 
 
 def _who(record: Record, state: ConsentState) -> str:
-    """Asked for, expired or found invalid at the agency; all else is said by the giver."""
-    if state in _BY_AGENCY:
+    """A yes and a no are the giver's; all else is recorded by the agency: at it, or by whoever has the code."""
+    if state not in _BY_GIVER:
         return str(record.agency.id)
     return str(record.person) if record.consent.giver is Giver.SELF else f"guardian of {record.person}"

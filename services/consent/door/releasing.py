@@ -120,6 +120,8 @@ async def _released(resources: Resources, claim: Claim, now: datetime) -> Stream
         return wanted
     contents = [content for content in await contents_of(resources, wanted) if content.about(of)]
     async with _turn(resources), transaction(resources.tools.engine) as tx:
+        if monotonic() >= claim.since + LEASE_SECONDS:  # it has waited so long that nothing could leave any more
+            raise _NoTurnError
         opened = await open_lease(tx, resources, claim, of, transmission.id, wanted, contents)
     if isinstance(opened, Refused):
         return opened

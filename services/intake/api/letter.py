@@ -38,10 +38,19 @@ COLLECTED: Final = {
     CollectedFrom.GUARDIAN: "bei Ihren Personensorgeberechtigten",
     CollectedFrom.THIRD_PARTY: "bei Dritten",
 }
+COLLECTED_OF_A_CHILD: Final = {
+    CollectedFrom.PERSON: "bei Ihrem Kind",
+    CollectedFrom.GUARDIAN: "bei Ihnen",
+    CollectedFrom.THIRD_PARTY: "bei Dritten",
+}
 TO_BE_FILLED_IN: Final = "…………………………………………………………"
 OPENING: Final = """
 <p>Wir haben Angaben über Sie nicht von Ihnen, sondern von einer anderen Stelle bekommen. Hier steht, was wir bekommen
 haben, von wem, wofür und mit welchem Recht.</p>
+"""
+OPENING_OF_A_CHILD: Final = """
+<p>Wir haben Angaben über Ihr Kind von einer anderen Stelle bekommen. Hier steht, was wir bekommen haben, von wem, wofür
+und mit welchem Recht.</p>
 """
 RIGHTS: Final = """
 <h2>Wer die Angaben bekommt und wie lange wir sie speichern</h2>
@@ -98,7 +107,7 @@ def _letter(found: Any, settings: Settings) -> str:
         _for_the_file(found),
         f"<p>{_addressed(found)}</p>",
         f"<p>Information nach Art. 14 DSGVO und § 82a SGB X, Aktenzeichen {escape(found.local_number or '–')}</p>",
-        OPENING,
+        OPENING_OF_A_CHILD if _of_a_child(found) else OPENING,
         _table((), contacts),
         "<h2>Was wir bekommen haben</h2>",
         _table(head, _received(found, names)),
@@ -126,7 +135,7 @@ def _addressed(found: Any) -> str:
     if found.family_name is None:
         return "Die Angaben zur Person sind inzwischen gelöscht."
     name = f"{found.given_names} {found.family_name}"
-    lines = ["Personensorgeberechtigte von", name] if found.age_band == AgeBand.UNDER_15 else [name]
+    lines = ["Personensorgeberechtigte von", name] if _of_a_child(found) else [name]
     if found.address_protected:
         lines.append("(Anschrift geschützt: persönlich übergeben)")
     elif found.street:
@@ -142,17 +151,23 @@ def _received(found: Any, names: Mapping[str, str]) -> Iterable[Sequence[str]]:
     for release in found.releases:
         from_whom = f"{escape(names.get(release['sender'], release['sender']))}, {_day(release['stored_at'])}"
         for line in lines[release["id"]]:
-            yield from_whom, *_line(line)
-        if release["erased_at"]:
+            yield from_whom, *_line(line, _of_a_child(found))
+        erased = release["items"] - sum(line["items"] for line in lines[release["id"]])
+        if release["erased_at"] and erased > 0:
             gone = f"inzwischen gelöscht ({_day(release['erased_at'])})"
-            yield from_whom, gone, str(release["items"]), "–", "–", "–"
+            yield from_whom, gone, str(erased), "–", "–", "–"
 
 
-def _line(line: Mapping[str, Any]) -> Sequence[str]:
+def _of_a_child(found: Any) -> bool:
+    """Whether the letter goes to those who have custody (§ 36 SGB I)."""
+    return bool(found.age_band == AgeBand.UNDER_15)
+
+
+def _line(line: Mapping[str, Any], of_a_child: bool) -> Sequence[str]:  # noqa: FBT001  # the one thing it turns on
     return (
         escape(label(DataCategory(line["category"]))),
         str(line["items"]),
-        COLLECTED[CollectedFrom(line["collected_from"])],
+        (COLLECTED_OF_A_CHILD if of_a_child else COLLECTED)[CollectedFrom(line["collected_from"])],
         escape(label(Purpose(line["purpose"]))),
         "<br>".join(escape(label(LegalBasis(basis))) for basis in line["bases"]),
     )

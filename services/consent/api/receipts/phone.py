@@ -73,7 +73,7 @@ async def take_back(call: Call, resources: Resources, body: WithdrawalFields) ->
     if body.sure is None:
         return screens.asks(found, body.code, grant)
     await withdraw(resources, found.record.person, found.record.consent.id, None if grant is None else grant.id)
-    return screens.overview(await _after(resources, found, grant), body.code, done=True)
+    return screens.taken_back(await _after(resources, found, grant), body.code, grant)
 
 
 async def _opened(call: Call, resources: Resources, body: CodeFields) -> Seen | Refused:
@@ -117,6 +117,8 @@ def place_of(address: str) -> str:
         found = ip_address(address.partition(":")[2])
     except ValueError:
         return address[:PLACE_CHARACTERS_MAX]
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)  # a proxy that listens for both writes it so
     if isinstance(found, IPv6Address):
         return f"{int(found) >> 128 - PREFIX_BITS:x}"
     return str(found)

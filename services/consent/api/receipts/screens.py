@@ -60,10 +60,18 @@ def _language(texts: Texts) -> str:
 # --- what is behind it ------------------------------------------------------------------------------------------------
 
 
-def overview(seen: Seen, code: str, *, done: bool = False) -> Answer:
+def taken_back(seen: Seen, code: str, grant: Grant | None) -> Answer:
+    """The answer to the second tap: what is taken back, of several grants only that one; then all the rest."""
+    if grant is None or not standing(seen):
+        return overview(seen, code, filled(seen.texts.done, seen))
+    recipient, purpose = seen.parties.name(grant.recipient), seen.texts.label(grant.purpose)
+    return overview(seen, code, e(seen.texts.done_one.format(recipient=recipient, purpose=purpose)))
+
+
+def overview(seen: Seen, code: str, done: str = "") -> Answer:
     """What stands, who has received something, what they have answered; and the way to take it back."""
     texts, left = seen.texts, standing(seen)
-    said = f'<p class="said" role="status">{filled(texts.done, seen)}</p>' if done else how_it_stands(seen)
+    said = f'<p class="said" role="status">{done}</p>' if done else how_it_stands(seen)
     nothing = "" if left else f"<p>{e(texts.nothing_stands)}</p>"
     whole = _button(WITHDRAWAL, texts, code, texts.take_back_all) if left else ""
     content = (said, nothing, whole, grants(seen, _buttons(seen, code)), _sent(seen), _answers(seen), _read_again(seen))

@@ -340,7 +340,8 @@ def matrix_approve(
     ] = None,
     agency: Annotated[str | None, typer.Option(help="Which agency, where several are on that side.")] = None,
     digest: Annotated[
-        str | None, typer.Option(help="The digest on what was signed, 12 letters at least: another wording is refused.")
+        str | None,
+        typer.Option(help="With --officer: the digest on what was signed, 12 letters or more; another is refused."),
     ] = None,
     on: DayOption = None,
 ) -> None:
@@ -355,6 +356,8 @@ def matrix_approve(
             console.print(line, soft_wrap=True, markup=False)
         console.print(f"for {signer}: nothing is written without --officer")
         return
+    if digest is None:
+        raise MistakeError("say with --digest which wording was signed: it stands on what the officer has seen")
     _say_version(matrix.approve(alliance, row, (signer, officer, _day(on)), digest))
 
 

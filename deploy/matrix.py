@@ -92,14 +92,14 @@ def signer(alliance: Alliance, row: StatutoryBasis, end: End, named: str | None)
     return there[0]
 
 
-def approve(file: Path, number: int, yes: tuple[AgencyId, str, date], signed: str | None = None) -> Alliance | None:
+def approve(file: Path, number: int, yes: tuple[AgencyId, str, date], signed: str) -> Alliance | None:
     """Write down that this agency's officer approved the row on that day; None where the file says so already.
 
     `signed`: the digest that stands on what was signed. MistakeError where the row has another wording by now.
     """
     alliance = read_alliance(file)
     row = row_of(alliance, number)
-    if signed is not None and not (len(signed) >= DIGEST_LETTERS_MIN and row.digest.startswith(signed.lower())):
+    if len(signed) < DIGEST_LETTERS_MIN or not row.digest.startswith(signed.lower()):
         raise MistakeError(f"row {number} has the digest {row.digest}, not the one that was signed")
     agency, officer, on = yes
     approval = Approval(agency=agency, officer=officer, approved_on=on, digest=row.digest)

@@ -196,9 +196,11 @@ def test_a_table_in_another_writing_is_not_guessed_at(file: Path) -> None:
 
 
 def sign(file: Path, side: str, *more: object) -> str:
+    """The officer of that side has signed the row as it stands, or as `--digest` says."""
+    seen = () if "--digest" in more else ("--digest", read_alliance(file).matrix[TO_YOUTH_OFFICE - 1].digest)
     return run(
         "approve", "--alliance", file, "--row", TO_YOUTH_OFFICE, "--side", side, "--officer", f"D. {side}",
-        "--on", DAY, *more,
+        "--on", DAY, *seen, *more,
     )
 
 
@@ -230,6 +232,8 @@ def test_what_is_to_be_signed_is_shown_and_only_that_wording_can_be_signed(file:
     digest = read_alliance(file).matrix[TO_YOUTH_OFFICE - 1].digest
     assert f"digest {digest}" in shown
     assert file.read_bytes() == before
+    with pytest.raises(MistakeError, match="say with --digest"):
+        run("approve", "--alliance", file, "--row", TO_YOUTH_OFFICE, "--side", "to", "--officer", "D. Muster")
     with pytest.raises(MistakeError, match="not the one that was signed"):
         sign(file, "to", "--digest", "0" * 12)
     with pytest.raises(MistakeError, match="not the one that was signed"):

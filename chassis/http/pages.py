@@ -4,7 +4,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -124,6 +124,16 @@ def html_page(title: str, content: str, *, language: str = "en", style: str = ""
         f"</head><body><main><h1>{escape(title)}</h1>{content}</main></body></html>\n"
     )
     return Answer(status, page.encode(), (("content-type", HTML), ("content-security-policy", policy)))
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Of cells that are HTML already; without a head the first cell of a row is its name."""
+    first = "<td>{}</td>" if head else '<th scope="row">{}</th>'
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    lines = "".join(
+        "<tr>" + first.format(row[0]) + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
+    )
+    return f"<table>{f'<tr>{titles}</tr>' if head else ''}{lines}</table>"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:

@@ -185,10 +185,10 @@ def test_the_document_says_what_a_form_takes_and_that_pages_come_back() -> None:
 
 def test_a_form_says_its_fields_and_a_page_takes_no_body() -> None:
     async def without(call: Call) -> Answer:
-        raise NotImplementedError
+        return Answer(200, b"")
 
     async def reads(call: Call, tx: Any, body: Wish) -> Answer:
-        raise NotImplementedError
+        return Answer(200, b"")
 
     with pytest.raises(ValueError, match="its fields as body"):
         Routes().form("/x", allow=anyone(), fields=Wish, shown=told)(without)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.executor import Answer
 from chassis.http import Call, Routes
-from chassis.http.pages import html_page
+from chassis.http.pages import html_page, html_table
 from chassis.transitions import Refused
 from contracts.alliance import Alliance
 from contracts.codes import Completeness, ConsentForm, DataCategory, Giver, LegalBasis, Purpose
@@ -81,9 +81,9 @@ def _content(found: Any, sender: AgencyId, alliance: Alliance | None) -> str:
         ("Vereinbarungen", f"Bündnis {escape(found.alliance)}, {_version(found.alliance_version)}"),
     )
     parts = (
-        _table((), facts),
+        html_table((), facts),
         "<h2>Was übermittelt wurde, und auf welcher Rechtsgrundlage</h2>",
-        _table(HEAD, _lines(found)),
+        html_table(HEAD, _lines(found)),
         *_tasks(found),
         END,
     )
@@ -117,7 +117,7 @@ def _tasks(found: Any) -> Iterable[str]:
     stated = [task for task in found.tasks or () if task["norm"] in used]
     if stated:
         yield "<h2>Warum es erforderlich war</h2>"
-        yield _table(("Aufgabe", "Für", "Erforderlich, weil", "Festgestellt am"), map(_task, stated))
+        yield html_table(("Aufgabe", "Für", "Erforderlich, weil", "Festgestellt am"), map(_task, stated))
 
 
 def _task(task: Mapping[str, Any]) -> Sequence[str]:
@@ -147,13 +147,3 @@ def _day(kept: str) -> str:
 
 def _list(entries: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{entry}</li>' for entry in entries)}</ul>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Of cells that are HTML already; without a head the first cell of a row is its name."""
-    first = "<td>{}</td>" if head else '<th scope="row">{}</th>'
-    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
-    lines = "".join(
-        "<tr>" + first.format(row[0]) + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
-    )
-    return f"<table>{f'<tr>{titles}</tr>' if head else ''}{lines}</table>"

@@ -17,7 +17,7 @@ from contracts.codes import (
     Verdict,
 )
 from contracts.ids import AgencyId, ItemId
-from services.consent.domain.duties import NOTHING_LEFT
+from services.consent.domain.duties import left_nothing
 from services.consent.domain.words import (
     Basis,
     Consent,
@@ -133,7 +133,7 @@ def _gone_where_it_came(item: Item, about: Question) -> bool:
     brought = [
         each for each in about.receptions if any(stored.release == item.received_by for stored in each.stored)
     ] or about.receptions  # what came by it may not have been heard of here yet
-    return bool(brought) and all(NOTHING_LEFT & {each.handover_state, each.recorded} for each in brought)
+    return bool(brought) and all(map(left_nothing, brought))
 
 
 def eligible(about: Question) -> bool:

@@ -31,7 +31,7 @@ from services.consent.domain.commands import (
     RemindOfAnswer,
 )
 from services.consent.domain.reasons import Reason
-from services.consent.domain.words import Before, Duty, DutySaid, DutyState
+from services.consent.domain.words import Before, Duty, DutySaid, DutyState, Reception, Transmission
 
 ANSWER_WITHIN = timedelta(days=14)  # where no agreement says otherwise
 REMIND_BEFORE = timedelta(days=3)  # who owes an answer is reminded so long before it is late
@@ -41,6 +41,11 @@ NOTHING_LEFT = frozenset({
     HandoverState.REJECTED, HandoverState.WITHDRAWN, HandoverState.EXPIRED, HandoverState.REDIRECTED,
     HandoverState.CANCELLED, HandoverState.NOT_REACHED, HandoverState.GIVEN_BACK, HandoverState.VOIDED,
 })
+
+
+def left_nothing(copy: Transmission | Reception) -> bool:
+    """Whether the handover has ended in such a way, on either side."""
+    return not NOTHING_LEFT.isdisjoint({copy.handover_state, copy.recorded})
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ def fallen(before: Person, after: Person, named: frozenset[GrantId], now: dateti
     """
     newly = [grant for grant, taken_back in _once_given(before) if grant.id in named and taken_back is None]
     standing = {grant.id for consent in after.consents for grant in consent.standing(now)}
-    ends = {grant.id: _end(consent, grant) for consent in before.consents for grant in consent.grants}
+    ends = {grant.id: ends_at(consent, grant) for consent in before.consents for grant in consent.grants}
     return tuple(
         line
         for line in after.ledger
@@ -35,7 +35,7 @@ def _once_given(person: Person) -> Iterator[tuple[Grant, datetime | None]]:
                 yield grant, grant.withdrawn_at or whole
 
 
-def _end(consent: Consent, grant: Grant) -> datetime:
+def ends_at(consent: Consent, grant: Grant) -> datetime:
     """When it ends or has ended, whichever way."""
     ends = (grant.valid_until, grant.withdrawn_at, consent.ended_at)
     return min(end for end in ends if end is not None)

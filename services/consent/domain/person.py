@@ -14,7 +14,7 @@ from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, 
 from services.consent.domain import commands as c
 from services.consent.domain.consents import ADULT, CONSENTS, granted, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
-from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE
+from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
 from services.consent.domain.fallen import fallen
 from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, word_about
 from services.consent.domain.reasons import Reason
@@ -318,7 +318,7 @@ class Law:
         known = reception is not None and reception.state is ReceptionState.HEARD
         if known and reception is not None and reception.sender != command.counterpart:
             return Refused(Reason.NOT_THE_COUNTERPART)
-        nothing = reception is not None and NOTHING_LEFT & {reception.handover_state, reception.recorded}
+        nothing = reception is not None and left_nothing(reception)
         decided = _person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
         if isinstance(decided, Refused):
             return decided
@@ -605,9 +605,7 @@ def _answered_in_turn(decided: Decided[Person], context: Context) -> Decided[Per
 
 def _nothing_left(person: Person, handover: HandoverRef) -> bool:
     transmission = _of_handover(person, handover)
-    return transmission is not None and bool(
-        NOTHING_LEFT & {transmission.handover_state, transmission.recorded}
-    )
+    return transmission is not None and left_nothing(transmission)
 
 
 def _received_by(person: Person, duty: Duty) -> tuple[Any, ...]:

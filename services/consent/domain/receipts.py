@@ -20,6 +20,7 @@ from contracts.codes import ConsentForm, ConsentState, DataCategory, Giver, Lega
 from contracts.ids import AgencyId, GrantId, PersonId
 from contracts.labels import label
 from services.consent.domain.decision import HEALTH
+from services.consent.domain.fallen import ends_at
 from services.consent.domain.words import Consent, Grant, Notice
 
 SCHEMA: Final = "urn:staffel:schema:receipt:27560:1"
@@ -155,12 +156,6 @@ def _pii(category: DataCategory) -> Document:
 def form_of(consent: Consent) -> str:
     """In which form it was declared, as far as that is known."""
     return "" if consent.form is None else consent.form
-
-
-def ends_at(consent: Consent, grant: Grant) -> datetime:
-    """When nothing goes on this grant any more, whichever way it ends."""
-    ends = (grant.valid_until, grant.withdrawn_at, consent.ended_at)
-    return min(end for end in ends if end is not None)
 
 
 def _party(agency: Agency, role: str) -> Document:

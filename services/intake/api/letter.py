@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.executor import Answer
 from chassis.http import Call, Routes
-from chassis.http.pages import html_page
+from chassis.http.pages import html_page, html_table
 from chassis.service import Tools
 from chassis.transitions import Refused
 from contracts.codes import AgeBand, DataCategory, LegalBasis, Purpose
@@ -108,9 +108,9 @@ def _letter(found: Any, settings: Settings) -> str:
         f"<p>{_addressed(found)}</p>",
         f"<p>Information nach Art. 14 DSGVO und § 82a SGB X, Aktenzeichen {escape(found.local_number or '–')}</p>",
         OPENING_OF_A_CHILD if _of_a_child(found) else OPENING,
-        _table((), contacts),
+        html_table((), contacts),
         "<h2>Was wir bekommen haben</h2>",
-        _table(head, _received(found, names)),
+        html_table(head, _received(found, names)),
         RIGHTS,
     ))  # fmt: skip
 
@@ -175,13 +175,3 @@ def _line(line: Mapping[str, Any], of_a_child: bool) -> Sequence[str]:  # noqa: 
 
 def _day(kept: str) -> str:
     return f"{datetime.fromisoformat(kept).astimezone(LOCAL):%d.%m.%Y}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Of cells that are HTML already; without a head the first cell of a row is its name."""
-    first = "<td>{}</td>" if head else '<th scope="row">{}</th>'
-    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
-    lines = "".join(
-        "<tr>" + first.format(row[0]) + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
-    )
-    return f"<table>{f'<tr>{titles}</tr>' if head else ''}{lines}</table>"

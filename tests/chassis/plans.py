@@ -12,6 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.database import Statement
 
 
+async def settled(database: AsyncEngine) -> None:
+    """Leave neither dead rows nor old statistics: a database lent before still holds what other tests deleted."""
+    async with database.connect() as connection:
+        outside = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await outside.execute(sa.text("VACUUM (ANALYZE)"))
+
+
 async def explained(
     database: AsyncEngine, statement: sa.TextClause | Statement, values: Mapping[str, Any]
 ) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.feed.serving import _PAGE, PAGE, PAGE_BYTES_MAX
 from chassis.recovery.noticing import _EVER
-from tests.chassis.plans import by_index, explained, nodes, pages
+from tests.chassis.plans import by_index, explained, nodes, pages, settled
 
 ROWS, PARTITIONS = 100_000, 6
 TOPIC = "a.boxes.events"
@@ -62,4 +62,4 @@ async def filled(database: AsyncEngine, quiet: int) -> None:
     async with database.begin() as tx:
         await tx.execute(SAID, {"topic": TOPIC, "rows": ROWS})
         await tx.execute(PUBLISHED, {"topic": TOPIC, "partitions": PARTITIONS, "quiet": quiet})
-        await tx.execute(sa.text("ANALYZE event_log, publication"))
+    await settled(database)

@@ -13,7 +13,7 @@ from chassis import deadlines, errands, standing
 from chassis.database import Statement
 from chassis.executor import looking
 from contracts.new_ids import new_id
-from tests.chassis.plans import explained, pages
+from tests.chassis.plans import explained, pages, settled
 from tests.conftest import NewEngine
 
 ROWS = 50_000
@@ -51,7 +51,7 @@ async def database(new_engine: NewEngine) -> AsyncEngine:
     async with found.begin() as tx:
         for statement in RESTING.split(";"):
             await tx.execute(sa.text(statement), {"rows": ROWS})
-        await tx.execute(sa.text("ANALYZE deadline, errand"))
+    await settled(found)
     return found
 
 

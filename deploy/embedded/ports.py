@@ -1,5 +1,6 @@
 """Choose free ports once, and remember them in the data folder."""
 
+import atexit
 import json
 import secrets
 import socket
@@ -64,6 +65,12 @@ def _claim(port: int) -> bool:
     if len(_claims) > CLAIMS_MAX:
         _claims.pop(next(iter(_claims))).close()
     return True
+
+
+@atexit.register
+def _claim_no_more() -> None:
+    for sign in _claims.values():
+        sign.close()
 
 
 def _choose() -> int:

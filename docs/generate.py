@@ -16,7 +16,7 @@ from contracts.codes import Service
 from contracts.registry import EVENTS
 from deploy import matrix_page
 from deploy.installation import read_alliance
-from docs import asyncapi, event_catalogue, law, reference, who_reads_what
+from docs import asyncapi, event_catalogue, law, openapi, reference, who_reads_what
 from docs.blocks import filled
 from docs.picture import picture
 
@@ -30,6 +30,7 @@ GENERATED: Final[Mapping[str, Make]] = MappingProxyType(
         "contracts/generated/catalogue.md": event_catalogue.catalogue,
         **{f"contracts/generated/schemas/{of}.json": partial(event_catalogue.schema, EVENTS[of]) for of in EVENTS},
         **{f"contracts/generated/asyncapi/{service}.json": partial(asyncapi.document, service) for service in Service},
+        **{f"contracts/generated/openapi/{service}.json": partial(openapi.document, service) for service in Service},
         "docs/reference/events.md": reference.events_page,
         "docs/reference/law.md": law.page,
         "docs/reference/matrices.md": reference.matrices_page,

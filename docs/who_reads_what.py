@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
-from chassis.feed import feed_routes
-from chassis.http.operations import OPERATOR, operations
+from chassis.http.operations import OPERATOR
 from chassis.http.routes import Form, Route, Stream
 from contracts.alliance import Alliance
 from contracts.codes import Role, Service
@@ -19,6 +18,7 @@ from contracts.labels import LABELS
 from contracts.topics import CONFIGS, DAY_MS, Operation, Principal, Resource, Topic, acls, topics
 from deploy.installation import read_alliance
 from docs import services
+from docs.openapi import operators, routes
 from docs.reference import MADE
 
 EXAMPLE: Final = Path(__file__).parent.parent / "deploy" / "alliances" / "musterland.yaml"
@@ -160,17 +160,6 @@ def _agreements(alliances: Sequence[Alliance]) -> str:
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 PEOPLE: Final = (*map(str, Role), OPERATOR)
-
-
-def routes(service: Service) -> list[Route]:
-    """The addresses that a service alone has."""
-    found: list[Route] = services.room(service, "api").routes.listed
-    return found
-
-
-def operators() -> list[Route]:
-    """The addresses that every service has: the operators', and the feed."""
-    return [*operations(cast(Any, None), "").listed, *feed_routes({}, tuple(Service)).listed]  # nobody asks them here
 
 
 def _http() -> str:

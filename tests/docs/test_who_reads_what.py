@@ -10,7 +10,8 @@ from contracts.codes import Service
 from contracts.topics import Operation, Resource, acls
 from deploy.installation import read_alliance
 from docs.generate import ROOT
-from docs.who_reads_what import EXAMPLE, PEOPLE, main, operators, page, routes
+from docs.openapi import operators, routes
+from docs.who_reads_what import EXAMPLE, PEOPLE, main, page
 
 PAGE = page()
 

@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 
 from chassis.http.routes import Command, Route
-from docs.who_reads_what import operators
+from docs.openapi import operators
 from tests.every_service.anatomy import SERVICES
 
 

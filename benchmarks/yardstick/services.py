@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from benchmarks.flow import ALLIANCE, CHANNEL, CHANNEL_BACK, RECEIVER, SENDER
 from benchmarks.yardstick.engine import Asked, Back, Event, Fetch, Meaning, Said, View, Written, child
 from chassis.auth import read_key, sign_internal
+from contracts.calendar import GERMANY
 from contracts.new_ids import new_id
 
 SATURDAY = 5
@@ -25,11 +26,12 @@ def _json(value: Any) -> bytes:
 
 
 def working_days(moment: datetime, days: int) -> datetime:
-    """So many days later that are no weekend."""
+    """So many days later that are no weekend in Germany."""
+    there = moment.astimezone(GERMANY)
     while days:
-        moment += timedelta(days=1)
-        days -= moment.weekday() < SATURDAY
-    return moment
+        there += timedelta(days=1)
+        days -= there.weekday() < SATURDAY
+    return there.astimezone(UTC)
 
 
 def _upsert(table: str, names: Sequence[str], *, key: str = "id") -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from chassis.transitions import Arm, Condition, Context, Decided, Disarm, Refused, Remembered, Row, Said, Table, Tell
 from contracts import offers as told
+from contracts.calendar import day_of, end_of
 from contracts.codes import OfferState, OfferStatus, Payer
 from contracts.ids import AgencyId, AllianceId, OfferId
 
@@ -127,11 +128,6 @@ class Copy:
     content: told.Offer
 
 
-def end_of(day: date) -> datetime:
-    """When that day is over, in UTC: an hour or two later than in Germany, never earlier."""
-    return datetime.combine(day + timedelta(days=1), time.min, UTC)
-
-
 # --- conditions: named questions, each with the reason for a no -------------------------------------------------------
 
 
@@ -158,7 +154,7 @@ reachable = says(
 )
 assured: Condition[Offer] = Condition(
     lambda offer, command, context: offer.content.assured_date is not None
-    and timedelta(0) <= context.now.date() - offer.content.assured_date <= ASSURED_FOR,
+    and timedelta(0) <= day_of(context.now) - offer.content.assured_date <= ASSURED_FOR,
     Reason.ASSURANCE_TOO_OLD,
 )
 funded: Condition[Offer] = Condition(

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import pytest
 
 from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Reservation
+from contracts.calendar import end_of
 from contracts.codes import END_STATES, AgeBand, ContactChannel, Kind, Need, Phase, Purpose, Side, Urgency
 from contracts.handover import HandoverChanged, HandoverProposed, HandoverRequested
 from contracts.ids import CaseId
@@ -31,6 +32,7 @@ from services.handover.domain.clocks import RUNS, working_days_after
 from services.handover.domain.commands import Source
 from tests.handover.builders import (
     AGENTUR,
+    ALLIANCE,
     ITEMS,
     JOBCENTER,
     JUGENDAMT,
@@ -483,7 +485,7 @@ def test_a_clock_that_calls_people_ends_nothing_and_is_shown(clock: Clock, state
 def test_a_second_missed_review_is_escalated_and_expires_thirty_days_later_at_the_sender() -> None:
     waiting = after(requested(), a_command(commands.Waitlisted))
     day = waiting.due[Clock.REVIEW]
-    assert day.date() == (NOW + timedelta(days=11)).date()  # the day of review has passed
+    assert day == end_of((NOW + timedelta(days=10)).date())  # the day of review has passed
     once = after(waiting, commands.MissReview(), now=day)
     assert once.due == {Clock.REVIEW: day + timedelta(days=30)}
     assert once.struck == {Clock.REVIEW}
@@ -504,6 +506,22 @@ def test_working_days_leave_out_the_weekend() -> None:
     friday = NOW + timedelta(days=4)
     assert working_days_after(friday, 1) == friday + timedelta(days=3)
     assert working_days_after(NOW, 10) == NOW + timedelta(days=14)
+
+
+def test_a_working_day_is_one_in_germany() -> None:
+    saturday_there = datetime(2026, 3, 6, 23, 30, tzinfo=UTC)
+    assert working_days_after(saturday_there, 1) == saturday_there + timedelta(days=2)  # Monday, half past midnight
+    before_summer_time = datetime(2026, 3, 27, 9, 0, tzinfo=UTC)
+    assert working_days_after(before_summer_time, 1) == datetime(2026, 3, 30, 8, 0, tzinfo=UTC)
+
+
+def test_an_agreement_ends_at_midnight_in_germany() -> None:
+    """As consent decides it: the two must not say different things of one hour (§ 188 BGB)."""
+    (agreed,) = [each for each in ALLIANCE.agreements if (each.sender, each.receiver) == (JOBCENTER, JUGENDAMT)]
+    last_minute = end_of(agreed.valid_until) - timedelta(minutes=1)
+    assert last_minute.hour == 22  # a day is over an hour earlier than by the clock of the machines
+    assert after(nothing_yet(), draft(), now=last_minute).state is State.DRAFT
+    assert refused(nothing_yet(), draft(), last_minute + timedelta(minutes=1)) is Reason.NO_AGREEMENT
 
 
 # --- own copies of cases ----------------------------------------------------------------------------------------------

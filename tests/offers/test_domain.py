@@ -122,7 +122,7 @@ def test_a_rejected_offer_is_a_draft_again_and_its_reviewer_may_still_publish_it
 def test_the_clock_watches_the_last_day_of_funding_to_its_end() -> None:
     offer = an_offer(State.IN_REVIEW, jba={"funding_until": datetime(2026, 12, 31, tzinfo=UTC).date()})
     decided = yes(offer, Publish(REVIEWER))
-    assert decided.deadlines == (Arm(domain.FUNDING, datetime(2027, 1, 1, tzinfo=UTC)),)
+    assert decided.deadlines == (Arm(domain.FUNDING, datetime(2026, 12, 31, 23, tzinfo=UTC)),)  # midnight in Germany
 
 
 @pytest.mark.parametrize("command", [Suspend(), EndFunding()])

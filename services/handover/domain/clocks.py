@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chassis.transitions import Arm, Context, Disarm
+from contracts.calendar import GERMANY, end_of
 from contracts.codes import HandoverState as State
 from contracts.codes import Side, Urgency
 
@@ -28,20 +29,19 @@ STRIKES: Mapping[Clock, type[Command]] = {
 
 
 def working_days_after(moment: datetime, days: int) -> datetime:
-    """The same time of day so many working days later.
+    """The same time of day so many working days later, as clocks and calendars in Germany have it; in UTC.
 
     Only weekends are left out: public holidays differ by Land, and a warning that comes early harms nobody.
     """
+    there = moment.astimezone(GERMANY)
     while days:
-        moment += timedelta(days=1)
-        days -= moment.weekday() < SATURDAY
-    return moment
+        there += timedelta(days=1)
+        days -= there.weekday() < SATURDAY
+    return there.astimezone(UTC)
 
 
 def _end_of_review_day(handover: Handover) -> datetime | None:
-    if handover.review_on is None:
-        return None
-    return datetime.combine(handover.review_on + timedelta(days=1), time(), UTC)
+    return None if handover.review_on is None else end_of(handover.review_on)
 
 
 def _respond(before: Handover, after: Handover, now: datetime) -> datetime | None:

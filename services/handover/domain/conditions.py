@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from chassis.transitions import Condition, Context
+from contracts.calendar import day_of
 from contracts.codes import Kind, Side
 from contracts.ids import CaseId
 
@@ -37,7 +38,7 @@ def _or(reason: Reason) -> Callable[[Question], Condition[Handover]]:
 
 def _agreed(handover: Handover, matter: Matter, side: Side, context: Context) -> bool:
     """Whether the alliance's file lets this be handed over today, and the receiver may receive at all."""
-    alliance, today = handover.around.alliance, context.now.date()
+    alliance, today = handover.around.alliance, day_of(context.now)
     if alliance is None or alliance.id != matter.alliance:
         return False
     ends = (handover.around.home, matter.counterpart)
@@ -135,13 +136,13 @@ def agreed_with_the_sender(handover: Handover, command: Requested, context: Cont
 def review_in_time(handover: Handover, command: Waitlist, context: Context) -> bool:
     """Nobody waits longer than agreed without being looked at."""
     latest = context.now + timedelta(days=handover.deadlines(context.now).waitlist_days)
-    return context.now.date() < command.review_on <= latest.date()
+    return day_of(context.now) < command.review_on <= day_of(latest)
 
 
 @_or(Reason.REVIEW_OUT_OF_RANGE)
 def review_ahead(_handover: Handover, command: Pause, context: Context) -> bool:
     """A pause names the day it is looked at again."""
-    return command.review_on > context.now.date()
+    return command.review_on > day_of(context.now)
 
 
 @_or(Reason.REDIRECT_NOT_ELIGIBLE)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from chassis.transitions import Reservation
 from contracts.alliance import Agreement, Alliance, Deadlines
+from contracts.calendar import day_of
 from contracts.codes import (
     END_STATES,
     AgeBand,
@@ -159,7 +160,7 @@ class Handover:
         """The interface agreement by which the sender may hand over to the receiver on that day."""
         ends = (self.around.home, self.matter.counterpart)
         giving, taking = ends if self.side is Side.SENDER else ends[::-1]
-        return self.around.alliance.agreement(giving, taking, on.date()) if self.around.alliance else None
+        return self.around.alliance.agreement(giving, taking, day_of(on)) if self.around.alliance else None
 
     def deadlines(self, now: datetime) -> Deadlines:
         """How long each side waits: as agreed when this copy began, or the usual where that agreement is gone."""

@@ -10,6 +10,7 @@ from contracts.codes import (
     AgeBand,
     CompetenceArea,
     Destination,
+    LegalBasis,
     Need,
     PauseReason,
     Phase,
@@ -150,13 +151,17 @@ class CaseDossierStored(CaseEvent):
 
 
 class CaseItemsErased(CaseEvent):
-    """Received items are gone; `duty` is set where a withdrawal demanded it, and consent then answers the sender."""
+    """Received items are gone; `duty` is set where a withdrawal demanded it, and consent then answers the sender.
+
+    `time_limit_of` is set where a norm lets such items be kept for a time that is over (§ 31a(3) SGB III).
+    """
 
     type: ClassVar[str] = "staffel.case.items_erased.v1"
 
     handover: HandoverRef
     duty: DutyId | None
     items: tuple[ItemId, ...] = Field(max_length=ITEMS_MAX)
+    time_limit_of: LegalBasis | None = None
 
 
 EVENTS: tuple[type[Event], ...] = (

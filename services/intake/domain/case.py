@@ -62,6 +62,7 @@ class DossierReason(StrEnum):
     NOT_OPEN = "not_open"
     UNREADABLE = "unreadable"
     NO_DOOR = "no_door"
+    NOT_LISTED = "not_listed"  # none of what came is on the list of its basis (§ 31a SGB III)
 
 
 class PhaseSource(StrEnum):
@@ -115,11 +116,16 @@ class PhaseChange:
 
 @dataclass(frozen=True, slots=True)
 class HeldItem:
-    """An item that came with a dossier: under which id there, by which release, and which part of a person it says."""
+    """An item that came with a dossier: under which id there, by which release, and which part of a person it says.
+
+    `bases` and `received_at` are what a limit in time is counted from.
+    """
 
     id: UUID
     source_item: UUID
     release: UUID
+    bases: frozenset[str]
+    received_at: datetime
     part: Part = Part.OTHER
 
 

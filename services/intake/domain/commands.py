@@ -9,6 +9,7 @@ from contracts.codes import (
     CompetenceArea,
     ContactChannel,
     Destination,
+    LegalBasis,
     Need,
     PauseReason,
     Phase,
@@ -174,6 +175,11 @@ class ReachAgeBand:
     """A birthday at which the age band changes."""
 
 
+@dataclass(frozen=True, slots=True)
+class EraseOutlived:
+    """What the law lets be kept for a time has been here for so long: erase it (§ 31a(3) SGB III)."""
+
+
 # --- heard ------------------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +259,8 @@ class NoteRefusal:
 class Purge:
     """Erase what came by these releases (None: all that was received); the case has something of its own and stays.
 
-    `items`: of these releases these alone, by the sender's ids; none named: all.
+    `items`: of these releases these alone, by the sender's ids; none named: all. `time_limit_of`: the norm whose time
+    is over, where that is why.
     """
 
     handover: HandoverRef
@@ -261,6 +268,7 @@ class Purge:
     releases: frozenset[ReleaseId] | None
     ended: bool  # the handover has ended: nothing more may come
     items: frozenset[ItemId] = frozenset()
+    time_limit_of: LegalBasis | None = None
 
 
 @dataclass(frozen=True, slots=True)

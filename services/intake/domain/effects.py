@@ -247,7 +247,8 @@ def store_part(case: Case, command: asked.StorePart, context: Context) -> Case:
 def _held(item: Item) -> HeldItem:
     if item.provenance is None:
         raise ValueError("a received item has a provenance")
-    return HeldItem(item.id, item.provenance.source_item, item.provenance.release, item.part)
+    came = item.provenance
+    return HeldItem(item.id, came.source_item, came.release, frozenset(came.bases), came.received_at, item.part)
 
 
 def record_information(case: Case, command: asked.RecordInformation, context: Context) -> Case:

@@ -16,6 +16,7 @@ from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
 from services.intake.domain.commands import (
     EndDossier,
+    EraseOutlived,
     EraseReleases,
     ExcuseInformation,
     RecordInformation,
@@ -44,7 +45,9 @@ _CASE = Statement(
 )
 _OPEN_NEEDS = Statement(sa.select(needs).where(among_ids(needs.c.case)).order_by(needs.c.case, needs.c.code))
 _RECEIVED = Statement(  # without what they say: no rule asks for it
-    sa.select(items.c.case, items.c.id, items.c.source_item, items.c.release, items.c.part)
+    sa.select(
+        items.c.case, items.c.id, items.c.source_item, items.c.release, items.c.bases, items.c.received_at, items.c.part
+    )
     .where(among_ids(items.c.case), items.c.release.is_not(None))
     .order_by(items.c.id)
 )
@@ -60,7 +63,9 @@ _OWED = Statement(
 
 
 # Commands, and own facts that are remembered, which ask what was received.
-ABOUT_WHAT_CAME = (EndDossier, EraseReleases, StoreDossier, CaseDiscarded, CaseDossierStored, CaseItemsErased)
+ABOUT_WHAT_CAME = (
+    EndDossier, EraseReleases, EraseOutlived, StoreDossier, CaseDiscarded, CaseDossierStored, CaseItemsErased,
+)  # fmt: skip
 ABOUT_INFORMATION = (RecordInformation, ExcuseInformation)
 
 
@@ -79,14 +84,16 @@ async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> 
     return blank | {
         case: replace(
             found,
-            held=tuple(
-                HeldItem(item.id, item.source_item, item.release, Part(item.part)) for item in held.get(case, ())
-            ),
+            held=tuple(map(_held, held.get(case, ()))),
             erased=frozenset(release.id for release in erased.get(case, ())),
             owed=frozenset(release.id for release in owed.get(case, ())),
         )
         for case, found in known.items()
     }
+
+
+def _held(row: Any) -> HeldItem:
+    return HeldItem(row.id, row.source_item, row.release, frozenset(row.bases), row.received_at, Part(row.part))
 
 
 def _any_of(commands: Iterable[object], *kinds: type[object]) -> bool:

@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = sa.MetaData()
 _instant = sa.DateTime(timezone=True)
+ALONE_ON_31A = "bases <@ ARRAY['sgb_iii_31a'] AND bases <> '{}'"  # as `limits.rests_on_31a` says it
 
 cases = sa.Table(
     "case",
@@ -99,6 +100,7 @@ items = sa.Table(
     sa.CheckConstraint('"case" IS NOT NULL OR handover IS NOT NULL', name="item_belongs"),
     sa.Index("item_case", "case"),
     sa.Index("item_handover", "handover"),
+    sa.Index("item_time_limit", "case", postgresql_where=sa.text(ALONE_ON_31A)),
 )
 
 contacts = sa.Table(

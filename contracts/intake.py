@@ -133,6 +133,12 @@ class CaseHandedOver(CaseEvent):
     handover: HandoverRef
 
 
+class CaseGuardianInformed(CaseEvent):
+    """The guardian of somebody of 15 to 17 was informed that they have come here (§ 36(1) sentence 2 SGB I)."""
+
+    type: ClassVar[str] = "staffel.case.guardian_informed.v1"
+
+
 class StoredItem(Part):
     """An item as it was stored."""
 
@@ -175,6 +181,7 @@ EVENTS: tuple[type[Event], ...] = (
     CaseClosed,
     CaseDiscarded,
     CaseHandedOver,
+    CaseGuardianInformed,
     CaseDossierStored,
     CaseItemsErased,
 )

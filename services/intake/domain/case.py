@@ -18,7 +18,7 @@ from contracts.codes import (
     Sphere,
     TargetGroup,
 )
-from services.intake.domain.information import Information
+from services.intake.domain.information import GuardianInformation, Information
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts
@@ -172,6 +172,7 @@ class Case:
     sphere: Sphere | None = None
     person: UUID | None = None
     birth_date: date | None = None
+    known_at: datetime | None = None  # since when with this birth date; None: since `opened_at`
     person_release: UUID | None = None  # set where all that is known of the person came with that dossier
     has_address: bool = False
     local_number: str | None = None
@@ -197,6 +198,7 @@ class Case:
     dossier: DossierState = DossierState.NONE
     dossier_reason: DossierReason | None = None
     has_own: bool = False
+    guardian: GuardianInformation | None = None
     held: tuple[HeldItem, ...] = ()
     erased: frozenset[UUID] = frozenset()
     owed: frozenset[UUID] = frozenset()

@@ -167,6 +167,23 @@ class ExcuseInformation:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordGuardianInformation:
+    """The guardian was informed that somebody of 15 to 17 has come here, and how (§ 36(1) sentence 2 SGB I)."""
+
+    by: str
+    channel: ContactChannel
+    at: datetime | None = None  # None: now
+
+
+@dataclass(frozen=True, slots=True)
+class ExcuseGuardianInformation:
+    """The guardian is not informed, because that would be contrary to the person's welfare; why, is written down."""
+
+    by: str
+    why: str
+
+
 # --- asked by the clock -----------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from services.intake.domain.case import (
     RecordedNeed,
     Warned,
 )
-from services.intake.domain.information import Information
+from services.intake.domain.information import GuardianInformation, Information
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts, age_band, is_expected_age, phase_of
@@ -100,6 +100,7 @@ def _known(case: Case, person: Person, context: Context) -> Case:
         case,
         person=person.id,
         birth_date=person.birth_date,
+        known_at=case.known_at if person.birth_date == case.birth_date else context.now,
         person_release=person.release,
         has_address=person.address is not None,
         age_band=age_band(person.birth_date, context.now),
@@ -270,6 +271,17 @@ def _settled(case: Case, information: Information) -> Case:
     return _write(settled, information=(*case.writes.information, information))
 
 
+def record_guardian_information(case: Case, command: asked.RecordGuardianInformation, context: Context) -> Case:
+    """When and how the guardian was informed, and who says so."""
+    at = command.at or context.now
+    return replace(case, guardian=GuardianInformation(at, command.by, channel=command.channel))
+
+
+def excuse_guardian_information(case: Case, command: asked.ExcuseGuardianInformation, context: Context) -> Case:
+    """Why the guardian is not informed, and who answers for it."""
+    return replace(case, guardian=GuardianInformation(context.now, command.by, why=command.why))
+
+
 def note_refusal(case: Case, command: asked.NoteRefusal, context: Context) -> Case:
     """The door said no for good; shown at the case."""
     return replace(case, dossier=DossierState.REFUSED, dossier_reason=command.reason)
@@ -347,5 +359,6 @@ def discard(case: Case, command: asked.Discard, context: Context) -> Case:
         review_on=None,
         competence_area=None,
         destination=None,
+        guardian=None,
         dossier=DossierState.ENDED,
     )

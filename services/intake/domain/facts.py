@@ -14,6 +14,7 @@ from contracts.intake import (
     CaseDiscarded,
     CaseDossierStored,
     CaseFoundNotResponsible,
+    CaseGuardianInformed,
     CaseHandedOver,
     CaseItemsErased,
     CasePaused,
@@ -107,6 +108,11 @@ def dossier_stored(case: Case, command: asked.StoreDossier, context: Context) ->
     )
     handover = HandoverRef(case.handover or case.id)
     return Tell(CaseDossierStored(case=CaseId(case.id), handover=handover, release=command.release, items=items))
+
+
+def guardian_informed(case: Case, command: Any, context: Context) -> Tell:
+    """That it was done; how, stays here."""
+    return Tell(CaseGuardianInformed(case=CaseId(case.id)))
 
 
 def changed_profile(before: Case, after: Case, command: Any, context: Context) -> tuple[Tell, ...]:

@@ -20,6 +20,7 @@ ACTIVE, PAUSED, CLOSED, HANDED_OVER = State.ACTIVE, State.PAUSED, State.CLOSED, 
 NOT_COMPETENT, DISCARDED = State.NOT_COMPETENT, State.DISCARDED
 
 KNOWN = (REGISTERED, CLARIFYING, ACTIVE, PAUSED)  # somebody has a name, and work is not over
+ONCE_KNOWN = (*KNOWN, NOT_COMPETENT, CLOSED, HANDED_OVER)
 HERE = (ANNOUNCED, *KNOWN, NOT_COMPETENT, CLOSED)  # may still change
 ALL = (*HERE, HANDED_OVER, DISCARDED)
 
@@ -33,6 +34,8 @@ KEPT = "what came is kept until the duty is answered, or for good where the hand
 BEFORE = "the person came before the dossier"
 INFORM = "Art. 14 GDPR; § 82a SGB X: who was not asked is told what came from elsewhere, also where it is gone again"
 EXCUSED = "Art. 14(5) GDPR; § 82a(1), (3) SGB X: or it is written down why not"
+GUARDIAN = "§ 36(1) sentence 2 SGB I: the guardian is to be informed of whoever applies at 15 to 17"
+WELFARE = "§ 36(1) sentence 2 SGB I: `shall` leaves room where it would be contrary to the person's welfare"
 CROSSED = "the birthday crossed the end"
 AGAIN = "said twice"
 
@@ -66,6 +69,8 @@ BY_PEOPLE = frozenset({
     asked.FetchDossier,
     asked.RecordInformation,
     asked.ExcuseInformation,
+    asked.RecordGuardianInformation,
+    asked.ExcuseGuardianInformation,
 })
 
 # fmt: off
@@ -92,7 +97,7 @@ CASE = Table[Case](not_now=Reason.NOT_NOW, always=ALWAYS, by_people=BY_PEOPLE, r
     *stays(KNOWN, asked.RecordSchoolFacts, does=(effects.record_school_facts,)),
     *stays(KNOWN, asked.OverridePhase, does=(effects.override_phase,)),
     *stays(KNOWN, asked.AddItems, does=(effects.add_items,)),
-    *stays((*KNOWN, NOT_COMPETENT, CLOSED, HANDED_OVER), asked.ProtectAddress, provided=(only.has_address,),
+    *stays(ONCE_KNOWN, asked.ProtectAddress, provided=(only.has_address,),
            because="§ 51 BMG", does=(effects.protect_address,)),
     *stays(KNOWN, asked.ReachAgeBand, does=(effects.reach_age_band,), also=(facts.watch_age,)),
     *stays((ANNOUNCED, NOT_COMPETENT, CLOSED, HANDED_OVER, DISCARDED), asked.ReachAgeBand, because=CROSSED),
@@ -124,6 +129,12 @@ CASE = Table[Case](not_now=Reason.NOT_NOW, always=ALWAYS, by_people=BY_PEOPLE, r
            does=(effects.record_information,)),
     *stays(ALL, asked.ExcuseInformation, provided=(only.information_owed,), because=EXCUSED,
            does=(effects.excuse_information,)),
+    # the guardian
+    *stays(ONCE_KNOWN, asked.RecordGuardianInformation, tells=(facts.guardian_informed,),
+           provided=(only.guardian_concerned, only.has_happened), because=GUARDIAN,
+           does=(effects.record_guardian_information,)),
+    *stays(ONCE_KNOWN, asked.ExcuseGuardianInformation, provided=(only.guardian_concerned,), because=WELFARE,
+           does=(effects.excuse_guardian_information,)),
     # the handover ends, or consent does, or the time is over for which the law lets data be kept
     *stays(ALL, asked.EndDossier, because=KEPT, does=(effects.end_dossier,)),
     *stays(ALL, asked.EraseOutlived, because=OUTLIVED, also=(facts.watch_time_limit,)),

@@ -15,9 +15,11 @@ from services.intake.domain import commands as asked
 from services.intake.domain import effects
 from services.intake.domain.case import Case, RecordedNeed, State
 from services.intake.domain.facts import AGE_BAND, TIME_LIMIT, fetch, watch_time_limit
+from services.intake.domain.information import GuardianInformation
 
 UNNAMED = (State.NONE, State.ANNOUNCED)
 PERSON, CONTACT_PERSON, DOSSIER, NEEDS = "person", "contact-person", "dossier", "severity-of-needs"
+GUARDIAN = "how-the-guardian-was-informed"
 
 
 def registered(case: Case, said: Said) -> Remembered[Case]:
@@ -118,6 +120,13 @@ def discarded(case: Case, said: Said) -> Remembered[Case]:
     command = asked.Discard(HandoverRef(case.handover or case.id), None, None, ended=True)
     after = effects.discard(case, command, Context(said.at))
     return Remembered(replace(after, state=State.DISCARDED), (Disarm(AGE_BAND), Disarm(TIME_LIMIT)))
+
+
+def guardian_informed(case: Case, said: Said) -> Remembered[Case]:
+    """That it was done; how and by whom is as the backup has it, or lost."""
+    if case.guardian is not None:
+        return Remembered(case)
+    return Remembered(replace(case, guardian=GuardianInformation(said.at)), lost=(GUARDIAN,))
 
 
 def dossier_stored(case: Case, said: Said) -> Remembered[Case]:

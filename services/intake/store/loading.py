@@ -11,7 +11,17 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import Statement, among, among_ids
-from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
+from contracts.codes import (
+    AgeBand,
+    CompetenceArea,
+    ContactChannel,
+    Destination,
+    Need,
+    PauseReason,
+    Phase,
+    Sphere,
+    TargetGroup,
+)
 from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
 from services.intake.domain.commands import (
@@ -23,6 +33,7 @@ from services.intake.domain.commands import (
     Register,
     StoreDossier,
 )
+from services.intake.domain.information import GuardianInformation
 from services.intake.domain.items import Part
 from services.intake.domain.persons import name_key
 from services.intake.domain.phases import SchoolFacts, Training
@@ -162,8 +173,15 @@ def _case(row: Any, open_needs: tuple[Any, ...], *, duplicates: bool) -> Case:
         dossier=DossierState(row.dossier),
         dossier_reason=row.dossier_reason and DossierReason(row.dossier_reason),
         has_own=row.has_own,
+        known_at=row.known_at,
+        guardian=row.guardian_at and _guardian(row),
         duplicates=duplicates,
     )
+
+
+def _guardian(row: Any) -> GuardianInformation:
+    channel = row.guardian_channel and ContactChannel(row.guardian_channel)
+    return GuardianInformation(row.guardian_at, row.guardian_by, channel, row.guardian_why)
 
 
 def _school(kept: Mapping[str, Any]) -> SchoolFacts:

@@ -37,6 +37,12 @@ cases = sa.Table(
     sa.Column("dossier", sa.Text, nullable=False),
     sa.Column("dossier_reason", sa.Text),
     sa.Column("has_own", sa.Boolean, nullable=False),
+    sa.Column("known_at", _instant),  # NULL: since it was opened
+    # § 36(1) SGB I: when the guardian was informed and how, or why not; all NULL: where it is owed, it still is.
+    sa.Column("guardian_at", _instant),
+    sa.Column("guardian_by", sa.Text),
+    sa.Column("guardian_channel", sa.Text),
+    sa.Column("guardian_why", sa.Text),
     sa.Index("case_contact_person", "contact_person", "id"),
 )
 

@@ -13,14 +13,14 @@ import pytest
 from chassis.database import transaction
 from chassis.executor import Step
 from chassis.service import Tools
-from chassis.transitions import Arm, Decided, Disarm, Said
-from contracts.codes import DataCategory, HandoverState, LegalBasis, Sphere
+from chassis.transitions import Arm, Decided, Disarm, Refused, Said
+from contracts.codes import DataCategory, HandoverState, LegalBasis, Need, Sphere
 from contracts.consent import ConsentErasureDemanded
 from contracts.ids import CaseId, DutyId, HandoverRef, ItemId, ReleaseId
 from contracts.intake import CaseItemsErased
 from contracts.new_ids import new_id
+from services.intake.domain import Reason, memory
 from services.intake.domain import commands as asked
-from services.intake.domain import memory
 from services.intake.domain.case import Case, DossierReason, DossierState, State
 from services.intake.domain.commands import NoteRefusal, StoreDossier
 from services.intake.domain.items import Part
@@ -31,6 +31,8 @@ from services.intake.store.limits import arm
 from tests.intake.builders import (
     CONSENTED,
     NOW,
+    a_need,
+    a_person,
     after,
     an_item,
     announce,
@@ -41,7 +43,7 @@ from tests.intake.builders import (
     store,
     told,
 )
-from tests.intake.conftest import Intake, Keys, settings
+from tests.intake.conftest import Intake, Keys, settings, somebody
 from tests.intake.test_cases import ITEM, announced, moved, received_bytes
 from tests.intake.test_errands import Outside, a_dossier, fetch, gives, refusal, sealed
 
@@ -103,6 +105,28 @@ def test_who_was_registered_by_hand_keeps_the_name_when_the_dossier_goes() -> No
     case = after(case, announce(case.id), register(), store(case.id, SCHOOL, bases=ALONE))
     left = after(case, OUTLIVED, now=DUE)
     assert (left.held, left.birth_date, left.writes.erase_person) == ((), case.birth_date, False)
+
+
+@pytest.mark.parametrize("state", [State.REGISTERED, State.CLARIFYING, State.ACTIVE])
+def test_who_becomes_a_client_is_registered_by_hand_and_outlives_the_dossier(state: State) -> None:
+    """R15, § 31a(3) SGB III; § 67a(2) SGB X: what the person says themselves did not come from the Land."""
+    case = replace(a_case(ALONE), state=state)
+    ours = after(case, register(person=a_person(birth_date=NOW.date().replace(year=2010))))
+    assert (ours.state, ours.person, ours.held) == (state, case.person, case.held)
+    decision = decide(ours, OUTLIVED, now=DUE)
+    assert erased(decision) == {item.source_item for item in case.held}
+    assert isinstance(decision, Decided)
+    assert (decision.subject.birth_date, decision.subject.writes.erase_person) == (ours.birth_date, False)
+    again = decide(ours, register())
+    assert isinstance(again, Refused)
+    assert again.reason == Reason.REGISTERED_ALREADY
+
+
+def test_who_is_registered_by_hand_keeps_what_is_known_of_the_case() -> None:
+    case = after(a_case(BOTH), asked.RecordNeed(a_need(Need.HOUSING)))
+    ours = after(case, register(needs=(), no_needs=False, local_number=None))
+    assert {need.code for need in case.needs} <= {need.code for need in ours.needs}
+    assert (ours.local_number, ours.handover, ours.leads) == (case.local_number, case.handover, case.leads)
 
 
 def test_where_only_the_address_came_on_31a_the_name_stays() -> None:
@@ -268,6 +292,36 @@ async def test_who_asks_for_it_later_is_answered_that_it_is_gone(intake: Intake)
     assert [row.duty for row in duties] == [None, str(demand.duty)]
 
 
+async def test_a_client_registered_by_hand_is_there_after_the_dossier_is_gone(intake: Intake) -> None:
+    case = await came(intake, ALONE)
+    body = {"person": somebody(given_names="Zora Mia")}
+    answer = await intake.command("POST", f"/cases/{case}/registration", body)
+    assert (answer.status_code, answer.json()["state"]) == (200, "registered")
+    again = await intake.command("POST", f"/cases/{case}/registration", body)
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/intake/registered-already")
+    await long_ago(intake)
+    await intake.run(Step(CASE, case, OUTLIVED))
+    assert (await intake.get(f"/cases/{case}")).json()["person"]["given_names"] == "Zora Mia"
+    left = (await intake.get(f"/cases/{case}/items")).json()["items"]
+    assert {item["part"] for item in left} == {"identity", "address", "contact"}
+    assert {item["release"] for item in left} == {None}
+
+
+async def test_a_protected_address_stays_protected_when_somebody_is_registered_by_hand(intake: Intake) -> None:
+    """§ 51 BMG: nobody lifts it by forgetting a box, and no street goes by forgetting the street."""
+    case = await came(intake, BOTH)
+    await intake.command("PUT", f"/cases/{case}/address-protection", {"protected": True})
+    path = f"/cases/{case}/registration"
+    nowhere = await intake.command("POST", path, {"person": somebody(address=None)})
+    assert (nowhere.status_code, nowhere.json()["type"]) == (409, "/problems/intake/address-missing")
+    assert (await intake.command("POST", path, {"person": somebody()})).status_code == 200
+    assert (await intake.get(f"/cases/{case}")).json()["person"]["address_protected"] is True
+    kept = (await intake.get(f"/cases/{case}/items")).json()["items"]
+    leaving = (await intake.items("content", *(item["id"] for item in kept))).json()
+    assert len(leaving) == len(kept) - 2, "neither what came nor what was said"
+    assert "Gasse" not in str(leaving)
+
+
 async def test_an_end_that_erases_everything_leaves_no_deadline(intake: Intake) -> None:
     case = await came(intake, ALONE)
     await intake.hear(moved(case, HandoverState.ACCEPTED, HandoverState.GIVEN_BACK), 2)
@@ -291,6 +345,25 @@ async def test_what_a_version_without_deadlines_has_stored_is_found_and_what_is_
     assert soon[0] == due_already
     assert timedelta(0) <= soon[1] - before - timedelta(hours=1) < timedelta(minutes=5)
     assert sorted(others) == sorted([(old, erase_at(received_at[old])), (new, DUE)])
+
+
+@pytest.mark.parametrize(
+    ("bases", "sphere", "expected"),
+    [
+        (ALONE, Sphere.SGB_III, ["spätestens sechs Monate danach", "Sie können dem widersprechen"]),
+        (ALONE, Sphere.SCHULE, ["spätestens sechs Monate danach"]),
+        (BOTH, Sphere.SGB_III, []),
+    ],
+)
+async def test_the_letter_says_for_how_long_and_that_one_may_object(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch, bases: tuple[str, ...], sphere: Sphere, expected: list[str]
+) -> None:
+    """R15, § 31a(2) SGB III; Art. 14(2)(a) GDPR: the person is to be told of the right to object."""
+    monkeypatch.setitem(vars(intake.tools.settings), "sphere", sphere)
+    case = await came(intake, bases)
+    said = " ".join((await intake.get(f"/cases/{case}/information")).text.split())
+    wanted = ("spätestens sechs Monate danach", "Sie können dem widersprechen")
+    assert [each for each in wanted if each in said] == expected
 
 
 # --- what is kept at all ----------------------------------------------------------------------------------------------

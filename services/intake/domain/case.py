@@ -175,6 +175,7 @@ class Case:
     known_at: datetime | None = None  # since when with this birth date; None: since `opened_at`
     person_release: UUID | None = None  # set where all that is known of the person came with that dossier
     has_address: bool = False
+    address_protected: bool = False
     local_number: str | None = None
     handover: UUID | None = None
     sender: str | None = None

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NOTHING_TO_FETCH = "nothing-to-fetch"
     TOO_MANY_WORDS = "too-many-words"
     INFORMATION_NOT_OWED = "information-not-owed"
+    REGISTERED_ALREADY = "registered-already"
     GUARDIAN_NOT_CONCERNED = "guardian-not-concerned"
     NOT_YET = "not-yet"
 
@@ -38,6 +39,15 @@ number_free: Condition[Case] = Condition(
     lambda case, command, context: command.local_number is None
     or number_reserved(command.local_number) in context.granted,
     Reason.LOCAL_NUMBER_TAKEN,
+)
+named_by_others: Condition[Case] = Condition(
+    lambda case, command, context: case.birth_date is None or case.person_release is not None,
+    Reason.REGISTERED_ALREADY,
+)
+still_protected: Condition[Case] = Condition(  # without the street nobody could see that an item quotes it
+    lambda case, command, context: command.person.address is not None
+    or not (case.has_address and case.address_protected),
+    Reason.ADDRESS_MISSING,
 )
 phase_set: Condition[Case] = Condition(lambda case, command, context: case.phase is not None, Reason.PHASE_MISSING)
 needs_stated: Condition[Case] = Condition(

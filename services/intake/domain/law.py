@@ -32,6 +32,7 @@ OUTLIVED = "§ 31a(3) SGB III: six months after it came it goes; where nothing i
 LATE = "bytes that come after the end are dropped unread"
 KEPT = "what came is kept until the duty is answered, or for good where the handover was completed"
 BEFORE = "the person came before the dossier"
+OURS = "§ 67a(2) SGB X: what the person says themselves is our own, and outlives what came from elsewhere"
 INFORM = "Art. 14 GDPR; § 82a SGB X: who was not asked is told what came from elsewhere, also where it is gone again"
 EXCUSED = "Art. 14(5) GDPR; § 82a(1), (3) SGB X: or it is written down why not"
 GUARDIAN = "§ 36(1) sentence 2 SGB I: the guardian is to be informed of whoever applies at 15 to 17"
@@ -83,6 +84,8 @@ CASE = Table[Case](not_now=Reason.NOT_NOW, always=ALWAYS, by_people=BY_PEOPLE, r
     *stays((*HERE, HANDED_OVER), asked.Announce, because=AGAIN),
     Row(ANNOUNCED, asked.Register, REGISTERED, (facts.registered,), (only.born, only.number_free), BEFORE,
         (effects.register,), (facts.watch_age,)),
+    *stays(KNOWN, asked.Register, because=OURS, does=(effects.register,), also=(facts.watch_age,),
+           provided=(only.named_by_others, only.born, only.number_free, only.still_protected)),
     # whose task is it
     Row(REGISTERED, asked.AssignContactPerson, CLARIFYING, (facts.clarifying,), does=(effects.assign_contact_person,)),
     *stays((CLARIFYING, *IN_WORK), asked.AssignContactPerson, does=(effects.assign_contact_person,)),

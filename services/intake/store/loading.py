@@ -48,6 +48,7 @@ _CASE = Statement(
         persons.c.birth_date,
         persons.c.release.label("person_release"),
         persons.c.street.is_not(None).label("has_address"),
+        persons.c.address_protected,
     )
     .select_from(cases.outerjoin(persons, persons.c.id == cases.c.person))
     .where(among_ids(cases.c.id))
@@ -150,6 +151,7 @@ def _case(row: Any, open_needs: tuple[Any, ...], *, duplicates: bool) -> Case:
         birth_date=row.birth_date,
         person_release=row.person_release,
         has_address=bool(row.has_address),
+        address_protected=bool(row.address_protected),
         local_number=row.local_number,
         handover=row.handover,
         sender=row.sender,

@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from chassis.database import transaction
-from chassis.executor import Step
+from chassis.deadlines import due
+from chassis.executor import Step, Work
 from chassis.service import Tools
 from chassis.transitions import Arm, Decided, Disarm, Refused, Said
 from contracts.codes import DataCategory, HandoverState, LegalBasis, Need, Sphere
@@ -27,7 +28,7 @@ from services.intake.domain.items import Part
 from services.intake.domain.law import ALL
 from services.intake.domain.limits import erase_at, may_be_kept
 from services.intake.store import CASE
-from services.intake.store.limits import arm
+from services.intake.store.limits import arm, look_after_time_limits
 from tests.intake.builders import (
     CONSENTED,
     NOW,
@@ -247,6 +248,27 @@ async def test_many_items_are_one_deadline_by_the_clock_of_the_database(intake: 
     assert [(item["category"], item["bases"]) for item in left] == [("school", list(BOTH))]
     assert (await intake.get(f"/cases/{case}")).json()["person"] is None
     assert await intake.rows("SELECT 1 FROM person") == []
+
+
+async def fire(intake: Intake) -> int:
+    """What the running service does with the deadlines that are due; how many there were."""
+    async with intake.engine.connect() as tx:
+        causes = await due(tx)
+    for cause in causes:
+        step = intake.service.deadlines[cause.kind].step(cause.subject)
+        await intake.executor.run(Work(cause, (step,)))
+    return len(causes)
+
+
+async def test_the_service_erases_it_when_it_is_due_once_and_looks_every_day_for_what_has_no_deadline(
+    intake: Intake,
+) -> None:
+    await came(intake, ALONE)
+    await long_ago(intake)
+    await intake.rows("UPDATE deadline SET due_at = now() WHERE kind = 'time_limit'")
+    assert [await fire(intake), await fire(intake)] == [1, 0]
+    assert await received_bytes(intake) == 0
+    assert intake.service.background == (look_after_time_limits,)
 
 
 async def test_the_view_says_beforehand_when_it_goes_and_afterwards_that_it_went(intake: Intake) -> None:

@@ -10,6 +10,7 @@ from contracts.codes import (
     AgeBand,
     CompetenceArea,
     Destination,
+    LegalBasis,
     Need,
     PauseReason,
     Phase,
@@ -132,6 +133,12 @@ class CaseHandedOver(CaseEvent):
     handover: HandoverRef
 
 
+class CaseGuardianInformed(CaseEvent):
+    """The guardian of somebody of 15 to 17 was informed that they have come here (§ 36(1) sentence 2 SGB I)."""
+
+    type: ClassVar[str] = "staffel.case.guardian_informed.v1"
+
+
 class StoredItem(Part):
     """An item as it was stored."""
 
@@ -150,13 +157,17 @@ class CaseDossierStored(CaseEvent):
 
 
 class CaseItemsErased(CaseEvent):
-    """Received items are gone; `duty` is set where a withdrawal demanded it, and consent then answers the sender."""
+    """Received items are gone; `duty` is set where a withdrawal demanded it, and consent then answers the sender.
+
+    `time_limit_of` is set where a norm lets such items be kept for a time that is over (§ 31a(3) SGB III).
+    """
 
     type: ClassVar[str] = "staffel.case.items_erased.v1"
 
     handover: HandoverRef
     duty: DutyId | None
     items: tuple[ItemId, ...] = Field(max_length=ITEMS_MAX)
+    time_limit_of: LegalBasis | None = None
 
 
 EVENTS: tuple[type[Event], ...] = (
@@ -170,6 +181,7 @@ EVENTS: tuple[type[Event], ...] = (
     CaseClosed,
     CaseDiscarded,
     CaseHandedOver,
+    CaseGuardianInformed,
     CaseDossierStored,
     CaseItemsErased,
 )

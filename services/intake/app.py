@@ -13,13 +13,14 @@ from contracts.codes import Service as Name
 from contracts.new_ids import new_id
 from contracts.topics import Principal, written_by
 from services.intake.api import routes
-from services.intake.domain.commands import ReachAgeBand
-from services.intake.domain.facts import AGE_BAND
+from services.intake.domain.commands import EraseOutlived, ReachAgeBand
+from services.intake.domain.facts import AGE_BAND, TIME_LIMIT
 from services.intake.errands import ERRANDS
 from services.intake.events import HEARS, REMEMBERS
 from services.intake.problems import PROBLEMS
 from services.intake.settings import Settings
 from services.intake.store import CASE, CASES, WRITTEN
+from services.intake.store.limits import look_after_time_limits
 
 
 def service(settings: Settings) -> Service:
@@ -45,7 +46,11 @@ def service(settings: Settings) -> Service:
         problems=PROBLEMS,
         scope_attribute="alliance",
         version_attribute="allianceversion",
-        deadlines={AGE_BAND: Deadline(lambda case: Step(CASE, case, ReachAgeBand()))},
+        deadlines={
+            AGE_BAND: Deadline(lambda case: Step(CASE, case, ReachAgeBand())),
+            TIME_LIMIT: Deadline(lambda case: Step(CASE, case, EraseOutlived())),
+        },
         errands=ERRANDS,
+        background=(look_after_time_limits,),
         party_keys=keys_by(signing_jwks(alliances)),
     )

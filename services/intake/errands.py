@@ -1,7 +1,8 @@
 """What the intake service does over the network: it fetches a dossier at the sender's door."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -18,7 +19,7 @@ from chassis.crashpoints import reached
 from chassis.errands import Again, ErrandCall, Functions
 from chassis.executor import Step
 from chassis.service import Tools
-from contracts.codes import END_STATES, Completeness, HandoverState, ItemFlag, Service
+from contracts.codes import END_STATES, Completeness, HandoverState, ItemFlag, Service, Sphere
 from contracts.dossier import CONTENT_BYTES_MAX, Dossier, DossierItem
 from contracts.ids import AgencyId, ReleaseId
 from contracts.new_ids import new_id
@@ -28,8 +29,11 @@ from services.intake.domain.commands import NoteRefusal, StoreDossier, StorePart
 from services.intake.domain.dossiers import as_content, part_of, person_in
 from services.intake.domain.facts import FETCH_DOSSIER
 from services.intake.domain.items import CollectedFrom, Item, Provenance
+from services.intake.domain.limits import may_be_kept
 from services.intake.settings import Settings
 from services.intake.store import CASE
+
+log = logging.getLogger(__name__)
 
 SEALED_BYTES_MAX: Final = 512 * 1024  # the door seals at most 256 KB; base64 makes a third more of it
 NOT_OPEN_TRIES_MAX: Final = 60  # about an hour: the sender's copy has long heard of its own confirmation by then
@@ -213,12 +217,23 @@ async def _own_copy(tools: Tools, handover: UUID) -> str:
 
 def _stored(call: ErrandCall, settings: Settings, sender: AgencyId, dossier: Dossier) -> Step:
     now = _clock()
-    items = tuple(_item(one, dossier.release, sender, now) for one in dossier.items)
+    kept = _listed(dossier.items, settings.sphere_of(sender, call.about["alliance"]), settings.sphere)
+    if dossier.items and not kept:
+        return _refused(call, DossierReason.NOT_LISTED)
+    items = tuple(_item(one, dossier.release, sender, now) for one in kept)
     person = person_in(((item.part, item.content) for item in items), call.subject, dossier.release)
     if dossier.completeness is not Completeness.MORE:
         return Step(CASE, call.subject, StoreDossier(dossier.release, settings.sphere, items, person))
     slow = int(call.about[BYTES_AT_MOST]) if BYTES_AT_MOST in call.about else None
     return Step(CASE, call.subject, StorePart(dossier.release, settings.sphere, items, person, slow))
+
+
+def _listed(items: Sequence[DossierItem], sender: Sphere | None, receiver: Sphere) -> list[DossierItem]:
+    """What may be collected on its basis. The rest is stored nowhere, and its sender is told of what is stored only."""
+    kept = [item for item in items if may_be_kept(item.category, item.bases, sender, receiver)]
+    if len(kept) < len(items):
+        log.error("items not kept", extra={"count": len(items) - len(kept), "reason": DossierReason.NOT_LISTED})
+    return kept
 
 
 def _item(sealed: DossierItem, release: ReleaseId, sender: AgencyId, now: datetime) -> Item:

@@ -87,6 +87,7 @@ REMEMBERS: Final = (
     Memory(told.CaseClosed, CASE, memory.closed),
     Memory(told.CaseDiscarded, CASE, memory.discarded),
     Memory(told.CaseHandedOver, CASE, memory.handed_over),
+    Memory(told.CaseGuardianInformed, CASE, memory.guardian_informed),
     Memory(told.CaseDossierStored, CASE, memory.dossier_stored),
     Memory(told.CaseItemsErased, CASE, memory.items_erased),
 )

@@ -25,6 +25,8 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
         Reason.NOTHING_TO_FETCH: Problem(HTTPStatus.CONFLICT, "No dossier is waiting to be fetched for this case."),
         Reason.TOO_MANY_WORDS: Problem(HTTPStatus.CONFLICT, "As many words as there may be are written already."),
         Reason.INFORMATION_NOT_OWED: Problem(HTTPStatus.CONFLICT, "Nobody has to be told of this (any more)."),
+        Reason.REGISTERED_ALREADY: Problem(HTTPStatus.CONFLICT, "Somebody has registered this person here already."),
+        Reason.GUARDIAN_NOT_CONCERNED: Problem(HTTPStatus.CONFLICT, "No guardian has to be informed here (any more)."),
         Reason.NOT_YET: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "This lies in the future."),
     }
 )

@@ -1,6 +1,7 @@
 """What the environment must say to the intake service, beside what it says to every service."""
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from chassis.auth import read_key
 from chassis.service import ServiceSettings
-from contracts.alliance import Alliance
+from contracts.alliance import Agency, Alliance
 from contracts.codes import Sphere
 from contracts.ids import AgencyId
 
@@ -69,5 +70,12 @@ class Settings(ServiceSettings):
 
     def door_of(self, sender: AgencyId, alliance: str) -> str | None:
         """Base URL of another agency's door, if the alliance's file names one."""
-        agencies = (known.agency(sender) for known in self.read_alliances if known.id == alliance)
-        return next((agency.door_url for agency in agencies if agency is not None), None)
+        return next((agency.door_url for agency in self._known_as(sender, alliance)), None)
+
+    def sphere_of(self, sender: AgencyId, alliance: str) -> Sphere | None:
+        """Whose law another agency works under, if the alliance's file knows it."""
+        return next((agency.sphere for agency in self._known_as(sender, alliance)), None)
+
+    def _known_as(self, sender: AgencyId, alliance: str) -> Iterator[Agency]:
+        found = (known.agency(sender) for known in self.read_alliances if known.id == alliance)
+        return (agency for agency in found if agency is not None)

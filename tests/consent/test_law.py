@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from chassis.transitions import Decided, Refused
 from contracts.alliance import StatutoryBasis
 from contracts.codes import AgeBand, ConsentForm, DataCategory, Giver, LegalBasis, Purpose, Role, Sphere
-from contracts.ids import AgencyId, ConsentId, GrantId, WaiverId
+from contracts.ids import AgencyId, CaseId, ConsentId, GrantId, HandoverRef, TransmissionId, WaiverId
 from contracts.new_ids import new_id
 from services.consent.api import routes
 from services.consent.domain import Law, Reason
@@ -41,7 +41,7 @@ BOTH = (DataCategory.CONTACT, DataCategory.SCHOOL)
 BY_LAW = Law(JOBCENTER, {MUSTER: with_row(ALLIANCE, categories=BOTH, valid_until=date(2028, 12, 31))})
 MINOR, ADULT = AgeBand.FROM_15_TO_17, AgeBand.FROM_18_TO_20
 BY_GUARDIAN = {"giver": Giver.GUARDIAN, "insight": False}
-BRUECKE = AgencyId("bruecke")
+BRUECKE, SCHULE = AgencyId("bruecke"), AgencyId("schule")
 
 
 def going_by_law(age: AgeBand = MINOR) -> tuple[Story, Any]:
@@ -217,6 +217,27 @@ def test_what_went_by_law_stops_when_it_is_forbidden_and_may_go_when_that_is_lif
     story.do(replace(lifting, by=by))
     assert told(story.last) == ["consent.restriction_ended", "transmission.permitted"]
     assert told(story.do(lifting)) == [], "over before"
+
+
+@pytest.mark.parametrize("form", ConsentForm)
+def test_of_whoever_objects_the_land_is_told_nothing(form: ConsentForm) -> None:
+    """R15, § 31a(2) SGB III: the data are not transmitted to the Land where the young person objects."""
+    norm = "§ 31a SGB III"
+    matrix = with_row(
+        ALLIANCE, sender=Sphere.SGB_III, receiver=Sphere.SCHULE, basis=LegalBasis.SGB_III_31A, norm=norm,
+        categories=(DataCategory.MASTER_DATA,),
+    )
+    story, item, handover = Story(MINOR, law=Law(AGENTUR, {MUSTER: matrix})), an_item(), HandoverRef(new_id())
+    story.do(c.OpenTransmission(
+        TransmissionId(proposal := new_id()), proposal, handover, CaseId(new_id()), MUSTER, SCHULE,
+        Purpose.VOCATIONAL_ORIENTATION, (item.id,),
+    ))
+    story.do(c.TakeFlags(handover, proposal, (item,)))
+    story.do(c.StateTask(handover, Stated(norm, frozenset({DataCategory.MASTER_DATA}), id=new_id())))
+    assert story.reasons(handover) == ["statutory_basis"]
+    story.restricts(DataCategory.MASTER_DATA, recipient=SCHULE, form=form)
+    assert told(story.last) == ["consent.restricted", "transmission.ended"]
+    assert story.reasons(handover) == ["restricted"]
 
 
 def test_a_guardian_lifts_in_writing_too() -> None:

@@ -147,6 +147,8 @@ BEFORE_COMMAND: Mapping[str, Mapping[str, Scene]] = {
         "fetch_dossier": ANNOUNCED,
         "record_information": STORED,
         "excuse_information": STORED,
+        "record_guardian_information": REGISTERED,
+        "excuse_guardian_information": REGISTERED,
         "write": NOTHING,
     },
     "consent": {
@@ -283,6 +285,7 @@ def nobody_yet() -> dict[str, Any]:
         "case": case,
         "release": release,
         "InformationBody.releases": [release],
+        "GuardianInformationBody.informed_at": None,
         "ExemptionBody.releases": [release],
         "items": items,
         "keep": items[:1],
@@ -305,7 +308,7 @@ def nobody_yet() -> dict[str, Any]:
         "ClearanceBody.by": "guardian",  # not whoever gives the consent
         "TaskBody.norm": "§ 13 SGB VIII",
         "TaskBody.categories": ["contact"],
-        "birth_date": "2009-05-04",
+        "birth_date": f"{now.year - 16}-01-01",  # a guardian is concerned
         "school": {"grade": 10},
         "RegisterBody.no_needs": False,
         "assured_date": (now - timedelta(days=10)).date().isoformat(),

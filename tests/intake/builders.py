@@ -36,6 +36,7 @@ NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 BORN = date(2009, 5, 4)
 SENDER, RECEIVER, ALLIANCE = AgencyId("jobcenter"), AgencyId("jugendamt"), AllianceId("musterland")
 TENTH_GRADE = SchoolFacts(grade=10)
+CONSENTED = ("consent_sgb_x_67b",)
 
 
 def a_person(**changed: Any) -> Person:
@@ -80,22 +81,27 @@ def announce(handover: UUID) -> asked.Announce:
     )
 
 
-def received(release: UUID, person: Person | None = None, *more: tuple[DataCategory, str]) -> tuple[Item, ...]:
+def received(
+    release: UUID, person: Person | None = None, *more: tuple[DataCategory, str], bases: tuple[str, ...] = CONSENTED
+) -> tuple[Item, ...]:
     """Items as they come by a release: what is known of the person, and more."""
     of_person = [] if person is None else [(CATEGORY_OF[part], said) for part, said in contents_of(person).items()]
     return tuple(
         Item(
             new_id(), category, said, "0" * 64, NOW, part=part_of(category, said),
-            provenance=Provenance(release, new_id(), SENDER, Purpose.STABILISATION, ("consent_sgb_x_67b",), NOW),
+            provenance=Provenance(release, new_id(), SENDER, Purpose.STABILISATION, bases, NOW),
         )
         for category, said in [*of_person, *more]
     )
 
 
-def store(case: UUID, *more: tuple[DataCategory, str], part: bool = False, named: bool = True) -> asked.StoreDossier:
+def store(
+    case: UUID, *more: tuple[DataCategory, str], part: bool = False, named: bool = True,
+    bases: tuple[str, ...] = CONSENTED,
+) -> asked.StoreDossier:
     """A dossier that has come for that case."""
     release = new_id()
-    items = received(release, a_person() if named else None, *more)
+    items = received(release, a_person() if named else None, *more, bases=bases)
     person = person_in(((item.part, item.content) for item in items), case, release)
     return (asked.StorePart if part else asked.StoreDossier)(ReleaseId(release), Sphere.SGB_VIII, items, person)
 

@@ -61,12 +61,12 @@ class Keys:
     sealing: tuple[OKPKey, OKPKey]
 
 
-def settings(folder: Path, keys: Keys) -> Settings:
-    """What the Jugendamt's environment says, as far as these tests need it."""
+def settings(folder: Path, keys: Keys, agency: str = "jugendamt") -> Settings:
+    """What the agency's environment says, as far as these tests need it."""
     alliance = yaml.safe_load(TEMPLATE.read_text("utf-8"))
-    for agency in alliance["agencies"]:
-        if agency["id"] == "jobcenter":
-            agency["door_url"] = DOOR
+    for known in alliance["agencies"]:
+        if known["id"] in {"jobcenter", "schule"}:
+            known["door_url"] = DOOR
     (folder / "musterland.yaml").write_text(yaml.safe_dump(alliance), "utf-8")
     (folder / "signing.json").write_text(key_set([keys.signing], private=True), "utf-8")
     sealing = {"keys": [key.as_dict(private=True) for key in keys.sealing]}
@@ -75,7 +75,7 @@ def settings(folder: Path, keys: Keys) -> Settings:
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
     )
     said: dict[str, Any] = {
-        "database": "postgresql+asyncpg://", "kafka": "", "issuer": ISSUER, "port": 1, "agency": "jugendamt",
+        "database": "postgresql+asyncpg://", "kafka": "", "issuer": ISSUER, "port": 1, "agency": agency,
         "alliances": [folder / "musterland.yaml"],
         "handover_url": "http://handover",
         "party_signing_keys": folder / "signing.json",

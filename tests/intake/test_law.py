@@ -312,7 +312,7 @@ def test_an_end_that_purges_discards_a_case_in_which_nothing_is_our_own(state: S
     assert (gone.state, gone.needs, gone.phase, gone.age_band) == (State.DISCARDED, (), None, None)
     assert gone.writes.erase_person
     assert gone.writes.erase_items == {item.id for item in case.held}
-    assert decision.deadlines == (Disarm("age_band"),)
+    assert decision.deadlines == (Disarm("age_band"), Disarm("time_limit"))
 
 
 def test_an_end_that_purges_keeps_what_is_our_own_and_erases_all_that_came() -> None:

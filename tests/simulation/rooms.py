@@ -20,7 +20,7 @@ from services.handover.store.handovers import NEEDS_CASE, _channel
 from services.intake.domain import commands as intake_commands
 from services.intake.domain import law as intake_law
 from services.intake.domain.case import Case, HeldItem, Writes
-from services.intake.domain.facts import AGE_BAND
+from services.intake.domain.facts import AGE_BAND, TIME_LIMIT
 from services.intake.domain.items import Item
 from services.intake.store import CASE
 from services.offers import domain as offers
@@ -117,7 +117,10 @@ def handover_rooms(agency: AgencyId) -> Rooms:
 
 # --- intake -----------------------------------------------------------------------------------------------------------
 
-ASKS_WHAT_IS_HELD = (intake_commands.EndDossier, intake_commands.EraseReleases, intake_commands.StoreDossier)
+ASKS_WHAT_IS_HELD = (
+    intake_commands.EndDossier, intake_commands.EraseOutlived, intake_commands.EraseReleases,
+    intake_commands.StoreDossier,
+)  # fmt: skip
 
 
 class Cases:
@@ -134,7 +137,10 @@ class Cases:
         if known is None or not isinstance(command, ASKS_WHAT_IS_HELD):
             return known or Case(subject)
         held = tuple(
-            HeldItem(item.id, item.provenance.source_item, item.provenance.release, item.part)
+            HeldItem(
+                item.id, item.provenance.source_item, item.provenance.release, frozenset(item.provenance.bases),
+                item.provenance.received_at, item.part,
+            )
             for item in self.received(subject)
             if item.provenance is not None
         )
@@ -169,7 +175,10 @@ class Cases:
 
 
 def intake_rooms() -> Rooms:
-    reach = {AGE_BAND: lambda case: Step(CASE, case, intake_commands.ReachAgeBand())}
+    reach = {
+        AGE_BAND: lambda case: Step(CASE, case, intake_commands.ReachAgeBand()),
+        TIME_LIMIT: lambda case: Step(CASE, case, intake_commands.EraseOutlived()),
+    }
     return Rooms({CASE: Cases()}, deadlines=reach)
 
 

@@ -43,7 +43,10 @@ def register(call: Call, body: RegisterBody, resources: Tools) -> Step:
 
 @routes.command("POST", "/cases/{case}/registration", allow=STAFF, answer=CaseAnswer)
 def register_announced(call: Call, case: UUID, body: RegisterBody, resources: Tools) -> Step:
-    """Register a case that a handover announced, when the person comes before the dossier."""
+    """Register by hand who came by a handover: before the dossier, or instead of what it says of them.
+
+    What the person says themselves is our own, and stays when what came from elsewhere has to go.
+    """
     return Step(CASE, case, _registration(call, body, case, resources), call.if_match)
 
 

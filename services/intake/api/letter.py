@@ -14,11 +14,12 @@ from chassis.http import Call, Routes
 from chassis.http.pages import html_page, html_table
 from chassis.service import Tools
 from chassis.transitions import Refused
-from contracts.codes import AgeBand, DataCategory, LegalBasis, Purpose
+from contracts.codes import AgeBand, DataCategory, LegalBasis, Purpose, Sphere
 from contracts.labels import label
 from services.intake.api.callers import STAFF
 from services.intake.domain import Reason
 from services.intake.domain.items import CollectedFrom
+from services.intake.domain.limits import rests_on_31a
 from services.intake.domain.phases import LOCAL
 from services.intake.settings import Settings
 from services.intake.store import informing
@@ -70,6 +71,14 @@ rechtmäßig; daraus entsteht Ihnen kein Nachteil.</li>
 <li>Sie können sich bei der Aufsichtsbehörde für den Datenschutz beschweren (Art. 77 DSGVO).</li>
 </ul>
 """
+# § 31a(2), (3) SGB III: how long (Art. 14(2)(a) GDPR), and the right to object, which the person is to be told of.
+ERASED_AFTER_SIX_MONTHS: Final = """
+<p>Was wir nur nach § 31a SGB III bekommen haben, löschen wir spätestens sechs Monate danach.</p>
+"""
+NOTHING_TO_THE_LAND: Final = """
+<p>Wenn Sie unser Angebot nicht nutzen, teilen wir der zuständigen Stelle des Landes Ihren Namen, Ihr Geburtsdatum und
+eine geänderte Anschrift mit. <strong>Sie können dem widersprechen</strong>; ein Wort genügt (§ 31a Abs. 2 SGB III).</p>
+"""
 
 
 routes = Routes()
@@ -111,8 +120,17 @@ def _letter(found: Any, settings: Settings) -> str:
         html_table((), contacts),
         "<h2>Was wir bekommen haben</h2>",
         html_table(head, _received(found, names)),
+        *_of_31a(found, settings.sphere),
         RIGHTS,
     ))  # fmt: skip
+
+
+def _of_31a(found: Any, sphere: Sphere) -> Iterable[str]:
+    """What is to be said where something came on § 31a SGB III alone; that it may go to the Land, by the Agentur."""
+    if any(rests_on_31a(line["bases"]) for line in found.lines or ()):
+        yield ERASED_AFTER_SIX_MONTHS
+        if sphere is Sphere.SGB_III:
+            yield NOTHING_TO_THE_LAND
 
 
 def _names(settings: Settings, alliance: str | None) -> Mapping[str, str]:

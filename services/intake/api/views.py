@@ -171,13 +171,17 @@ class ReleaseView(BaseModel):
 
 
 class DossierView(BaseModel):
-    """How far the dossier has got, and what is left of it here."""
+    """How far the dossier has got, and what is left of it here.
+
+    `erased_by`: on that day the first of it goes by itself, because the law limits the time (§ 31a(3) SGB III).
+    """
 
     state: DossierState
     reason: DossierReason | None
     releases: list[ReleaseView]
     received_items: int
     received_bytes: int
+    erased_by: date | None
 
 
 class DerivedView(BaseModel):

@@ -18,7 +18,7 @@ from contracts.codes import (
     Sphere,
     TargetGroup,
 )
-from services.intake.domain.information import Information
+from services.intake.domain.information import GuardianInformation, Information
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts
@@ -62,6 +62,7 @@ class DossierReason(StrEnum):
     NOT_OPEN = "not_open"
     UNREADABLE = "unreadable"
     NO_DOOR = "no_door"
+    NOT_LISTED = "not_listed"  # none of what came is on the list of its basis (§ 31a SGB III)
 
 
 class PhaseSource(StrEnum):
@@ -115,11 +116,16 @@ class PhaseChange:
 
 @dataclass(frozen=True, slots=True)
 class HeldItem:
-    """An item that came with a dossier: under which id there, by which release, and which part of a person it says."""
+    """An item that came with a dossier: under which id there, by which release, and which part of a person it says.
+
+    `bases` and `received_at` are what a limit in time is counted from.
+    """
 
     id: UUID
     source_item: UUID
     release: UUID
+    bases: frozenset[str]
+    received_at: datetime
     part: Part = Part.OTHER
 
 
@@ -166,8 +172,10 @@ class Case:
     sphere: Sphere | None = None
     person: UUID | None = None
     birth_date: date | None = None
+    known_at: datetime | None = None  # since when with this birth date; None: since `opened_at`
     person_release: UUID | None = None  # set where all that is known of the person came with that dossier
     has_address: bool = False
+    address_protected: bool = False
     local_number: str | None = None
     handover: UUID | None = None
     sender: str | None = None
@@ -191,6 +199,7 @@ class Case:
     dossier: DossierState = DossierState.NONE
     dossier_reason: DossierReason | None = None
     has_own: bool = False
+    guardian: GuardianInformation | None = None
     held: tuple[HeldItem, ...] = ()
     erased: frozenset[UUID] = frozenset()
     owed: frozenset[UUID] = frozenset()

@@ -9,6 +9,7 @@ from contracts.codes import (
     CompetenceArea,
     ContactChannel,
     Destination,
+    LegalBasis,
     Need,
     PauseReason,
     Phase,
@@ -166,12 +167,34 @@ class ExcuseInformation:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordGuardianInformation:
+    """The guardian was informed that somebody of 15 to 17 has come here, and how (§ 36(1) sentence 2 SGB I)."""
+
+    by: str
+    channel: ContactChannel
+    at: datetime | None = None  # None: now
+
+
+@dataclass(frozen=True, slots=True)
+class ExcuseGuardianInformation:
+    """The guardian is not informed, because that would be contrary to the person's welfare; why, is written down."""
+
+    by: str
+    why: str
+
+
 # --- asked by the clock -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ReachAgeBand:
     """A birthday at which the age band changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EraseOutlived:
+    """What the law lets be kept for a time has been here for so long: erase it (§ 31a(3) SGB III)."""
 
 
 # --- heard ------------------------------------------------------------------------------------------------------------
@@ -253,7 +276,8 @@ class NoteRefusal:
 class Purge:
     """Erase what came by these releases (None: all that was received); the case has something of its own and stays.
 
-    `items`: of these releases these alone, by the sender's ids; none named: all.
+    `items`: of these releases these alone, by the sender's ids; none named: all. `time_limit_of`: the norm whose time
+    is over, where that is why.
     """
 
     handover: HandoverRef
@@ -261,6 +285,7 @@ class Purge:
     releases: frozenset[ReleaseId] | None
     ended: bool  # the handover has ended: nothing more may come
     items: frozenset[ItemId] = frozenset()
+    time_limit_of: LegalBasis | None = None
 
 
 @dataclass(frozen=True, slots=True)

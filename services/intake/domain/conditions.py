@@ -5,6 +5,7 @@ from enum import StrEnum
 from chassis.transitions import Condition
 from services.intake.domain.case import Case, DossierState
 from services.intake.domain.effects import number_reserved
+from services.intake.domain.information import concerns_a_guardian
 from services.intake.domain.phases import is_valid_birth_date, local_day
 
 
@@ -25,6 +26,8 @@ class Reason(StrEnum):
     NOTHING_TO_FETCH = "nothing-to-fetch"
     TOO_MANY_WORDS = "too-many-words"
     INFORMATION_NOT_OWED = "information-not-owed"
+    REGISTERED_ALREADY = "registered-already"
+    GUARDIAN_NOT_CONCERNED = "guardian-not-concerned"
     NOT_YET = "not-yet"
 
 
@@ -36,6 +39,15 @@ number_free: Condition[Case] = Condition(
     lambda case, command, context: command.local_number is None
     or number_reserved(command.local_number) in context.granted,
     Reason.LOCAL_NUMBER_TAKEN,
+)
+named_by_others: Condition[Case] = Condition(
+    lambda case, command, context: case.birth_date is None or case.person_release is not None,
+    Reason.REGISTERED_ALREADY,
+)
+still_protected: Condition[Case] = Condition(  # without the street nobody could see that an item quotes it
+    lambda case, command, context: command.person.address is not None
+    or not (case.has_address and case.address_protected),
+    Reason.ADDRESS_MISSING,
 )
 phase_set: Condition[Case] = Condition(lambda case, command, context: case.phase is not None, Reason.PHASE_MISSING)
 needs_stated: Condition[Case] = Condition(
@@ -55,6 +67,13 @@ within_retention: Condition[Case] = Condition(
 )
 information_owed: Condition[Case] = Condition(
     lambda case, command, context: command.releases <= case.owed, Reason.INFORMATION_NOT_OWED
+)
+guardian_concerned: Condition[Case] = Condition(
+    lambda case, command, context: case.guardian is None
+    and concerns_a_guardian(
+        case.sphere, case.birth_date, local_day(case.known_at or case.opened_at or context.now), local_day(context.now)
+    ),
+    Reason.GUARDIAN_NOT_CONCERNED,
 )
 has_happened: Condition[Case] = Condition(
     lambda case, command, context: command.at is None or command.at <= context.now, Reason.NOT_YET

@@ -17,7 +17,7 @@ from services.intake.domain.case import (
     RecordedNeed,
     Warned,
 )
-from services.intake.domain.information import Information
+from services.intake.domain.information import GuardianInformation, Information
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person
 from services.intake.domain.phases import SchoolFacts, age_band, is_expected_age, phase_of
@@ -73,20 +73,27 @@ def announce(case: Case, command: asked.Announce, context: Context) -> Case:
 
 
 def register(case: Case, command: asked.Register, context: Context) -> Case:
-    """Take in what a caseworker says. What a preview said stays until somebody knows better."""
+    """Take in what a caseworker says. What a preview or a dossier said stays until somebody knows better."""
     registered = replace(
-        _known(case, command.person, context),
+        _known(case, _as_protected(case, command.person), context),
         sphere=command.sphere,
         local_number=_numbered(case, command.local_number, context),
         leads=case.leads or case.handover is None,
         needs=_with_needs(case.needs, command.needs),
-        no_needs=command.no_needs,
-        target_groups=command.target_groups,
+        no_needs=command.no_needs or (case.no_needs and not command.needs),
+        target_groups=case.target_groups | command.target_groups,
         opened_at=case.opened_at or context.now,
         has_own=True,
     )
     registered = _write(registered, items=registered.writes.items + command.items)
     return registered if command.school is None else _schooled(registered, command.school, command.by, context)
+
+
+def _as_protected(case: Case, person: Person) -> Person:
+    """A protected address stays protected, whoever forgets to say so (§ 51 BMG)."""
+    if person.address is None or not case.address_protected:
+        return person
+    return replace(person, address=replace(person.address, protected=True))
 
 
 def _known(case: Case, person: Person, context: Context) -> Case:
@@ -100,8 +107,10 @@ def _known(case: Case, person: Person, context: Context) -> Case:
         case,
         person=person.id,
         birth_date=person.birth_date,
+        known_at=case.known_at if person.birth_date == case.birth_date else context.now,
         person_release=person.release,
         has_address=person.address is not None,
+        address_protected=person.address is not None and person.address.protected,
         age_band=age_band(person.birth_date, context.now),
         warned=frozenset(warned),
     )
@@ -164,7 +173,7 @@ def add_items(case: Case, command: asked.AddItems, context: Context) -> Case:
 
 def protect_address(case: Case, command: asked.ProtectAddress, context: Context) -> Case:
     """The flag lies on the address; items are looked at when they leave."""
-    return _write(case, protect_address=command.protected)
+    return _write(replace(case, address_protected=command.protected), protect_address=command.protected)
 
 
 def reach_age_band(case: Case, command: asked.ReachAgeBand, context: Context) -> Case:
@@ -247,7 +256,8 @@ def store_part(case: Case, command: asked.StorePart, context: Context) -> Case:
 def _held(item: Item) -> HeldItem:
     if item.provenance is None:
         raise ValueError("a received item has a provenance")
-    return HeldItem(item.id, item.provenance.source_item, item.provenance.release, item.part)
+    came = item.provenance
+    return HeldItem(item.id, came.source_item, came.release, frozenset(came.bases), came.received_at, item.part)
 
 
 def record_information(case: Case, command: asked.RecordInformation, context: Context) -> Case:
@@ -267,6 +277,17 @@ def excuse_information(case: Case, command: asked.ExcuseInformation, context: Co
 def _settled(case: Case, information: Information) -> Case:
     settled = replace(case, owed=case.owed - information.releases)
     return _write(settled, information=(*case.writes.information, information))
+
+
+def record_guardian_information(case: Case, command: asked.RecordGuardianInformation, context: Context) -> Case:
+    """When and how the guardian was informed, and who says so."""
+    at = command.at or context.now
+    return replace(case, guardian=GuardianInformation(at, command.by, channel=command.channel))
+
+
+def excuse_guardian_information(case: Case, command: asked.ExcuseGuardianInformation, context: Context) -> Case:
+    """Why the guardian is not informed, and who answers for it."""
+    return replace(case, guardian=GuardianInformation(context.now, command.by, why=command.why))
 
 
 def note_refusal(case: Case, command: asked.NoteRefusal, context: Context) -> Case:
@@ -319,7 +340,9 @@ def _without_parts(case: Case, command: asked.Purge, erased: tuple[HeldItem, ...
 
 
 def _without_person(case: Case) -> Case:
-    nameless = replace(case, birth_date=None, person_release=None, has_address=False, age_band=None)
+    nameless = replace(
+        case, birth_date=None, person_release=None, has_address=False, address_protected=False, age_band=None
+    )
     return _write(nameless, person=None, erase_person=True)
 
 
@@ -346,5 +369,6 @@ def discard(case: Case, command: asked.Discard, context: Context) -> Case:
         review_on=None,
         competence_area=None,
         destination=None,
+        guardian=None,
         dossier=DossierState.ENDED,
     )

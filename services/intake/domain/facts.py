@@ -14,6 +14,7 @@ from contracts.intake import (
     CaseDiscarded,
     CaseDossierStored,
     CaseFoundNotResponsible,
+    CaseGuardianInformed,
     CaseHandedOver,
     CaseItemsErased,
     CasePaused,
@@ -22,9 +23,11 @@ from contracts.intake import (
 )
 from services.intake.domain import commands as asked
 from services.intake.domain.case import IN_WORK, Case
+from services.intake.domain.limits import next_erasure
 from services.intake.domain.phases import next_band_at
 
 AGE_BAND = "age_band"  # the deadline at the next birthday that changes the age band
+TIME_LIMIT = "time_limit"  # the one at which the first of what was received has been here as long as the law lets it
 FETCH_DOSSIER = "fetch_dossier"  # the errand to the sender's door
 
 
@@ -107,6 +110,11 @@ def dossier_stored(case: Case, command: asked.StoreDossier, context: Context) ->
     return Tell(CaseDossierStored(case=CaseId(case.id), handover=handover, release=command.release, items=items))
 
 
+def guardian_informed(case: Case, command: Any, context: Context) -> Tell:
+    """That it was done; how, stays here."""
+    return Tell(CaseGuardianInformed(case=CaseId(case.id)))
+
+
 def changed_profile(before: Case, after: Case, command: Any, context: Context) -> tuple[Tell, ...]:
     """Told while the case is worked on, and only where the profile is another one."""
     if before.state is not after.state or after.state not in IN_WORK:
@@ -122,8 +130,11 @@ def erased_items(before: Case, after: Case, command: Any, context: Context) -> t
     kept = {item.id for item in after.held}
     gone = tuple(ItemId(item.source_item) for item in before.held if item.id not in kept)
     parts = (gone[start : start + ITEMS_MAX] for start in range(0, len(gone) or 1, ITEMS_MAX))
-    case, handover, duty = CaseId(after.id), command.handover, command.duty
-    return tuple(Tell(CaseItemsErased(case=case, handover=handover, duty=duty, items=part)) for part in parts)
+    case, handover, duty, limit = CaseId(after.id), command.handover, command.duty, command.time_limit_of
+    return tuple(
+        Tell(CaseItemsErased(case=case, handover=handover, duty=duty, items=part, time_limit_of=limit))
+        for part in parts
+    )
 
 
 # --- what else follows ------------------------------------------------------------------------------------------------
@@ -138,6 +149,12 @@ def watch_age(case: Case, command: Any, context: Context) -> Arm | Disarm:
 def forget_age(case: Case, command: Any, context: Context) -> Disarm:
     """No birthday matters any more."""
     return Disarm(AGE_BAND)
+
+
+def watch_time_limit(case: Case, command: Any, context: Context) -> Arm | Disarm:
+    """One deadline for all that was received: at the first of it that has to go."""
+    due = next_erasure(case.held)
+    return Disarm(TIME_LIMIT) if due is None else Arm(TIME_LIMIT, due)
 
 
 def fetch(case: Case, command: Any, context: Context) -> Errand:

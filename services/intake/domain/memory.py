@@ -14,10 +14,12 @@ from contracts.ids import HandoverRef, ReleaseId
 from services.intake.domain import commands as asked
 from services.intake.domain import effects
 from services.intake.domain.case import Case, RecordedNeed, State
-from services.intake.domain.facts import AGE_BAND, fetch
+from services.intake.domain.facts import AGE_BAND, TIME_LIMIT, fetch, watch_time_limit
+from services.intake.domain.information import GuardianInformation
 
 UNNAMED = (State.NONE, State.ANNOUNCED)
 PERSON, CONTACT_PERSON, DOSSIER, NEEDS = "person", "contact-person", "dossier", "severity-of-needs"
+GUARDIAN = "how-the-guardian-was-informed"
 
 
 def registered(case: Case, said: Said) -> Remembered[Case]:
@@ -117,7 +119,14 @@ def discarded(case: Case, said: Said) -> Remembered[Case]:
     """All of it goes again."""
     command = asked.Discard(HandoverRef(case.handover or case.id), None, None, ended=True)
     after = effects.discard(case, command, Context(said.at))
-    return Remembered(replace(after, state=State.DISCARDED), (Disarm(AGE_BAND),))
+    return Remembered(replace(after, state=State.DISCARDED), (Disarm(AGE_BAND), Disarm(TIME_LIMIT)))
+
+
+def guardian_informed(case: Case, said: Said) -> Remembered[Case]:
+    """That it was done; how and by whom is as the backup has it, or lost."""
+    if case.guardian is not None:
+        return Remembered(case)
+    return Remembered(replace(case, guardian=GuardianInformation(said.at)), lost=(GUARDIAN,))
 
 
 def dossier_stored(case: Case, said: Said) -> Remembered[Case]:
@@ -132,11 +141,13 @@ def items_erased(case: Case, said: Said) -> Remembered[Case]:
     fact: told.CaseItemsErased = said.fact
     gone = set(fact.items)
     releases = frozenset(ReleaseId(item.release) for item in case.held if item.source_item in gone)
-    if fact.duty is None:
+    if fact.duty is None and fact.time_limit_of is None:
         command = asked.Purge(fact.handover, None, None, ended=True)
     else:
         command = asked.Purge(fact.handover, fact.duty, releases, ended=False, items=frozenset(fact.items))
-    return Remembered(effects.purge(case, command, Context(said.at)))
+    context = Context(said.at)
+    after = effects.purge(case, command, context)
+    return Remembered(after, (watch_time_limit(after, command, context),))
 
 
 def _if_nameless(case: Case) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from contracts.codes import AgeBand, Phase
 
 LOCAL = ZoneInfo("Europe/Berlin")  # a birthday begins at local midnight (§ 187(2) BGB)
 AGE_YEARS_EXPECTED = range(12, 28)  # who the cooperation is for; others are registered with a warning
+AGE_OF_MAJORITY = 18
 AGE_YEARS_MAX = 120  # beyond that the birth date is a slip of the pen
 GRADE_OF_CONCRETION = 9
 GRADE_OF_ORIENTATION = 7
@@ -82,6 +83,11 @@ def next_band_at(birth_date: date, now: datetime) -> datetime | None:
     if first is None:
         return None
     return datetime.combine(_birthday(birth_date, birth_date.year + first), time(), LOCAL).astimezone(UTC)
+
+
+def of_age_on(birth_date: date) -> date:
+    """The day on which somebody is 18 (§ 2 BGB)."""
+    return _birthday(birth_date, birth_date.year + AGE_OF_MAJORITY)
 
 
 def _birthday(birth_date: date, year: int) -> date:

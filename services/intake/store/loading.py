@@ -11,17 +11,29 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import Statement, among, among_ids
-from contracts.codes import AgeBand, CompetenceArea, Destination, Need, PauseReason, Phase, Sphere, TargetGroup
+from contracts.codes import (
+    AgeBand,
+    CompetenceArea,
+    ContactChannel,
+    Destination,
+    Need,
+    PauseReason,
+    Phase,
+    Sphere,
+    TargetGroup,
+)
 from contracts.intake import CaseDiscarded, CaseDossierStored, CaseItemsErased
 from services.intake.domain.case import Case, DossierReason, DossierState, HeldItem, PhaseSource, RecordedNeed, State
 from services.intake.domain.commands import (
     EndDossier,
+    EraseOutlived,
     EraseReleases,
     ExcuseInformation,
     RecordInformation,
     Register,
     StoreDossier,
 )
+from services.intake.domain.information import GuardianInformation
 from services.intake.domain.items import Part
 from services.intake.domain.persons import name_key
 from services.intake.domain.phases import SchoolFacts, Training
@@ -36,6 +48,7 @@ _CASE = Statement(
         persons.c.birth_date,
         persons.c.release.label("person_release"),
         persons.c.street.is_not(None).label("has_address"),
+        persons.c.address_protected,
     )
     .select_from(cases.outerjoin(persons, persons.c.id == cases.c.person))
     .where(among_ids(cases.c.id))
@@ -44,7 +57,9 @@ _CASE = Statement(
 )
 _OPEN_NEEDS = Statement(sa.select(needs).where(among_ids(needs.c.case)).order_by(needs.c.case, needs.c.code))
 _RECEIVED = Statement(  # without what they say: no rule asks for it
-    sa.select(items.c.case, items.c.id, items.c.source_item, items.c.release, items.c.part)
+    sa.select(
+        items.c.case, items.c.id, items.c.source_item, items.c.release, items.c.bases, items.c.received_at, items.c.part
+    )
     .where(among_ids(items.c.case), items.c.release.is_not(None))
     .order_by(items.c.id)
 )
@@ -60,7 +75,9 @@ _OWED = Statement(
 
 
 # Commands, and own facts that are remembered, which ask what was received.
-ABOUT_WHAT_CAME = (EndDossier, EraseReleases, StoreDossier, CaseDiscarded, CaseDossierStored, CaseItemsErased)
+ABOUT_WHAT_CAME = (
+    EndDossier, EraseReleases, EraseOutlived, StoreDossier, CaseDiscarded, CaseDossierStored, CaseItemsErased,
+)  # fmt: skip
 ABOUT_INFORMATION = (RecordInformation, ExcuseInformation)
 
 
@@ -79,14 +96,16 @@ async def load(tx: AsyncConnection, wanted: Mapping[UUID, Sequence[object]]) -> 
     return blank | {
         case: replace(
             found,
-            held=tuple(
-                HeldItem(item.id, item.source_item, item.release, Part(item.part)) for item in held.get(case, ())
-            ),
+            held=tuple(map(_held, held.get(case, ()))),
             erased=frozenset(release.id for release in erased.get(case, ())),
             owed=frozenset(release.id for release in owed.get(case, ())),
         )
         for case, found in known.items()
     }
+
+
+def _held(row: Any) -> HeldItem:
+    return HeldItem(row.id, row.source_item, row.release, frozenset(row.bases), row.received_at, Part(row.part))
 
 
 def _any_of(commands: Iterable[object], *kinds: type[object]) -> bool:
@@ -132,6 +151,7 @@ def _case(row: Any, open_needs: tuple[Any, ...], *, duplicates: bool) -> Case:
         birth_date=row.birth_date,
         person_release=row.person_release,
         has_address=bool(row.has_address),
+        address_protected=bool(row.address_protected),
         local_number=row.local_number,
         handover=row.handover,
         sender=row.sender,
@@ -155,8 +175,15 @@ def _case(row: Any, open_needs: tuple[Any, ...], *, duplicates: bool) -> Case:
         dossier=DossierState(row.dossier),
         dossier_reason=row.dossier_reason and DossierReason(row.dossier_reason),
         has_own=row.has_own,
+        known_at=row.known_at,
+        guardian=row.guardian_at and _guardian(row),
         duplicates=duplicates,
     )
+
+
+def _guardian(row: Any) -> GuardianInformation:
+    channel = row.guardian_channel and ContactChannel(row.guardian_channel)
+    return GuardianInformation(row.guardian_at, row.guardian_by, channel, row.guardian_why)
 
 
 def _school(kept: Mapping[str, Any]) -> SchoolFacts:

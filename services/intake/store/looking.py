@@ -12,8 +12,10 @@ from chassis.database import among
 from services.intake.domain import law
 from services.intake.domain.case import State
 from services.intake.domain.items import Part, may_leave
+from services.intake.domain.limits import erase_at
 from services.intake.domain.persons import Address
-from services.intake.store.tables import cases, contacts, items, needs, persons, releases
+from services.intake.domain.phases import local_day
+from services.intake.store.tables import ALONE_ON_31A, cases, contacts, items, needs, persons, releases
 
 DUPLICATES_MAX: Final = 20  # more of the same name and day are a mistake of another kind
 DERIVED_MAX: Final = 1000  # a case has hundreds of records at the most
@@ -91,12 +93,15 @@ async def dossier_of(tx: AsyncConnection, case: UUID) -> Row | None:
     came = await tx.execute(sa.select(releases).where(releases.c.case == case).order_by(releases.c.stored_at))
     kept = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.func.octet_length(items.c.content)), 0))
     count, size = (await tx.execute(kept.where(items.c.case == case, items.c.release.is_not(None)))).one()
+    limited = sa.select(sa.func.min(items.c.received_at)).where(items.c.case == case, sa.text(ALONE_ON_31A))
+    first = (await tx.execute(limited)).scalar_one()
     return {
         "state": row.dossier,
         "reason": row.dossier_reason,
         "releases": [dict(release) for release in came.mappings()],
         "received_items": count,
         "received_bytes": size,
+        "erased_by": None if first is None else local_day(erase_at(first)),
     }
 
 

@@ -1,7 +1,7 @@
 """How cases and words are saved, with everything a decision added or erased."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chassis.crashpoints import reached
 from chassis.database import among, insert, upsert
 from services.intake.domain.case import Case, Writes
+from services.intake.domain.information import GuardianInformation
 from services.intake.domain.items import Item, Part
 from services.intake.domain.persons import Person, name_key
 from services.intake.domain.words import Words
 from services.intake.store.tables import cases, contacts, items, needs, persons, phase_changes, releases, words_written
 
+GUARDIAN = tuple(field.name for field in fields(GuardianInformation))
 # What a person's row is where such a part of it has to go.
 EMPTY: Mapping[Part, Mapping[str, Any]] = {
     Part.ADDRESS: {"street": None, "postcode": None, "place": None},  # protected stays protected (§ 51 BMG)
@@ -91,7 +93,9 @@ async def _save_needs(tx: AsyncConnection, changed: Sequence[tuple[Case, Case]])
 
 def _case_row(case: Case) -> dict[str, Any]:
     school = None if case.school is None else asdict(case.school)
+    guardian = dict.fromkeys(GUARDIAN) if case.guardian is None else asdict(case.guardian)
     beside = {"target_groups": sorted(case.target_groups), "school": school}
+    beside |= {f"guardian_{name}": value for name, value in guardian.items()}
     return {column.name: getattr(case, column.name) for column in cases.c if column.name not in beside} | beside
 
 

@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = sa.MetaData()
 _instant = sa.DateTime(timezone=True)
+ALONE_ON_31A = "bases <@ ARRAY['sgb_iii_31a'] AND bases <> '{}'"  # as `limits.rests_on_31a` says it
 
 cases = sa.Table(
     "case",
@@ -36,6 +37,12 @@ cases = sa.Table(
     sa.Column("dossier", sa.Text, nullable=False),
     sa.Column("dossier_reason", sa.Text),
     sa.Column("has_own", sa.Boolean, nullable=False),
+    sa.Column("known_at", _instant),  # NULL: since it was opened
+    # § 36(1) SGB I: when the guardian was informed and how, or why not; all NULL: where it is owed, it still is.
+    sa.Column("guardian_at", _instant),
+    sa.Column("guardian_by", sa.Text),
+    sa.Column("guardian_channel", sa.Text),
+    sa.Column("guardian_why", sa.Text),
     sa.Index("case_contact_person", "contact_person", "id"),
 )
 
@@ -99,6 +106,7 @@ items = sa.Table(
     sa.CheckConstraint('"case" IS NOT NULL OR handover IS NOT NULL', name="item_belongs"),
     sa.Index("item_case", "case"),
     sa.Index("item_handover", "handover"),
+    sa.Index("item_time_limit", "case", postgresql_where=sa.text(ALONE_ON_31A)),
 )
 
 contacts = sa.Table(

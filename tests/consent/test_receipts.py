@@ -36,6 +36,7 @@ from contracts.intake import CaseRegistered
 from contracts.new_ids import new_id
 from services.consent.api.receipts.phone import place_of
 from services.consent.api.receipts.texts import TEXTS
+from services.consent.domain.receipts import Stands
 from tests.consent.builders import ALLIANCE, JOBCENTER, PURPOSE
 from tests.consent.conftest import DECLARED, PUBLIC_URL, Consenting, token
 from tests.judges import written_here, wrong
@@ -211,7 +212,7 @@ async def test_what_guardians_have_signed_is_not_called_the_young_persons_own_wo
 
 def test_every_language_has_a_sentence_for_every_state_and_every_giver() -> None:
     for texts in TEXTS.values():
-        assert set(texts.said) == set(texts.said_for) == set(ConsentState) - {ConsentState.REQUESTED}
+        assert set(texts.said) == set(texts.said_for) == {*ConsentState, *Stands} - {ConsentState.REQUESTED}
         assert set(texts.giver) == set(Giver)
         assert len(texts.months) == 12
         labels = [texts.label(code) for codes in (Purpose, DataCategory, LegalBasis, RetentionNorm) for code in codes]

@@ -17,10 +17,10 @@ from chassis.database import transaction
 from chassis.executor import Answer, Bug
 from chassis.http import Body, Call, Routes, anyone
 from chassis.transitions import Refused
-from contracts.ids import GrantId
+from contracts.ids import GrantId, ReleaseId
 from services.consent.api.receipts import screens
 from services.consent.api.receipts.parties import PAGE, parties
-from services.consent.api.receipts.pieces import Seen, standing
+from services.consent.api.receipts.pieces import Seen, to_take_back
 from services.consent.api.receipts.texts import texts_in
 from services.consent.domain import Reason
 from services.consent.domain.words import Grant
@@ -41,6 +41,12 @@ class CodeFields(Body):
     language: str | None = None
 
 
+class LookFields(CodeFields):
+    """Of what has left only what left before that release; without it, the latest."""
+
+    before: ReleaseId | None = None
+
+
 class WithdrawalFields(CodeFields):
     """What is taken back: one grant, or all; `sure` is the second tap. No reason is asked."""
 
@@ -54,10 +60,10 @@ async def enter_code(call: Call, tx: AsyncConnection, language: str | None = Non
     return screens.entry(texts_in(language))
 
 
-@routes.form(PAGE, allow=anyone(), fields=CodeFields, shown=screens.said_no, reads=True)
-async def see_consent(call: Call, resources: Resources, body: CodeFields) -> Answer | Refused:
+@routes.form(PAGE, allow=anyone(), fields=LookFields, shown=screens.said_no, reads=True)
+async def see_consent(call: Call, resources: Resources, body: LookFields) -> Answer | Refused:
     """What the consent is about, who has received something on it, what they have answered to a withdrawal."""
-    found = await _opened(call, resources, body)
+    found = await _opened(call, resources, body, body.before)
     return found if isinstance(found, Refused) else screens.overview(found, body.code)
 
 
@@ -73,16 +79,18 @@ async def take_back(call: Call, resources: Resources, body: WithdrawalFields) ->
     if body.sure is None:
         return screens.asks(found, body.code, grant)
     await withdraw(resources, found.record.person, found.record.consent.id, None if grant is None else grant.id)
-    return screens.taken_back(await _after(resources, found, grant), body.code, grant)
+    return screens.taken_back(await _after(resources, found, grant), body.code, found, grant)
 
 
-async def _opened(call: Call, resources: Resources, body: CodeFields) -> Seen | Refused:
+async def _opened(
+    call: Call, resources: Resources, body: CodeFields, before: ReleaseId | None = None
+) -> Seen | Refused:
     place = place_of(call.address)
     if not resources.tries.begin(place):
         return Refused(Reason.TOO_MANY_TRIES)
     wrong = False
     try:
-        found = await _found(resources, body.code)
+        found = await _found(resources, body.code, before)
         wrong = found is None
     finally:
         if not wrong:  # nor where nobody could say
@@ -93,10 +101,10 @@ async def _opened(call: Call, resources: Resources, body: CodeFields) -> Seen | 
     return Seen(found, parties(resources), texts_in(language))
 
 
-async def _found(resources: Resources, code: str) -> OnRecord | None:
+async def _found(resources: Resources, code: str, before: ReleaseId | None) -> OnRecord | None:
     async with transaction(resources.tools.engine) as tx:
         consent = await receipts.consent_of_code(tx, code)
-        return None if consent is None else await receipts.on_record(tx, consent)
+        return None if consent is None else await receipts.on_record(tx, consent, before)
 
 
 async def _after(resources: Resources, before: Seen, grant: Grant | None) -> Seen:
@@ -106,7 +114,7 @@ async def _after(resources: Resources, before: Seen, grant: Grant | None) -> See
     if record is None:
         raise Bug("consent gone")
     after = Seen(record, before.parties, before.texts)
-    if any(grant is None or each.id == grant.id for each in standing(after)):
+    if any(grant is None or each.id == grant.id for each in to_take_back(after)):
         raise Bug("not withdrawn")
     return after
 

@@ -14,7 +14,7 @@ from chassis.database import secret
 from contracts.codes import Completeness, DataCategory, LegalBasis, Purpose
 from contracts.ids import AgencyId, GrantId, PersonId, ReleaseId
 from services.consent.domain.fallen import may_be_asked_back
-from services.consent.domain.receipt_codes import code_of, hash_of
+from services.consent.domain.receipt_codes import code_of, hash_of, ticket_holds, ticket_of
 from services.consent.domain.receipts import left
 from services.consent.domain.words import Consent, Duty, Notice
 from services.consent.store.persons import with_what_left
@@ -140,3 +140,13 @@ async def consent_of_code(tx: AsyncConnection, typed: str) -> UUID | None:
     wanted = hash_of(await secret(tx, SECRET), typed)
     query = sa.select(receipt_code.c.consent).where(receipt_code.c.hash == wanted)
     return (await tx.execute(query)).scalar_one_or_none()
+
+
+async def ticket_for(tx: AsyncConnection, typed: str, now: datetime) -> str:
+    """That this code was right; asked for only where it was."""
+    return ticket_of(await secret(tx, SECRET), typed, now)
+
+
+async def was_right(tx: AsyncConnection, typed: str, ticket: str, now: datetime) -> bool:
+    """Whether this ticket says so of this code."""
+    return ticket_holds(await secret(tx, SECRET), typed, ticket, now)

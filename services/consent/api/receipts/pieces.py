@@ -60,6 +60,14 @@ class Seen:
     texts: Texts
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What each form of the page brings along: the code, and the ticket that says it was right not long ago."""
+
+    code: str
+    ticket: str
+
+
 def page(title: str, content: str, language: str, status: int = 200) -> Answer:
     """A whole page; its content is escaped already."""
     return html_page(title, content, language=language, style=STYLE, status=status)

@@ -9,6 +9,7 @@ from contracts.codes import Completeness, DutyAnswer
 from contracts.ids import GrantId, ReleaseId
 from services.consent.api.receipts.parties import PAGE
 from services.consent.api.receipts.pieces import (
+    Key,
     Seen,
     card,
     filled,
@@ -62,23 +63,23 @@ def _language(texts: Texts) -> str:
 # --- what is behind it ------------------------------------------------------------------------------------------------
 
 
-def taken_back(seen: Seen, code: str, before: Seen, grant: Grant | None) -> Answer:
+def taken_back(seen: Seen, key: Key, before: Seen, grant: Grant | None) -> Answer:
     """The answer to the second tap: what is taken back, of several grants only that one; then all the rest."""
     if _over(before, grant):
-        return overview(seen, code, filled(seen.texts.done_over, seen))
+        return overview(seen, key, filled(seen.texts.done_over, seen))
     if grant is None or not standing(seen):
-        return overview(seen, code, filled(seen.texts.done, seen))
+        return overview(seen, key, filled(seen.texts.done, seen))
     recipient, purpose = seen.parties.name(grant.recipient), seen.texts.label(grant.purpose)
-    return overview(seen, code, e(seen.texts.done_one.format(recipient=recipient, purpose=purpose)))
+    return overview(seen, key, e(seen.texts.done_one.format(recipient=recipient, purpose=purpose)))
 
 
-def overview(seen: Seen, code: str, done: str = "") -> Answer:
+def overview(seen: Seen, key: Key, done: str = "") -> Answer:
     """What stands, who has received something, what they have answered; and the way to take it back."""
     texts = seen.texts
     said = f'<p class="said" role="status">{done}</p>' if done else ""
     content = (
-        said, how_it_stands(seen), _what_is_left(seen), _whole(seen, code), grants(seen, _buttons(seen, code)),
-        _sent(seen, code), _answers(seen), _read_again(seen),
+        said, how_it_stands(seen), _what_is_left(seen), _whole(seen, key), grants(seen, _buttons(seen, key)),
+        _sent(seen, key), _answers(seen), _read_again(seen),
     )
     return page(filled_heading(texts.your_consent, seen), "".join(content), texts.language)
 
@@ -92,11 +93,11 @@ def _what_is_left(seen: Seen) -> str:
     return f"<p>{e(texts.nothing_stands)}</p>{there}"
 
 
-def _whole(seen: Seen, code: str) -> str:
-    return _button(WITHDRAWAL, seen.texts, code, seen.texts.take_back_all) if to_take_back(seen) else ""
+def _whole(seen: Seen, key: Key) -> str:
+    return _button(WITHDRAWAL, seen.texts, key, seen.texts.take_back_all) if to_take_back(seen) else ""
 
 
-def _buttons(seen: Seen, code: str) -> Callable[[Grant], str]:
+def _buttons(seen: Seen, key: Key) -> Callable[[Grant], str]:
     """Each of several grants that can be taken back can be so by itself."""
     texts, there = seen.texts, to_take_back(seen)
 
@@ -105,12 +106,12 @@ def _buttons(seen: Seen, code: str) -> Callable[[Grant], str]:
             return ""
         recipient, purpose = seen.parties.name(grant.recipient), texts.label(grant.purpose)
         label = texts.take_back_one.format(recipient=recipient, purpose=purpose)
-        return _button(WITHDRAWAL, texts, code, label, grant=grant.id)
+        return _button(WITHDRAWAL, texts, key, label, grant=grant.id)
 
     return button
 
 
-def asks(seen: Seen, code: str, grant: Grant | None) -> Answer:
+def asks(seen: Seen, key: Key, grant: Grant | None) -> Answer:
     """The second of two taps; no reason is asked."""
     texts, what = seen.texts, seen.texts.sure_all
     if _over(seen, grant):
@@ -118,8 +119,8 @@ def asks(seen: Seen, code: str, grant: Grant | None) -> Answer:
     elif grant is not None:
         recipient, purpose = seen.parties.name(grant.recipient), texts.label(grant.purpose)
         what = texts.sure_one.format(recipient=recipient, purpose=purpose)
-    yes = _button(WITHDRAWAL, texts, code, texts.yes, grant=None if grant is None else grant.id, sure=True)
-    no = _button(PAGE, texts, code, texts.no, plain=True)
+    yes = _button(WITHDRAWAL, texts, key, texts.yes, grant=None if grant is None else grant.id, sure=True)
+    no = _button(PAGE, texts, key, texts.no, plain=True)
     return page(texts.sure, f"<p>{e(what)}</p>{yes}{no}", texts.language)
 
 
@@ -131,23 +132,23 @@ def _over(seen: Seen, grant: Grant | None) -> bool:
 
 
 def _button(  # what its form sends, by name
-    to: str, texts: Texts, code: str, label: str, *, grant: GrantId | None = None, before: ReleaseId | None = None,
+    to: str, texts: Texts, key: Key, label: str, *, grant: GrantId | None = None, before: ReleaseId | None = None,
     sure: bool = False, plain: bool = False,
 ) -> str:
-    """A form of one button. The code goes along in the body, never in an address."""
-    hidden = {"code": code, "grant": grant, "before": before, "sure": "yes" if sure else None}
+    """A form of one button. The key goes along in the body, never in an address."""
+    sent = {"code": key.code, "ticket": key.ticket, "grant": grant, "before": before, "sure": "yes" if sure else None}
     fields = "".join(
-        f'<input type="hidden" name="{name}" value="{e(str(value))}">' for name, value in hidden.items() if value
+        f'<input type="hidden" name="{name}" value="{e(str(value))}">' for name, value in sent.items() if value
     )
     look = ' class="plain"' if plain else ""
     return f'<form method="post" action="{to}">{fields}{_language(texts)}<button{look}>{e(label)}</button></form>'
 
 
-def _sent(seen: Seen, code: str) -> str:
+def _sent(seen: Seen, key: Key) -> str:
     """Who received something, newest first; what is older is one tap further."""
     texts, sent = seen.texts, seen.record.sent
     cards = "".join(_one_sent(seen, each) for each in sent)
-    older = _button(f"{PAGE}#{SENT}", texts, code, texts.older, before=sent[-1].release, plain=True) \
+    older = _button(f"{PAGE}#{SENT}", texts, key, texts.older, before=sent[-1].release, plain=True) \
         if seen.record.older else ""
     return f'<div id="{SENT}">{section(texts.sent, cards or f"<p>{e(texts.nothing_sent)}</p>")}{older}</div>'
 

@@ -1,5 +1,6 @@
 """What people declare beside a consent, over HTTP and on a real database; what of it stays at home, and what is due."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from time import monotonic
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from contracts.codes import AgeBand, DataCategory, Giver, Role, Sphere
 from contracts.ids import CaseId, PersonId
@@ -288,6 +290,23 @@ async def test_whoever_is_to_be_asked_is_on_one_of_the_pages_once(
     assert len(found) == len({line[of] for line in found}) == 230
     order = [(line["valid_until"], line[of]) if "valid_until" in line else line[of] for line in found]
     assert order == sorted(order)
+
+
+async def test_what_ends_soon_is_found_by_the_index_of_what_was_not_taken_back(consenting: Consenting) -> None:
+    """However many grants there are, it looks at those that end in time."""
+    looked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object) -> None:
+        looked.append((statement, values))
+
+    async with consenting.engine.begin() as tx:
+        await tx.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        sa.event.listen(tx.sync_connection, "before_cursor_execute", note)
+        await views.expiring(tx, 30, None, 50)
+        ((statement, values),) = looked
+        sa.event.remove(tx.sync_connection, "before_cursor_execute", note)
+        plan = "\n".join((await tx.exec_driver_sql(f"EXPLAIN {statement}", values)).scalars())
+    assert re.search(r"consent_grant_ends.*\n.*Index Cond: \(\(valid_until > .* AND \(valid_until <= ", plan), plan
 
 
 @pytest.mark.parametrize("path", ["/consents/renewals", "/consents/expiring"])

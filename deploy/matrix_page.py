@@ -8,6 +8,7 @@ from typing import Final
 from contracts.alliance import Agency, Agreement, Alliance, StatutoryBasis
 from contracts.codes import DataCategory
 from contracts.labels import label
+from deploy.matrix import in_one_line
 
 MADE: Final = "Erzeugt mit `staffel matrix page` aus der Bündnisdatei `{}`, Version {}; nicht von Hand ändern."
 OPENING: Final = """\
@@ -192,5 +193,5 @@ def _day(day: date) -> str:
 
 
 def _text(said: str) -> str:
-    """Free words of the file, so that they can neither end a cell nor begin an element."""
-    return said.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    """Free words of the file, so that they can neither end a cell or a line nor begin an element."""
+    return in_one_line(said).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")

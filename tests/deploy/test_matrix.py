@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contracts.alliance import Alliance, StatutoryBasis
+from contracts.alliance import Alliance, Approval, StatutoryBasis
 from contracts.ids import AgencyId
 from deploy.cli import app
 from deploy.installation import read_alliance
-from deploy.matrix import exchange
+from deploy.matrix import exchange, row_lines
 from deploy.matrix_csv import COLUMNS, export_rows, import_rows, read_rows
 from deploy.matrix_page import page
 from deploy.mistakes import MistakeError
@@ -58,6 +58,10 @@ def a_row(**changes: Any) -> StatutoryBasis:
     return StatutoryBasis.model_validate(said | changes)
 
 
+def signed_by(officer: str, row: StatutoryBasis) -> StatutoryBasis:
+    return row.approved(Approval(agency=JOBCENTER, officer=officer, approved_on=DAY, digest=row.digest))
+
+
 def table(*rows: StatutoryBasis, **changed: str) -> str:
     """These rows as a table, with other words in the last of them."""
     lines = list(csv.DictReader(io.StringIO(export_rows(_holding(rows)).removeprefix("\ufeff")), delimiter=";"))
@@ -83,7 +87,10 @@ AWKWARD = (
     a_row(norm="=HYPERLINK(1)", task="'=2", jobcenter_kind="ge", ended_on="2026-02-01"),
     a_row(norm="+49; „Semikolon“, Komma", task="'schon mit Strich"),
     a_row(norm="@SUMME(1)", task='ein "Zitat"', categories=["needs", "contact"]),
-)
+    *(signed_by(f"D.{name}Muster", a_row(norm=f"§ {n}", task=f"eine{end}=Aufgabe"))
+      for n, (end, name) in enumerate((("\n", " "), ("\r\n", "\u2028"), ("\u2028", "\u2029"), ("\x85", "\x85"),
+                                       ("\x0b", "\x0c"), ("\x1c", "\x1e")))),
+)  # fmt: skip
 
 
 def test_rows_come_back_from_a_table_as_they_went(file: Path) -> None:
@@ -307,3 +314,15 @@ def test_words_of_the_file_cannot_become_a_part_of_the_page() -> None:
     said = page(_holding((a_row(task="<script>x</script> | y"),)))
     assert "<script" not in said
     assert "&lt;script>x&lt;/script> &#124; y" in said
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_words_of_the_file_begin_no_line_of_their_own(end: str) -> None:
+    """However a line may end: not on the page that lawyers read, nor on the list by which a row is signed."""
+    name = {"\n": " ", "\r\n": " ", "\r": " "}.get(end, end)  # an officer has no such name
+    broken = a_row(task=f"Hilfe{end}{end}## Zeile 9", norm=f"§ 1{end}| x |")
+    alliance = _holding((signed_by(f"D.{name}Muster", broken),))
+    plain = _holding((signed_by("D. Muster", a_row(task="Hilfe ## Zeile 9", norm="§ 1 | x |")),))
+    for made in (page, lambda of: "\n".join(row_lines(of, 1, of.matrix[0]))):
+        said = made(alliance).replace(alliance.matrix[0].digest, plain.matrix[0].digest)
+        assert said.splitlines() == made(plain).splitlines()

@@ -146,5 +146,5 @@ def test_no_more_places_are_remembered_than_there_is_room_for(monkeypatch: pytes
     monkeypatch.setattr(limits, "WRONG_OF_ALL", 1000)
     tries = Tries(Clock())
     for n in range(10):
-        tries.begin(f"place {n}")
-    assert len(tries._wrong) == 3
+        waits(tries, f"place {n}", WRONG_AT_ONCE + 1)
+    assert (len(tries._wrong), len(tries._next_turn)) == (3, 3)

@@ -44,7 +44,7 @@ def row_lines(alliance: Alliance, number: int, row: StatutoryBasis) -> Iterator[
     """One row, and the digest of what is to be signed off."""
     kind = f" ({row.jobcenter_kind})" if row.jobcenter_kind else ""
     early = f", ended early on {row.ended_on}" if row.ended_on else ""
-    yield f"{number}  {row.sender} → {row.receiver}{kind}  {row.basis}  {row.norm}: {row.task}"
+    yield f"{number}  {row.sender} → {row.receiver}{kind}  {row.basis}  {in_one_line(f'{row.norm}: {row.task}')}"
     yield f"   {', '.join(row.categories)}"
     yield f"   {row.valid_from} to {row.valid_until}{early}"
     for agency in alliance.concerned(row):
@@ -52,10 +52,15 @@ def row_lines(alliance: Alliance, number: int, row: StatutoryBasis) -> Iterator[
     yield f"   digest {row.digest}"
 
 
+def in_one_line(said: str) -> str:
+    """Free words with a space wherever they break a line, by whichever of the signs that Unicode has for it."""
+    return " ".join(said.split())
+
+
 def _said(row: StatutoryBasis, agency: Agency) -> str:
     yes = row.approval(agency.id)
     if yes is not None:
-        return f"approved by {yes.officer} on {yes.approved_on}"
+        return f"approved by {in_one_line(yes.officer)} on {yes.approved_on}"
     older = any(other.agency == agency.id for other in row.approvals)
     return "the approval was of another wording and no longer counts" if older else "not approved"
 
@@ -128,14 +133,26 @@ def exchange(file: Path, rows: Sequence[StatutoryBasis]) -> Alliance | None:
     return expected
 
 
+class _Exact(yaml.SafeDumper):
+    """Words that break a line go into the file escaped: unescaped, not every such sign is read back as it was."""
+
+
+_Exact.add_representer(
+    str,
+    lambda dumper, said: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", said, style=None if len(said.splitlines()) < 2 else '"'  # noqa: PLR2004  # in one line
+    ),
+)
+
+
 def _with(text: str, rows: Sequence[StatutoryBasis], version: int) -> str:
     """The text with another matrix and another version; both are found by a parser, not by what lines look like."""
     root = cast("yaml.MappingNode", yaml.compose(text, Loader=yaml.SafeLoader))  # it was read as an alliance before
     places = {key.value: (key, value) for key, value in root.value}
     _, old_version = places[VERSION]
     changes = [(old_version.start_mark.index, old_version.end_mark.index, str(version))]
-    written = yaml.safe_dump(
-        {MATRIX: [_kept(row) for row in rows]},
+    written = yaml.dump(
+        {MATRIX: [_kept(row) for row in rows]}, Dumper=_Exact,
         allow_unicode=True, sort_keys=False, width=NO_FOLDING, default_flow_style=None,  # a list of codes in one line
     )  # fmt: skip
     if MATRIX in places:

@@ -21,6 +21,7 @@ MARK: Final = "\ufeff"  # says UTF-8 to a spreadsheet, which would otherwise gue
 # beginning gets a second, so that reading back can tell them apart.
 ESCAPED: Final = ("=", "+", "-", "@", "'")
 GERMAN_DAY: Final = re.compile(r"(\d{2})\.(\d{2})\.(\d{4})")
+LINE_END: Final = re.compile(r"[\r\n]+")  # a spreadsheet may exchange them; a name has neither, and may have any other
 OF_A_ROW: Final = re.compile(r"matrix\.(\d+)\.(\w+): (.*)")
 
 
@@ -81,7 +82,7 @@ def _said(cells: Mapping[str, str]) -> dict[str, Any]:
     if "categories" in said:
         said["categories"] = [each.strip() for each in said["categories"].split(",")]
     if "approvals" in said:
-        said["approvals"] = [_approval(line) for line in said["approvals"].splitlines() if line.strip()]
+        said["approvals"] = [_approval(line) for line in LINE_END.split(said["approvals"]) if line.strip()]
     return said
 
 

@@ -1,19 +1,23 @@
 """The page a lawyer can read, in German: who may tell whom what, on which norm, and what only consent lets go."""
 
-from collections.abc import Iterable, Iterator
-from datetime import date
-from itertools import permutations
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from itertools import pairwise, permutations
 from typing import Final
 
 from contracts.alliance import Agency, Agreement, Alliance, StatutoryBasis
 from contracts.codes import DataCategory
 from contracts.labels import label
+from deploy.matrix import in_one_line
 
+ONE_DAY: Final = timedelta(days=1)
 MADE: Final = "Erzeugt mit `staffel matrix page` aus der Bündnisdatei `{}`, Version {}; nicht von Hand ändern."
 OPENING: Final = """\
 Diese Seite sagt, welche Sozialdaten zwischen den beteiligten Stellen **ohne Einwilligung** übermittelt werden dürfen,
-auf welcher Norm und für welche Aufgabe, wer das freigegeben hat und bis wann es gilt. Was hier nicht steht, geht nur
-mit Einwilligung des jungen Menschen (§ 67b SGB X)."""
+auf welcher Norm und für welche Aufgabe, wer das freigegeben hat und an welchen Tagen es gilt. Was hier nicht steht,
+geht nur mit Einwilligung des jungen Menschen (§ 67b SGB X). Gesagt ist, was nach dieser Version der Bündnisdatei gilt;
+was galt, bevor ein Wortlaut geändert wurde, sagt die Seite der früheren Version."""
 RULES: Final = """\
 ## Was immer gilt
 
@@ -34,8 +38,10 @@ RULES: Final = """\
 * Zweck der Übermittlung ist, was die Vereinbarung nennt; wer empfängt, ist daran gebunden (§§ 67c, 78 SGB X)."""
 
 BETWEEN: Final = """\
-Links steht, wer übermittelt, oben, wer empfängt. Eine Nummer ist die Zeile der Matrix, auf der etwas ohne Einwilligung
-geht. Zwischen Stellen ohne Vereinbarung (–) wird nichts übermittelt."""
+Links steht, wer übermittelt, oben, wer empfängt. Eine Nummer ist eine Zeile der Matrix, auf der etwas ohne Einwilligung
+geht oder einmal ging oder gehen wird. An welchen Tagen, und was an ihnen nur mit Einwilligung geht, steht darunter bei
+jedem Weg. An Tagen, die dort nicht genannt sind, und zwischen Stellen ohne Vereinbarung (–) wird nichts übermittelt,
+auch nicht mit Einwilligung."""
 
 
 def page(alliance: Alliance) -> str:
@@ -91,9 +97,8 @@ def _overview(alliance: Alliance) -> str:
 
 
 def _without_consent(alliance: Alliance, sender: Agency, receiver: Agency) -> str:
-    rows = [(number, row) for number, row in enumerate(alliance.matrix, 1) if row.between(sender, receiver)]
-    found = ", ".join(f"Zeile {number}" for number, row in rows if _begin(row, sender, receiver) is not None)
-    return found or "nur mit Einwilligung"
+    used = _used(_periods(alliance, sender, receiver))
+    return ", ".join(f"Zeile {number}" for number in used) or "nur mit Einwilligung"
 
 
 def _ways(alliance: Alliance) -> Iterator[tuple[Agency, Agency]]:
@@ -102,21 +107,93 @@ def _ways(alliance: Alliance) -> Iterator[tuple[Agency, Agency]]:
 
 
 def _way(alliance: Alliance, sender: Agency, receiver: Agency) -> str:
-    rows = [(number, row) for number, row in enumerate(alliance.matrix, 1) if row.between(sender, receiver)]
-    approved = [(number, row) for number, row in rows if _begin(row, sender, receiver) is not None]
-    drafts = [str(number) for number, row in rows if _begin(row, sender, receiver) is None]
-    lets_go = {category for _, row in approved for category in row.categories}
-    rest = ", ".join(label(category) for category in DataCategory if category not in lets_go)
+    periods = _periods(alliance, sender, receiver)
+    about = [number for number, row in enumerate(alliance.matrix, 1) if row.between(sender, receiver)]
+    idle = ", ".join(str(number) for number in about if number not in _used(periods))
     lines = [
         f"### {_text(sender.name)} an {_text(receiver.name)}",
         "",
         *(f"* {_agreed(agreement)}" for agreement in _agreements(alliance, sender, receiver)),
-        *(_lets_go(number, row, _begin(row, sender, receiver)) for number, row in approved),
-        *([] if approved else ["* Ohne Einwilligung: **nichts**"]),
-        f"* Nur mit Einwilligung: {rest if lets_go else 'alles'}",
-        *([f"* Entwürfe, die nichts erlauben: Zeile {', '.join(drafts)}"] if drafts else []),
+        *(line for period in periods for line in _goes(period)),
+        *([f"* Erlaubt hier nichts (Entwurf, oder es gibt keine Vereinbarung): Zeile {idle}"] if idle else []),
     ]
     return "\n".join(lines)
+
+
+# --- on which days ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days on which the same goes on one way: by these rows without consent, all else with it."""
+
+    first: date
+    last: date
+    rows: tuple[tuple[int, StatutoryBasis], ...]
+    answers_only: bool
+
+
+def _periods(alliance: Alliance, sender: Agency, receiver: Agency) -> tuple[Period, ...]:
+    """All days on which anything may go, the earliest first, as the decision about each of them has it."""
+    first_days = sorted(_first_days(alliance, sender, receiver))
+    found: list[Period] = []
+    for first, following in pairwise(first_days):
+        there = alliance.agreement(sender.id, receiver.id, first)
+        back = alliance.agreement(receiver.id, sender.id, first)
+        if not receiver.may_receive(first) or there is back is None:
+            continue
+        counting = alliance.rows(sender.id, receiver.id, first)
+        rows = tuple((number, row) for number, row in enumerate(alliance.matrix, 1) if row in counting)
+        found.append(Period(first, following - ONE_DAY, rows, answers_only=there is None))
+    return tuple(_joined(found))
+
+
+def _first_days(alliance: Alliance, sender: Agency, receiver: Agency) -> Iterator[date]:
+    """Every day from which on something may be otherwise than the day before; the last one ends the last agreement."""
+    ways = {(sender.id, receiver.id), (receiver.id, sender.id)}
+    for agreement in alliance.agreements:
+        if (agreement.sender, agreement.receiver) in ways:
+            yield from (agreement.valid_from, agreement.valid_until + ONE_DAY)
+    for row in alliance.matrix:
+        begin = _begin(row, sender, receiver) if row.between(sender, receiver) else None
+        if begin is not None:
+            yield from (begin, row.last_day + ONE_DAY)
+    if receiver.data_protection_agreement_until is not None:
+        yield receiver.data_protection_agreement_until + ONE_DAY
+
+
+def _joined(periods: Iterable[Period]) -> Iterator[Period]:
+    """Neighbours on which the same goes are one."""
+    last: Period | None = None
+    for period in periods:
+        if last is not None and replace(period, first=last.first) == replace(last, last=period.last) \
+                and last.last + ONE_DAY == period.first:
+            last = replace(last, last=period.last)
+            continue
+        if last is not None:
+            yield last
+        last = period
+    if last is not None:
+        yield last
+
+
+def _used(periods: Iterable[Period]) -> Sequence[int]:
+    """The rows that let something go on any of these days."""
+    return sorted({number for period in periods for number, _ in period.rows})
+
+
+def _goes(period: Period) -> Iterator[str]:
+    """What goes on these days by law, by which row, and what only with consent."""
+    only = ", nur als Antwort auf eine Übergabe" if period.answers_only else ""
+    lets_go = {category for _, row in period.rows for category in row.categories}
+    rest = ", ".join(label(category) for category in DataCategory if category not in lets_go)
+    yield f"* {_day(period.first)} bis {_day(period.last)}{only}:"
+    for number, row in period.rows:
+        what = ", ".join(label(category) for category in row.categories)
+        yield f"    * Ohne Einwilligung für {_text(row.norm)} (Zeile {number}): {what}"
+    if not period.rows:
+        yield "    * Ohne Einwilligung: **nichts**"
+    yield f"    * Nur mit Einwilligung: {rest or 'nichts weiter'}" if lets_go else "    * Nur mit Einwilligung: alles"
 
 
 def _begin(row: StatutoryBasis, sender: Agency, receiver: Agency) -> date | None:
@@ -127,12 +204,6 @@ def _begin(row: StatutoryBasis, sender: Agency, receiver: Agency) -> date | None
         return None
     begin = max(row.valid_from, *days)
     return begin if begin <= row.last_day else None
-
-
-def _lets_go(number: int, row: StatutoryBasis, begin: date | None) -> str:
-    until = f"{_day(begin or row.valid_from)} bis {_day(row.last_day)}"
-    what = ", ".join(label(category) for category in row.categories)
-    return f"* Ohne Einwilligung für {_text(row.norm)}, {until} (Zeile {number}): {what}"
 
 
 def _agreements(alliance: Alliance, sender: Agency, receiver: Agency) -> Iterable[Agreement | None]:
@@ -192,5 +263,5 @@ def _day(day: date) -> str:
 
 
 def _text(said: str) -> str:
-    """Free words of the file, so that they can neither end a cell nor begin an element."""
-    return said.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    """Free words of the file, so that they can neither end a cell or a line nor begin an element."""
+    return in_one_line(said).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.auth import Caller, Gate
 from chassis.executor import Answer
-from chassis.http.limits import REQUESTS_PER_SECOND, Buckets, Tries
+from chassis.http.limits import REQUESTS_PER_SECOND, Buckets, Tries, Turn
 from chassis.http.openapi import AnsweringRoute, Api, described
 from chassis.http.pages import (
     Ready,
@@ -60,6 +60,7 @@ __all__ = [
     "Text",
     "Tries",
     "Trouble",
+    "Turn",
     "anyone",
     "build",
     "html_page",

@@ -5,7 +5,9 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 
 from starlette.types import Receive
 
@@ -13,6 +15,8 @@ from chassis.http.problems import Trouble, Turned
 
 Take = Callable[[int], None]
 """Takes room for so many bytes."""
+
+Kept = TypeVar("Kept")
 
 JSON, FORM = b"application/json", b"application/x-www-form-urlencoded"  # the media types of bodies
 FORM_BYTES_MAX = 4 * 1024  # what people fill in on a page: some words, percent-encoded
@@ -27,8 +31,11 @@ WORKED_ON_BYTES_MAX, WORKED_ON_BYTES_OF_ONE = 6 * 1024 * 1024, 2 * 1024 * 1024
 COMING_IN_BYTES_MAX, COMING_IN_BYTES_OF_ONE = 32 * 1024 * 1024, 4 * 1024 * 1024
 WAITERS_PER_CALLER = 8  # who asks faster than news travels is told to come back
 WAITERS_MAX = 64
-WRONG_AT_ONCE, WRONG_AGAIN_SECONDS = 5, 60.0  # who mistypes twice is not stopped; who guesses gets sixty an hour
+WRONG_AT_ONCE, WRONG_AGAIN_SECONDS = 5, 60.0  # who mistypes twice is not stopped, nor long remembered
 WRONG_OF_ALL, WRONG_OF_ALL_AGAIN_SECONDS = 100, 1.0
+EVERYWHERE = ""  # the line of all who were wrong lately; no place is called so
+TURN_SECONDS = 1.0  # between two who stand in line: who guesses gets 3,600 an hour, who is right waits for a moment
+IN_LINE_SECONDS_MAX = 10.0  # longer nobody looks at a page that does not come
 PLACES_MAX = 10_000  # remembered; the one wrong longest ago goes first, and could be wrong anew
 
 
@@ -144,33 +151,53 @@ class Buckets:
             raise Turned(Trouble.TOO_MANY_REQUESTS)
 
 
-class Tries:
-    """How often somebody may be wrong about a secret: few times at once, then once in a while; and all together.
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A try at this place, to be made so many seconds from now. `counted`: as wrong there, until it was right."""
 
-    A try counts as wrong until it is told to have been right, so that many at once are as many. Whoever is right is
-    slowed by nobody else: while all together are wrong too often, a place that has been wrong lately is not heard until
-    that is forgotten, and one that has not is heard once. What is counted is in this process: where several serve the
-    same address, each gives a place as many tries.
+    place: str
+    in_seconds: float
+    counted: bool
+
+
+class Tries:
+    """How often somebody may be wrong about a secret: few times at once, then in line, one after the other.
+
+    A try counts as wrong until it is told to have been right, so that many at once are as many. Nobody is shut out by
+    whoever else is wrong at the same place: they take turns, and only where the line is too long is nobody let in.
+    While all together are wrong too often, those places that have been wrong lately stand in one line, and one that
+    has not is heard at once. What is counted is in this process: where several serve the same address, each gives a
+    place as many tries.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._wrong: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._wrong_of_all = (0.0, clock())
+        self._next_turn: OrderedDict[str, float] = OrderedDict()
 
-    def begin(self, place: str) -> bool:
-        """Whether one at this place may try now; if so the try counts as wrong until `right` is said."""
+    def begin(self, place: str) -> Turn | None:
+        """When one at this place may try; None where the line is too long."""
         now, known = self._clock(), self._wrong_now(place)
-        if known + 1 > (1 if self._all(now) >= WRONG_OF_ALL else WRONG_AT_ONCE):
-            return False
-        self._count(place, known + 1, now)
+        counted = known + 1 <= WRONG_AT_ONCE
+        lines = [] if counted else [place]
+        if known and self._all(now) >= WRONG_OF_ALL:
+            lines.append(EVERYWHERE)
+        turn = max([now, *(self._next_turn.get(line, now) for line in lines)])
+        if turn - now > IN_LINE_SECONDS_MAX:
+            return None
+        for line in lines:
+            _keep(self._next_turn, line, turn + TURN_SECONDS)
+        if counted:
+            self._count(place, known + 1, now)
         self._wrong_of_all = (self._all(now) + 1, now)
-        return True
+        return Turn(place, turn - now, counted)
 
-    def right(self, place: str) -> None:
-        """The try that was begun last at this place was right."""
+    def right(self, turn: Turn) -> None:
+        """That try was right."""
         now = self._clock()
-        self._count(place, max(0.0, self._wrong_now(place) - 1), now)
+        if turn.counted:
+            self._count(turn.place, max(0.0, self._wrong_now(turn.place) - 1), now)
         self._wrong_of_all = (max(0.0, self._all(now) - 1), now)
 
     def _wrong_now(self, place: str) -> float:
@@ -183,13 +210,17 @@ class Tries:
         return max(0.0, wrong - (now - at) / WRONG_OF_ALL_AGAIN_SECONDS)
 
     def _count(self, place: str, wrong: float, now: float) -> None:
-        if not wrong:
+        if wrong:
+            _keep(self._wrong, place, (wrong, now))
+        else:
             self._wrong.pop(place, None)
-            return
-        self._wrong[place] = (wrong, now)
-        self._wrong.move_to_end(place)
-        if len(self._wrong) > PLACES_MAX:
-            self._wrong.popitem(last=False)
+
+
+def _keep(of_places: OrderedDict[str, Kept], place: str, what: Kept) -> None:
+    of_places[place] = what
+    of_places.move_to_end(place)
+    if len(of_places) > PLACES_MAX:
+        of_places.popitem(last=False)
 
 
 class Waiters:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 from chassis.executor import Answer
 from chassis.http.problems import Problem, Problems, Trouble, Turned
@@ -106,6 +106,20 @@ def _row(type_: str, problem: Problem) -> Mapping[str, object]:
 
 def _json(content: object, status: int = 200) -> Answer:
     return Answer(status, json.dumps(content, ensure_ascii=False).encode(), (("content-type", "application/json"),))
+
+
+PAPER: Final = """
+@page { size: A4; margin: 20mm }
+body { font: 11pt/1.4 sans-serif; max-width: 48em; margin: 1em auto; padding: 0 1em }
+table { border-collapse: collapse; width: 100% }
+th, td { border: 1px solid; padding: .3em .5em; text-align: left; vertical-align: top }
+tr { break-inside: avoid }
+td ul { margin: 0; padding-left: 1.2em }
+aside { border: 2px solid; padding: 0 1em; margin-bottom: 2em }
+.sign { margin-top: 4em; border-top: 1px solid; width: 20em }
+@media print { aside { display: none } body { margin: 0; max-width: none; padding: 0 } }
+"""
+"""The style of a page that becomes a sheet of paper: an `aside` is for the screen alone, `.sign` is where to sign."""
 
 
 def html_page(title: str, content: str, *, language: str = "en", style: str = "", status: int = 200) -> Answer:

@@ -25,7 +25,7 @@ PROBLEMS: Final[Mapping[StrEnum, Problem]] = MappingProxyType(
         R.UNKNOWN_RESTRICTION: Problem(S.NOT_FOUND, "Nothing of that id is forbidden for this person."),
         R.UNKNOWN_WAIVER: Problem(S.NOT_FOUND, "This person has given no such release from confidentiality."),
         R.UNKNOWN_CODE: Problem(S.NOT_FOUND, "No receipt has this code."),
-        R.TOO_MANY_TRIES: Problem(S.TOO_MANY_REQUESTS, "Too many codes were tried that no receipt has.", 60),
+        R.TOO_MANY_TRIES: Problem(S.TOO_MANY_REQUESTS, "Too many codes were tried that no receipt has.", 10),
         R.NOT_NOW: Problem(S.CONFLICT, "The present state does not allow this."),
         R.NOT_THE_COUNTERPART: Problem(S.FORBIDDEN, "Only the other agency of this handover may say this."),
         R.NOTICE_NOT_CURRENT: Problem(S.UNPROCESSABLE_ENTITY, "The notice is not the one that is valid now."),

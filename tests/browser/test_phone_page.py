@@ -21,6 +21,7 @@ from tests.browser.devtools import Page, browser, phone
 from tests.browser.packages import Packages, provide
 from tests.conftest import Say
 from tests.consent.conftest import PUBLIC_URL, Consenting, token
+from tests.consent.test_receipt_page import expired
 from tests.consent.test_receipts import CODE, two_grants
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
@@ -128,6 +129,23 @@ async def test_one_of_two_is_taken_back_in_two_taps(consenting: Consenting, site
     assert {each["purpose"]: each["withdrawn_at"] is not None for each in grants} == {
         "stabilisation": True, "youth_welfare_support": False,
     }
+
+
+async def test_what_is_over_is_taken_back_in_two_taps_as_well(
+    consenting: Consenting, site: str, page: Page, packages: Packages
+) -> None:
+    person, consent, code = await a_consent(consenting)
+    await expired(consenting, person, consent)
+    await consenting.rows("UPDATE ledger SET category = NULL, hash = NULL, bases = '[]'")
+    await opened(page, site, code)
+    assert DE.still_there in await headings(page)
+    assert DE.perhaps in await headings(page)
+    await is_fit_for_everybody(page, packages)
+    for text, there in ((DE.take_back_all, DE.sure_over), (DE.yes, DE.done_over)):
+        await page.tap(text)
+        assert there in await headings(page)
+        await is_fit_for_everybody(page, packages)
+    assert len((await consenting.get("/duties"))["duties"]) == 1
 
 
 async def test_it_can_all_be_done_with_the_keyboard(consenting: Consenting, site: str, page: Page) -> None:

@@ -61,6 +61,7 @@ BOUNDS: Mapping[str, str] = {
     "feed/rebuilding.py self._ahead": AN_OPERATORS,
     "http/limits.py self._held": "one per caller whose body is in hand: CONNECTIONS_MAX",
     "http/limits.py self._left": "CALLERS_MAX, the one unused longest goes",
+    "http/limits.py self._next_turn": "PLACES_MAX, the one unused longest goes",
     "http/limits.py self._waiting": "WAITERS_MAX",
     "http/limits.py self._wrong": "PLACES_MAX, the one unused longest goes",
     "http/line.py self.resting": "some of the server's connections: LINES_MAX, and gone with theirs",

@@ -1,5 +1,6 @@
 """What people declare beside a consent, over HTTP and on a real database; what of it stays at home, and what is due."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from time import monotonic
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from contracts.codes import AgeBand, DataCategory, Giver, Role, Sphere
 from contracts.ids import CaseId, PersonId
@@ -228,7 +230,7 @@ async def test_the_list_has_what_the_law_says_is_to_be_renewed(consenting: Conse
         async with consenting.engine.connect() as tx:
             (consent,) = await views.consents_of(tx, person)
             due = to_be_renewed(consent, age_band, insight_noted=bool(noted))
-            assert len(await views.renewals(tx)) == due, (age_band, giver, insight, noted)
+            assert len(await views.renewals(tx, None, 2)) == due, (age_band, giver, insight, noted)
         seen.add(due)
     assert seen == {True, False}
 
@@ -250,6 +252,61 @@ async def test_what_ends_soon_is_listed_until_it_has_ended_or_was_taken_back(con
         assert answer.status_code == 422
     await consenting.withdraw(person, soon["id"])
     assert (await consenting.get("/consents/expiring"))["grants"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "of", "how"),
+    [
+        ("/consents/renewals", "renewals", "consent", {}),
+        ("/consents/renewals", "renewals", "consent", {"limit": 200}),
+        ("/consents/expiring", "grants", "grant", {"within_days": 366}),
+        ("/consents/expiring", "grants", "grant", {"within_days": 366, "limit": 7}),
+    ],
+)  # fmt: skip
+async def test_whoever_is_to_be_asked_is_on_one_of_the_pages_once(
+    consenting: Consenting, path: str, lines: str, of: str, how: dict[str, int]
+) -> None:
+    """More than any page holds; many of them end at the same instant, as those do that were given with one form."""
+    person = await consenting.a_person(MINOR)
+    await a_consent(consenting, person, BY_GUARDIAN)
+    await consenting.command(f"/persons/{person}/insight", {"insight": True})
+    await consenting.rows("""
+        WITH more AS (SELECT n, gen_random_uuid() AS consent FROM generate_series(1, 229) AS n),
+        consents AS (INSERT INTO consent SELECT (jsonb_populate_record(one, jsonb_build_object('id', more.consent))).*
+            FROM consent AS one, more)
+        INSERT INTO consent_grant SELECT (jsonb_populate_record(one, jsonb_build_object('id', gen_random_uuid(),
+            'consent', more.consent, 'valid_until', one.valid_until - make_interval(days => n / 40)))).*
+        FROM consent_grant AS one, more
+    """)
+    found: list[dict[str, str]] = []
+    after: dict[str, str] = {}
+    while True:
+        page = await consenting.get(path, **how, **after)
+        assert 0 < len(page[lines]) <= how.get("limit", 50)
+        found += page[lines]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert len(found) == len({line[of] for line in found}) == 230
+    order = [(line["valid_until"], line[of]) if "valid_until" in line else line[of] for line in found]
+    assert order == sorted(order)
+
+
+async def test_what_ends_soon_is_found_by_the_index_of_what_was_not_taken_back(consenting: Consenting) -> None:
+    """However many grants there are, it looks at those that end in time."""
+    looked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_c: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object) -> None:
+        looked.append((statement, values))
+
+    async with consenting.engine.begin() as tx:
+        await tx.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        sa.event.listen(tx.sync_connection, "before_cursor_execute", note)
+        await views.expiring(tx, 30, None, 50)
+        ((statement, values),) = looked
+        sa.event.remove(tx.sync_connection, "before_cursor_execute", note)
+        plan = "\n".join((await tx.exec_driver_sql(f"EXPLAIN {statement}", values)).scalars())
+    assert re.search(r"consent_grant_ends.*\n.*Index Cond: \(\(valid_until > .* AND \(valid_until <= ", plan), plan
 
 
 @pytest.mark.parametrize("path", ["/consents/renewals", "/consents/expiring"])

@@ -1,11 +1,21 @@
 """The code of a receipt: short, unguessable, the same whenever it is printed, found however it is typed."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
 from contracts.new_ids import new_id
-from services.consent.domain.receipt_codes import ALPHABET, code_of, hash_of, in_groups
+from services.consent.domain.receipt_codes import (
+    ALPHABET,
+    TICKET_SECONDS,
+    code_of,
+    hash_of,
+    in_groups,
+    ticket_holds,
+    ticket_of,
+)
+from tests.consent.builders import NOW
 
 SECRET = bytes(range(32))
 
@@ -49,3 +59,15 @@ def test_anything_else_is_not_it(typed: str) -> None:
 
 def test_it_is_printed_in_groups() -> None:
     assert in_groups("ABCDEF01JKMN") == "ABCD-EF01-JKMN"
+
+
+def test_a_ticket_says_of_one_code_alone_that_it_was_right_not_long_ago() -> None:
+    ticket = ticket_of(SECRET, "ABCD-EFGH-JKMN", NOW)
+    for later in (timedelta(0), timedelta(seconds=TICKET_SECONDS)):
+        assert ticket_holds(SECRET, "abcdefghjkmn", ticket, NOW + later)
+    assert not ticket_holds(SECRET, "ABCD-EFGH-JKMN", ticket, NOW + timedelta(seconds=2 * TICKET_SECONDS))
+    assert not ticket_holds(SECRET, "ABCD-EFGH-JKMN", ticket, NOW - timedelta(seconds=TICKET_SECONDS))
+    assert not ticket_holds(SECRET, "ABCD-EFGH-JKMP", ticket, NOW)
+    assert not ticket_holds(bytes(32), "ABCD-EFGH-JKMN", ticket, NOW)
+    for nonsense in ("", "x", "\N{PILE OF POO}", ticket[:-1], hash_of(SECRET, "ABCD-EFGH-JKMN").hex()):
+        assert not ticket_holds(SECRET, "ABCD-EFGH-JKMN", nonsense, NOW)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from html import unescape
 from time import monotonic
@@ -18,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from chassis.executor import Bug, Unavailable
+from chassis.http import limits
 from contracts.codes import (
     AgeBand,
     ConsentState,
@@ -35,13 +36,15 @@ from contracts.ids import CaseId, DutyId, HandoverRef, PersonId
 from contracts.intake import CaseRegistered
 from contracts.new_ids import new_id
 from services.consent.api.receipts.phone import place_of
-from services.consent.api.receipts.texts import TEXTS
+from services.consent.api.receipts.texts import DE, TEXTS
+from services.consent.domain.receipts import Stands
 from tests.consent.builders import ALLIANCE, JOBCENTER, PURPOSE
 from tests.consent.conftest import DECLARED, PUBLIC_URL, Consenting, token
 from tests.judges import written_here, wrong
 
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
 FORMATS = {"ts27560": written_here("ts27560-receipt"), "kantara": written_here("kantara-consent-receipt-1.1")}
+TICKET = re.compile(r'name="ticket" value="([0-9a-f]{64})"')
 CODE = re.compile(r'class="code">([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4})<')
 
 
@@ -211,7 +214,7 @@ async def test_what_guardians_have_signed_is_not_called_the_young_persons_own_wo
 
 def test_every_language_has_a_sentence_for_every_state_and_every_giver() -> None:
     for texts in TEXTS.values():
-        assert set(texts.said) == set(texts.said_for) == set(ConsentState) - {ConsentState.REQUESTED}
+        assert set(texts.said) == set(texts.said_for) == {*ConsentState, *Stands} - {ConsentState.REQUESTED}
         assert set(texts.giver) == set(Giver)
         assert len(texts.months) == 12
         labels = [texts.label(code) for codes in (Purpose, DataCategory, LegalBasis, RetentionNorm) for code in codes]
@@ -428,22 +431,70 @@ async def test_a_code_is_in_no_log_line_whatever_becomes_of_it(
     assert code.replace("-", "") not in logged
 
 
-async def test_who_guesses_is_stopped_and_nobody_else_is_slowed(consenting: Consenting) -> None:
+async def test_who_guesses_stands_in_line_and_nobody_elsewhere_is_slowed(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "IN_LINE_SECONDS_MAX", 1.0)
     code = await code_of(consenting, await consenting.given(await consenting.a_person()))
-    statuses = [(await seen(consenting, f"{n:012}", address="203.0.113.7")).status_code for n in range(7)]
-    assert statuses == [404] * 5 + [429] * 2
-    stopped = await seen(consenting, code, address="203.0.113.7")
-    assert (stopped.status_code, stopped.headers["retry-after"]) == (429, "60")
-    assert TEXTS["de"].too_many in stopped.text
-    assert (await sent(consenting, "/receipts/withdrawal", "203.0.113.7", code=code, sure="yes")).status_code == 429
+    began = monotonic()
+    answers = await asyncio.gather(*guesses(consenting, "203.0.113.9", 30))
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(404), statuses.count(429)) == (5 + 2, 30 - 7), "as many as one after the other"
+    stopped = answers[statuses.index(429)]
+    assert stopped.headers["retry-after"] == "10"
+    assert DE.too_many in stopped.text
+    assert monotonic() - began < 5.0
     for _ in range(20):
         assert (await seen(consenting, code, address="203.0.113.8")).status_code == 200
 
 
-async def test_many_guesses_at_once_are_as_many_as_one_after_the_other(consenting: Consenting) -> None:
-    guesses = [seen(consenting, f"{n:012}", address="203.0.113.9") for n in range(30)]
-    statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
-    assert statuses.count(404) == 5
+def guesses(consenting: Consenting, address: str, often: int) -> list[Coroutine[Any, Any, httpx.Response]]:
+    return [seen(consenting, f"{n:012}", address=address) for n in range(often)]
+
+
+async def test_whoever_has_the_right_code_is_let_in_beside_somebody_who_guesses_at_the_same_address(
+    consenting: Consenting,
+) -> None:
+    """A school has one address: nobody is shut out there, and nobody waits for longer than ten seconds."""
+    code = await code_of(consenting, await consenting.given(await consenting.a_person()))
+    await asyncio.gather(*guesses(consenting, "203.0.113.7", 5))
+
+    async def guesses_on() -> None:
+        for n in range(1000):
+            await seen(consenting, f"{n:012}", address="203.0.113.7")
+
+    guessing = asyncio.create_task(guesses_on())
+    for _ in range(3):
+        await asyncio.sleep(0.1)
+        began = monotonic()
+        assert (await seen(consenting, code, address="203.0.113.7")).status_code == 200
+        assert monotonic() - began < limits.IN_LINE_SECONDS_MAX
+    guessing.cancel()
+
+
+async def test_who_is_in_finishes_however_many_guess_beside_them_and_the_ticket_is_for_that_code_alone(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "IN_LINE_SECONDS_MAX", 2.0)
+    consent = await consenting.given(await consenting.a_person())
+    code, address = await code_of(consenting, consent), "203.0.113.7"
+    ticket = TICKET.search((await seen(consenting, code, address=address)).text)
+    assert ticket is not None
+    line = asyncio.gather(*guesses(consenting, address, 30))
+    await asyncio.sleep(0.5)
+    assert (await seen(consenting, code, address=address)).status_code == 429, "the line is full"
+    for other in ("0" * 12, code[::-1], ""):
+        assert (await seen(consenting, other, address=address, ticket=ticket[1])).status_code == 429
+    assert (await seen(consenting, code, address=address, ticket="0" * 64)).status_code == 429
+    began = monotonic()
+    asked = await sent(consenting, "/receipts/withdrawal", address, code=code, ticket=ticket[1])
+    again = TICKET.search(asked.text)
+    assert again is not None
+    done = await sent(consenting, "/receipts/withdrawal", address, code=code, ticket=again[1], sure="yes")
+    assert done.status_code == 200
+    assert monotonic() - began < 1.5
+    assert (await consenting.get(f"/consents/{consent}"))["state"] == "withdrawn"
+    await line
 
 
 def test_whoever_can_choose_among_addresses_is_one_place() -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from contracts.alliance import Alliance, StatutoryBasis
+from contracts.alliance import Alliance, Approval, StatutoryBasis
 from contracts.ids import AgencyId
 from deploy.cli import app
 from deploy.installation import read_alliance
-from deploy.matrix import exchange
+from deploy.matrix import exchange, row_lines
 from deploy.matrix_csv import COLUMNS, export_rows, import_rows, read_rows
-from deploy.matrix_page import page
+from deploy.matrix_page import _periods, page
 from deploy.mistakes import MistakeError
 from deploy.system import ALLIANCES
 from tests.approving import approved
@@ -58,6 +58,10 @@ def a_row(**changes: Any) -> StatutoryBasis:
     return StatutoryBasis.model_validate(said | changes)
 
 
+def signed_by(officer: str, row: StatutoryBasis) -> StatutoryBasis:
+    return row.approved(Approval(agency=JOBCENTER, officer=officer, approved_on=DAY, digest=row.digest))
+
+
 def table(*rows: StatutoryBasis, **changed: str) -> str:
     """These rows as a table, with other words in the last of them."""
     lines = list(csv.DictReader(io.StringIO(export_rows(_holding(rows)).removeprefix("\ufeff")), delimiter=";"))
@@ -83,7 +87,10 @@ AWKWARD = (
     a_row(norm="=HYPERLINK(1)", task="'=2", jobcenter_kind="ge", ended_on="2026-02-01"),
     a_row(norm="+49; „Semikolon“, Komma", task="'schon mit Strich"),
     a_row(norm="@SUMME(1)", task='ein "Zitat"', categories=["needs", "contact"]),
-)
+    *(signed_by(f"D.{name}Muster", a_row(norm=f"§ {n}", task=f"eine{end}=Aufgabe"))
+      for n, (end, name) in enumerate((("\n", " "), ("\r\n", "\u2028"), ("\u2028", "\u2029"), ("\x85", "\x85"),
+                                       ("\x0b", "\x0c"), ("\x1c", "\x1e")))),
+)  # fmt: skip
 
 
 def test_rows_come_back_from_a_table_as_they_went(file: Path) -> None:
@@ -279,7 +286,8 @@ def test_there_is_no_row_that_is_not_there(file: Path) -> None:
 
 def test_the_page_says_of_drafts_that_nothing_goes_without_consent(file: Path) -> None:
     said = page(read_alliance(file))
-    assert said.count("* Ohne Einwilligung: **nichts**") == len(read_alliance(file).pairs())
+    alliance = read_alliance(file)
+    assert said.count("    * Ohne Einwilligung: **nichts**\n    * Nur mit Einwilligung: alles") == len(alliance.pairs())
     assert said.count("**Entwurf, erlaubt nichts**") == 8
     assert "keine Freigabe" in said
 
@@ -291,9 +299,15 @@ def test_the_page_says_who_may_tell_whom_what_for_which_task_and_until_when(file
     run("page", "--alliance", file, "--out", out)
     said = out.read_text("utf-8")
     way = said.partition("### Jobcenter Musterland an Jugendamt Landkreis Musterland")[2].partition("###")[0]
-    free = "* Ohne Einwilligung für § 13 SGB VIII, 02.03.2026 bis 31.12.2030 (Zeile 2): "
-    assert f"{free}Stammdaten, Kontaktdaten, Bedarfslagen\n" in way
-    assert "* Nur mit Einwilligung: Schule, " in way
+    before, during, after = way.split("\n* ")[2:]
+    nothing = "    * Ohne Einwilligung: **nichts**\n    * Nur mit Einwilligung: alles"
+    assert before == f"01.01.2024 bis 01.03.2026:\n{nothing}"
+    assert during.startswith(
+        "02.03.2026 bis 31.12.2030:\n"
+        "    * Ohne Einwilligung für § 13 SGB VIII (Zeile 2): Stammdaten, Kontaktdaten, Bedarfslagen\n"
+        "    * Nur mit Einwilligung: Schule, "
+    )
+    assert after.strip() == f"01.01.2031 bis 31.12.2035:\n{nothing}"
     assert "| **Jobcenter Musterland** | – | nur mit Einwilligung | Zeile 2 | – | – |" in said
     row = said.partition("### Zeile 2:")[2].partition("###")[0]
     assert "(§ 13 SGB VIII)" in row
@@ -303,7 +317,62 @@ def test_the_page_says_who_may_tell_whom_what_for_which_task_and_until_when(file
     assert run("page", "--alliance", file) == said
 
 
+def test_the_page_never_says_of_a_day_what_was_so_on_another_one() -> None:
+    """A row that is over and the one in its place name other categories: neither counts on the other's days."""
+    older = a_row(categories=["contact", "needs"], valid_until="2026-03-31")
+    newer = a_row(categories=["contact", "school"], valid_from="2026-06-01")
+    alliance = _holding(tuple(approved(row, JOBCENTER, JUGENDAMT) for row in (older, newer)))
+    way = page(alliance).partition("### Jobcenter Musterland an Jugendamt Landkreis Musterland")[2].partition("###")[0]
+    said = dict(period.split(":\n", 1) for period in way.split("\n* ")[2:])
+    assert list(said) == [
+        "01.01.2024 bis 31.12.2025", "01.01.2026 bis 31.03.2026", "01.04.2026 bis 31.05.2026",
+        "01.06.2026 bis 31.12.2026", "01.01.2027 bis 31.12.2035",
+    ]
+    without, only = (said["01.01.2026 bis 31.03.2026"].split("\n"))
+    assert ("Bedarfslagen" in without, "Schule" in without) == (True, False)
+    assert ("Bedarfslagen" in only, "Schule" in only) == (False, True)
+    without, only, *_ = (said["01.06.2026 bis 31.12.2026"].split("\n"))
+    assert ("Bedarfslagen" in without, "Schule" in without) == (False, True)
+    assert ("Bedarfslagen" in only, "Schule" in only) == (True, False)
+
+
+def test_on_every_day_the_page_says_what_the_decision_does() -> None:
+    """Day by day against the alliance itself: agreements that begin and end, a provider's data protection, rows."""
+    alliance = _holding((approved(a_row(), JOBCENTER, JUGENDAMT), approved(a_row(norm="§ 13 SGB VIII"), JOBCENTER)))
+    short = {"valid_from": date(2026, 3, 1), "valid_until": date(2026, 10, 31)}
+    alliance = alliance.model_copy(update={
+        "agreements": tuple(each.model_copy(update=short) if each.receiver == JUGENDAMT else each
+                            for each in alliance.agreements),
+        "agencies": tuple(each.model_copy(update={"data_protection_agreement_until": date(2026, 8, 31)})
+                          if each.data_protection_agreement_until else each for each in alliance.agencies),
+    })  # fmt: skip
+    known = {agency.id: agency for agency in alliance.agencies}
+    for sender, receiver in alliance.pairs():
+        periods = _periods(alliance, known[sender], known[receiver])
+        for number in range(366 + 365):
+            day = date(2026, 1, 1) + timedelta(days=number)
+            on = [period for period in periods if period.first <= day <= period.last]
+            there = alliance.agreement(sender, receiver, day)
+            open_ = known[receiver].may_receive(day) and (there or alliance.agreement(receiver, sender, day))
+            assert len(on) == (1 if open_ else 0), (sender, receiver, day)
+            for period in on:
+                assert period.answers_only is (there is None)
+                assert tuple(row for _, row in period.rows) == alliance.rows(sender, receiver, day)
+
+
 def test_words_of_the_file_cannot_become_a_part_of_the_page() -> None:
     said = page(_holding((a_row(task="<script>x</script> | y"),)))
     assert "<script" not in said
     assert "&lt;script>x&lt;/script> &#124; y" in said
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_words_of_the_file_begin_no_line_of_their_own(end: str) -> None:
+    """However a line may end: not on the page that lawyers read, nor on the list by which a row is signed."""
+    name = {"\n": " ", "\r\n": " ", "\r": " "}.get(end, end)  # an officer has no such name
+    broken = a_row(task=f"Hilfe{end}{end}## Zeile 9", norm=f"§ 1{end}| x |")
+    alliance = _holding((signed_by(f"D.{name}Muster", broken),))
+    plain = _holding((signed_by("D. Muster", a_row(task="Hilfe ## Zeile 9", norm="§ 1 | x |")),))
+    for made in (page, lambda of: "\n".join(row_lines(of, 1, of.matrix[0]))):
+        said = made(alliance).replace(alliance.matrix[0].digest, plain.matrix[0].digest)
+        assert said.splitlines() == made(plain).splitlines()

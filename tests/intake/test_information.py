@@ -126,7 +126,8 @@ async def test_the_letter_says_who_collected_what_from_whom_for_what_and_on_whic
         "<td>Schule</td><td>2</td><td>bei Ihnen</td><td>Stabilisierung</td><td>Einwilligung (§ 67b SGB X)</td>",
         "<td>Stammdaten</td><td>2</td>",
         "Art. 15 DSGVO", "Art. 16 DSGVO", "Art. 17 und 18 DSGVO", "Art. 21 DSGVO", "Art. 7 Abs. 3 DSGVO",
-        "Art. 77 DSGVO", "§ 84 SGB X", "keine automatisierte Entscheidung", "Datenschutzbeauftragte", str(release),
+        "Art. 77 DSGVO, § 81 SGB X", "§ 84 SGB X", "keine automatisierte Entscheidung", "Datenschutzbeauftragte",
+        str(release),
     ):
         assert expected in said, expected
     assert "4711" not in said
@@ -258,7 +259,9 @@ async def test_a_protected_address_is_in_no_letter(intake: Intake) -> None:
     await intake.command("PUT", f"/cases/{case}/address-protection", {"protected": True})
     said = await letter(intake, case)
     assert "Gasse" not in said
-    assert "persönlich übergeben" in said
+    draft, paper = said.split("</aside>")
+    assert "persönlich übergeben" in draft
+    assert "geschützt" not in paper, "nor that there is one, to whoever else sees the paper"
 
 
 async def test_for_a_child_the_letter_goes_to_the_guardians(intake: Intake) -> None:
@@ -267,7 +270,16 @@ async def test_for_a_child_the_letter_goes_to_the_guardians(intake: Intake) -> N
     young = a_person(birth_date=date(datetime.now(UTC).year - 13, 1, 1))
     dossier = replace(store(case), person=replace(young, id=case))
     await intake.run(Step(CASE, case, dossier))
-    assert "Personensorgeberechtigte von<br>Zora" in await letter(intake, case)
+    said = await letter(intake, case)
+    draft, paper = said.split("</aside>")
+    assert "<br>Personensorgeberechtigte von Zora Beispiel-Zimt<br>…" in paper
+    assert "Gasse" not in paper, "where a child lives is not where those live who have custody"
+    assert "Name und Anschrift der Personensorgeberechtigten ergänzen" in draft
+    for words in ("bekommen, für das Sie sorgeberechtigt sind", "beim Kind selbst", "Situation des Kindes",
+                  "Die Rechte des Kindes", "wenn Sie für das Kind eingewilligt haben"):
+        assert words in " ".join(paper.split()), words
+    for words in ("Angaben über Sie", "bei Ihnen", "Ihre Rechte", "Ihr Kind"):
+        assert words not in paper, words
 
 
 async def test_words_of_another_agency_cannot_become_a_part_of_the_letter(intake: Intake) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.executor import Answer
 from chassis.http import Call, Routes
-from chassis.http.pages import html_page, html_table
+from chassis.http.pages import PAPER, html_page, html_table
 from chassis.transitions import Refused
 from contracts.alliance import Alliance
 from contracts.codes import Completeness, ConsentForm, DataCategory, Giver, LegalBasis, Purpose
@@ -24,16 +24,6 @@ from services.consent.door import Resources
 from services.consent.store import views
 
 TITLE: Final = "Aktenvermerk über eine Übermittlung von Sozialdaten"
-STYLE: Final = """
-@page { size: A4; margin: 20mm }
-body { font: 11pt/1.4 sans-serif; max-width: 48em; margin: 1em auto; padding: 0 1em }
-table { border-collapse: collapse; width: 100% }
-th, td { border: 1px solid; padding: .3em .5em; text-align: left; vertical-align: top }
-tr { break-inside: avoid }
-ul { margin: 0; padding-left: 1.2em }
-.sign { margin-top: 4em; border-top: 1px solid; width: 20em }
-@media print { body { margin: 0; max-width: none; padding: 0 } }
-"""
 HEAD: Final = ("Art der Daten", "Angaben", "davon selbst von anderer Stelle erhalten", "Rechtsgrundlage")
 ENDED: Final = {
     Completeness.COMPLETE: "vollständig übermittelt",
@@ -65,7 +55,7 @@ async def note(call: Call, tx: AsyncConnection, resources: Resources, release: U
     if found is None:
         return Refused(Reason.UNKNOWN_RELEASE, unknown=release)
     alliance = resources.alliances.get(AllianceId(found.alliance))
-    return html_page(TITLE, _content(found, resources.agency, alliance), language="de", style=STYLE)
+    return html_page(TITLE, _content(found, resources.agency, alliance), language="de", style=PAPER)
 
 
 def _content(found: Any, sender: AgencyId, alliance: Alliance | None) -> str:

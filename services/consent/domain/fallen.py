@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from contracts.codes import ConsentState
-from contracts.ids import GrantId
+from contracts.ids import GrantId, HandoverRef
+from services.consent.domain.duties import left_nothing
 from services.consent.domain.words import Consent, Disclosed, Grant, Person
 
 
@@ -24,6 +25,21 @@ def fallen(before: Person, after: Person, named: frozenset[GrantId], now: dateti
         and all(basis.grant is not None and basis.grant not in standing for basis in line.bases)
         and not _told(before, line, ends)
     )
+
+
+def may_be_asked_back(person: Person, consent: Consent, now: datetime) -> frozenset[GrantId]:
+    """Grants of this consent that stand no more, by whose taking back somebody would have to answer none the less."""
+    return frozenset(
+        grant.id
+        for grant in consent.grants
+        if any(not nothing_left(person, line.handover) for line in fallen(person, person, frozenset({grant.id}), now))
+    )
+
+
+def nothing_left(person: Person, handover: HandoverRef) -> bool:
+    """Whether that handover has ended so that its recipient has nothing of it."""
+    transmission = next((each for each in person.transmissions if each.handover == handover), None)
+    return transmission is not None and left_nothing(transmission)
 
 
 def _once_given(person: Person) -> Iterator[tuple[Grant, datetime | None]]:

@@ -15,7 +15,7 @@ from services.consent.domain import commands as c
 from services.consent.domain.consents import ADULT, CONSENTS, granted, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
-from services.consent.domain.fallen import fallen
+from services.consent.domain.fallen import fallen, nothing_left
 from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, word_about
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
@@ -402,7 +402,7 @@ class Law:
                 DutyId(UUID(int=first.int + n)), consent, handover, left[0].recipient, left[0].alliance, releases,
                 _part(person, releases, left), self._answer_by(left[0], latest, context.now),
             )
-            if not _nothing_left(person, handover):
+            if not nothing_left(person, handover):
                 person, tells = _folded(person, tells, DUTIES.decide(Duty(demand.duty), demand, context))
         return replace(decided, subject=replace(person, spoken_of=spoken_of), tells=tells)
 
@@ -601,11 +601,6 @@ def _answered_in_turn(decided: Decided[Person], context: Context) -> Decided[Per
     if isinstance(spoken_of, Duty):
         spoken_of = found(person.duties, spoken_of.id)
     return replace(decided, subject=replace(person, spoken_of=spoken_of), tells=tells)
-
-
-def _nothing_left(person: Person, handover: HandoverRef) -> bool:
-    transmission = _of_handover(person, handover)
-    return transmission is not None and left_nothing(transmission)
 
 
 def _received_by(person: Person, duty: Duty) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ code from it nor try codes on it.
 """
 
 import hmac
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -15,7 +16,9 @@ CHARACTERS: Final = 12
 GROUP: Final = 4
 _BITS_OF_ONE: Final = 5
 _READ_AS: Final = str.maketrans("ILO", "110", " -\u2010\u2011\u2013\t\r\n")  # and what people put between groups
-_MADE, _KEPT = b"receipt code\0", b"receipt hash\0"  # one secret, two uses that have nothing to do with each other
+TICKET_SECONDS: Final = 15 * 60  # it holds this long at least, and twice as long at most: time to read, and to decide
+# One secret, three uses that have nothing to do with each other.
+_MADE, _KEPT, _TICKET = b"receipt code\0", b"receipt hash\0", b"receipt ticket\0"
 
 
 def code_of(secret: bytes, consent: UUID) -> str:
@@ -35,3 +38,22 @@ def hash_of(secret: bytes, typed: str) -> bytes:
     What is found so tells nothing by the time it takes: nobody without the secret knows which hash is looked for.
     """
     return hmac.digest(secret, _KEPT + typed.upper().translate(_READ_AS).encode(), "sha256")
+
+
+def ticket_of(secret: bytes, typed: str, now: datetime) -> str:
+    """What says that this code was right not long ago: whoever brings it along with the code is not guessing."""
+    return _ticket(secret, typed, _period(now))
+
+
+def ticket_holds(secret: bytes, typed: str, ticket: str, now: datetime) -> bool:
+    """Whether it was given to whoever had typed this code, in this period or the one before."""
+    periods = (_period(now), _period(now) - 1)
+    return any(hmac.compare_digest(_ticket(secret, typed, each).encode(), ticket.encode()) for each in periods)
+
+
+def _period(now: datetime) -> int:
+    return int(now.timestamp()) // TICKET_SECONDS
+
+
+def _ticket(secret: bytes, typed: str, period: int) -> str:
+    return hmac.digest(secret, _TICKET + period.to_bytes(8) + hash_of(secret, typed), "sha256").hex()

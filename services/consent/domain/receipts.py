@@ -11,6 +11,7 @@ what the standard leaves to a schema of one's own stands in `SCHEMA`.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -85,6 +86,42 @@ def _taken_back(consent: Consent) -> Iterable[Happened]:
 def answered(consent: Consent) -> bool:
     """Whether there is anything to give a receipt of: the person has said yes, no, or no longer."""
     return consent.state is not ConsentState.REQUESTED
+
+
+class Stands(StrEnum):
+    """How a consent stands where its state alone does not say it."""
+
+    LATER = "later"  # given, and nothing of it has begun
+    OVER = "over"  # given, and nothing of it is left
+    ONLY_ASKED = "only_asked"  # taken back before anybody had said yes
+
+
+def how_it_stands(consent: Consent, now: datetime) -> tuple[ConsentState | Stands, datetime] | None:
+    """What is so now, and since when; None for what nobody has answered yet."""
+    if not isinstance(consent.state, ConsentState) or not answered(consent):
+        return None
+    if consent.state is ConsentState.GIVEN:
+        return _given(consent, now)
+    ended = consent.ended_at or now
+    asked = consent.state is ConsentState.WITHDRAWN and consent.given_at is None
+    return (Stands.ONLY_ASKED if asked else consent.state), ended
+
+
+def _given(consent: Consent, now: datetime) -> tuple[ConsentState | Stands, datetime]:
+    """A yes stands as long as one of its grants does; whoever takes back the last one takes back the whole."""
+    given = consent.given_at or now
+    if consent.standing(now):
+        return ConsentState.GIVEN, given
+    if left(consent, now):
+        return Stands.LATER, given
+    return Stands.OVER, max((ends_at(consent, grant) for grant in consent.grants), default=given)
+
+
+def left(consent: Consent, now: datetime) -> tuple[Grant, ...]:
+    """The grants that are still allowed, or will be."""
+    if consent.state is not ConsentState.GIVEN:
+        return ()
+    return tuple(grant for grant in consent.grants if grant.withdrawn_at is None and now < grant.valid_until)
 
 
 # --- ISO/IEC TS 27560 -------------------------------------------------------------------------------------------------

@@ -182,6 +182,13 @@ async def decided_on(tx: AsyncConnection, of: UUID) -> tuple[Person, datetime] |
     return await _with_what_decides(tx, row), row.now
 
 
+async def with_what_left(tx: AsyncConnection, of: UUID) -> Person:
+    """The person with the whole ledger, for a look: nothing is locked."""
+    row = (await tx.execute(sa.select(person).where(person.c.id == of))).one()
+    lines = await _ledgers(tx, [of])
+    return replace(await _with_what_decides(tx, row), ledger=tuple(lines.get(of, ())))
+
+
 async def _with_what_decides(tx: AsyncConnection, row: Any) -> Person:
     """The person of this row."""
     return _person(row, (await _parts(tx, [row.id]))[row.id])

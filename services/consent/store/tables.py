@@ -50,7 +50,7 @@ consent_grant = _table(
     _column("withdrawn_at", MOMENT, null=True), _column("cleared_by", TEXT, null=True),
     _column("cleared_form", TEXT, null=True), _column("cleared_at", MOMENT, null=True),
     _column("clearance_ended_at", MOMENT, null=True), sa.Index("consent_grant_person", "person"),
-    sa.Index("consent_grant_ends", "valid_until"),
+    sa.Index("consent_grant_ends", "valid_until", postgresql_where=sa.text("withdrawn_at IS NULL")),
 )
 
 # The codes of printed receipts, as keyed hashes: whoever reads this table can open nothing with it.

@@ -94,8 +94,11 @@ async def waivers_of(tx: AsyncConnection, of: UUID) -> list[Waiver]:
     return [waiver_of(row) for row in await tx.execute(query)]
 
 
-async def renewals(tx: AsyncConnection) -> Sequence[Any]:
-    """A guardian's consents that stand, of those who may declare by now: as `to_be_renewed` has it, oldest first."""
+async def renewals(tx: AsyncConnection, after: UUID | None, limit: int) -> Sequence[Any]:
+    """A guardian's consents that stand, of those who may declare by now: as `to_be_renewed` has it, oldest first.
+
+    `after`: only those after this consent.
+    """
     with_insight = sa.and_(
         person.c.age_band == AgeBand.FROM_15_TO_17, sa.or_(person.c.insight_noted.is_(True), consent.c.insight)
     )
@@ -108,15 +111,18 @@ async def renewals(tx: AsyncConnection) -> Sequence[Any]:
             consent.c.state == ConsentState.GIVEN, consent.c.giver == Giver.GUARDIAN,
             sa.or_(person.c.age_band.in_(sorted(ADULT)), with_insight),
         )
-        .order_by(consent.c.id)
-        .limit(ROWS_MAX)
     )
-    return (await tx.execute(query)).all()
+    if after is not None:
+        query = query.where(consent.c.id > after)
+    return (await tx.execute(query.order_by(consent.c.id).limit(limit))).all()
 
 
-async def expiring(tx: AsyncConnection, within_days: int) -> Sequence[Any]:
-    """Grants that stand and end within so many days, by the database's clock, the next first."""
-    now = sa.func.clock_timestamp()
+async def expiring(tx: AsyncConnection, within_days: int, after: UUID | None, limit: int) -> Sequence[Any]:
+    """Grants that stand and end within so many days, by the database's clock, the next first.
+
+    `after`: only those after this grant, which may have ended itself meanwhile; one that is gone begins anew.
+    """
+    now = sa.func.statement_timestamp()  # one instant for all rows; the index is of no use to a clock that goes on
     query = (
         sa.select(
             consent_grant.c.person, consent_grant.c.consent, consent_grant.c.id.label("grant"),
@@ -127,10 +133,13 @@ async def expiring(tx: AsyncConnection, within_days: int) -> Sequence[Any]:
             consent.c.state == ConsentState.GIVEN, consent_grant.c.withdrawn_at.is_(None),
             consent_grant.c.valid_until > now, consent_grant.c.valid_until <= now + timedelta(days=within_days),
         )
-        .order_by(consent_grant.c.valid_until, consent_grant.c.id)
-        .limit(ROWS_MAX)
     )
-    return (await tx.execute(query)).all()
+    if after is not None:
+        last = consent_grant.alias()
+        place = sa.select(last.c.valid_until, last.c.id).where(last.c.id == after).scalar_subquery()
+        here = sa.tuple_(consent_grant.c.valid_until, consent_grant.c.id)
+        query = query.where((here > place).is_not(sa.false()))
+    return (await tx.execute(query.order_by(consent_grant.c.valid_until, consent_grant.c.id).limit(limit))).all()
 
 
 async def consents_of(tx: AsyncConnection, of: UUID) -> list[Consent]:

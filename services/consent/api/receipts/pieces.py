@@ -6,15 +6,17 @@ of 7 : 1 and more.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from html import escape as e
 from typing import Final
 
 from chassis.executor import Answer
 from chassis.http import html_page
-from contracts.codes import ConsentState, DataCategory, Giver
+from contracts.codes import ConsentState, Giver
 from services.consent.api.receipts.parties import Parties
 from services.consent.api.receipts.texts import Texts
-from services.consent.domain.receipts import history
+from services.consent.domain.receipts import how_it_stands as how
+from services.consent.domain.receipts import left
 from services.consent.domain.words import Grant, Notice
 from services.consent.store.receipts import OnRecord
 
@@ -58,6 +60,14 @@ class Seen:
     texts: Texts
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What each form of the page brings along: the code, and the ticket that says it was right not long ago."""
+
+    code: str
+    ticket: str
+
+
 def page(title: str, content: str, language: str, status: int = 200) -> Answer:
     """A whole page; its content is escaped already."""
     return html_page(title, content, language=language, style=STYLE, status=status)
@@ -84,27 +94,32 @@ def words(notice: Notice) -> str:
     return f'<p class="text" lang="{e(notice.language)}">{e(notice.text)}</p>'
 
 
-def categories(seen: Seen, codes: Iterable[DataCategory]) -> str:
-    """What the data are about."""
-    return ", ".join(e(each) for each in sorted(map(seen.texts.label, codes)))
+def named(seen: Seen, codes: Iterable[Enum | None]) -> str:
+    """What codes are called, in their order there; of what is not known any more it says so, last."""
+    codes = tuple(codes)
+    known = sorted(seen.texts.label(code) for code in codes if code is not None)
+    return ", ".join(map(e, (*known, seen.texts.not_known) if None in codes or not codes else known))
 
 
 def how_it_stands(seen: Seen) -> str:
-    """The last thing that happened to the whole consent."""
+    """What is so now of the whole consent, and since when."""
     consent, texts = seen.record.consent, seen.texts
-    whole = [each for each in history(consent) if each.state is consent.state]
-    said = texts.said if consent.giver is Giver.SELF else texts.said_for
-    if not whole or not isinstance(consent.state, ConsentState) or consent.state not in said:
+    stands = how(consent, seen.record.now)
+    if stands is None:
         return ""
-    return f'<p class="said">{filled(said[consent.state], seen, at=texts.at(whole[-1].at))}</p>'
+    said = texts.said if consent.giver is Giver.SELF else texts.said_for
+    return f'<p class="said">{filled(said[stands[0]], seen, at=texts.at(stands[1]))}</p>'
 
 
 def standing(seen: Seen) -> tuple[Grant, ...]:
     """What is still allowed, or will be."""
-    consent, now = seen.record.consent, seen.record.now
-    if consent.state is not ConsentState.GIVEN:
-        return ()
-    return tuple(grant for grant in consent.grants if grant.withdrawn_at is None and now < grant.valid_until)
+    return left(seen.record.consent, seen.record.now)
+
+
+def to_take_back(seen: Seen) -> tuple[Grant, ...]:
+    """What stands, and what is over and was used: whoever received something by it has to answer (Art. 7(3) GDPR)."""
+    record, stands = seen.record, standing(seen)
+    return tuple(grant for grant in record.consent.grants if grant in stands or grant.id in record.to_be_asked)
 
 
 def grants(seen: Seen, below: Callable[[Grant], str]) -> str:
@@ -125,7 +140,7 @@ def _grant(seen: Seen, grant: Grant, below: str) -> str:
     texts = seen.texts
     entrusted = f"<br>{e(texts.entrusted)}" if grant.entrusted_included else ""
     lines = (
-        (texts.categories, categories(seen, grant.categories) + entrusted),
+        (texts.categories, named(seen, grant.categories) + entrusted),
         (texts.purpose, e(texts.label(grant.purpose))),
         (texts.until, e(_until(seen, grant))),
     )
@@ -138,7 +153,8 @@ def _until(seen: Seen, grant: Grant) -> str:
     if grant.withdrawn_at is not None:
         return texts.taken_back.format(at=texts.at(grant.withdrawn_at))
     if grant in standing(seen):
-        return texts.until_at.format(at=texts.at(grant.valid_until))
+        later = texts.from_until if grant.valid_from > seen.record.now else texts.until_at
+        return later.format(begin=texts.at(grant.valid_from), at=texts.at(grant.valid_until))
     over = min(grant.valid_until, consent.ended_at or grant.valid_until)
     taken_back = consent.state is ConsentState.WITHDRAWN and over == consent.ended_at
     return (texts.taken_back if taken_back else texts.was_until).format(at=texts.at(over))

@@ -6,19 +6,21 @@ from typing import Final
 
 from chassis.executor import Answer
 from contracts.codes import Completeness, DutyAnswer
-from contracts.ids import GrantId
+from contracts.ids import GrantId, ReleaseId
 from services.consent.api.receipts.parties import PAGE
 from services.consent.api.receipts.pieces import (
+    Key,
     Seen,
     card,
-    categories,
     filled,
     filled_heading,
     grants,
     how_it_stands,
+    named,
     page,
     section,
     standing,
+    to_take_back,
     words,
 )
 from services.consent.api.receipts.texts import DEFAULT, TEXTS, Texts
@@ -27,6 +29,7 @@ from services.consent.domain.words import Duty, DutyState, Grant, PassedOn
 from services.consent.store.receipts import Sent
 
 WITHDRAWAL: Final = f"{PAGE}/withdrawal"
+SENT: Final = "sent"  # where on the page it stands who has received something
 
 # --- the code ---------------------------------------------------------------------------------------------------------
 
@@ -60,66 +63,94 @@ def _language(texts: Texts) -> str:
 # --- what is behind it ------------------------------------------------------------------------------------------------
 
 
-def taken_back(seen: Seen, code: str, grant: Grant | None) -> Answer:
+def taken_back(seen: Seen, key: Key, before: Seen, grant: Grant | None) -> Answer:
     """The answer to the second tap: what is taken back, of several grants only that one; then all the rest."""
+    if _over(before, grant):
+        return overview(seen, key, filled(seen.texts.done_over, seen))
     if grant is None or not standing(seen):
-        return overview(seen, code, filled(seen.texts.done, seen))
+        return overview(seen, key, filled(seen.texts.done, seen))
     recipient, purpose = seen.parties.name(grant.recipient), seen.texts.label(grant.purpose)
-    return overview(seen, code, e(seen.texts.done_one.format(recipient=recipient, purpose=purpose)))
+    return overview(seen, key, e(seen.texts.done_one.format(recipient=recipient, purpose=purpose)))
 
 
-def overview(seen: Seen, code: str, done: str = "") -> Answer:
+def overview(seen: Seen, key: Key, done: str = "") -> Answer:
     """What stands, who has received something, what they have answered; and the way to take it back."""
-    texts, left = seen.texts, standing(seen)
-    said = f'<p class="said" role="status">{done}</p>' if done else how_it_stands(seen)
-    nothing = "" if left else f"<p>{e(texts.nothing_stands)}</p>"
-    whole = _button(WITHDRAWAL, texts, code, texts.take_back_all) if left else ""
-    content = (said, nothing, whole, grants(seen, _buttons(seen, code)), _sent(seen), _answers(seen), _read_again(seen))
+    texts = seen.texts
+    said = f'<p class="said" role="status">{done}</p>' if done else ""
+    content = (
+        said, how_it_stands(seen), _what_is_left(seen), _whole(seen, key), grants(seen, _buttons(seen, key)),
+        _sent(seen, key), _answers(seen), _read_again(seen),
+    )
     return page(filled_heading(texts.your_consent, seen), "".join(content), texts.language)
 
 
-def _buttons(seen: Seen, code: str) -> Callable[[Grant], str]:
-    """Each of several grants that stand can be taken back by itself."""
-    texts, left = seen.texts, standing(seen)
+def _what_is_left(seen: Seen) -> str:
+    """Once nothing stands of what was given: that, and that it can be taken back where somebody may have something."""
+    texts = seen.texts
+    if seen.record.consent.given_at is None or standing(seen):
+        return ""
+    there = f"<p>{e(texts.still_there)}</p>" if to_take_back(seen) else ""
+    return f"<p>{e(texts.nothing_stands)}</p>{there}"
+
+
+def _whole(seen: Seen, key: Key) -> str:
+    return _button(WITHDRAWAL, seen.texts, key, seen.texts.take_back_all) if to_take_back(seen) else ""
+
+
+def _buttons(seen: Seen, key: Key) -> Callable[[Grant], str]:
+    """Each of several grants that can be taken back can be so by itself."""
+    texts, there = seen.texts, to_take_back(seen)
 
     def button(grant: Grant) -> str:
-        if len(left) < 2 or grant not in left:  # noqa: PLR2004  # the last one is taken back with the whole
+        if len(there) < 2 or grant not in there:  # noqa: PLR2004  # the last one is taken back with the whole
             return ""
         recipient, purpose = seen.parties.name(grant.recipient), texts.label(grant.purpose)
         label = texts.take_back_one.format(recipient=recipient, purpose=purpose)
-        return _button(WITHDRAWAL, texts, code, label, grant=grant.id)
+        return _button(WITHDRAWAL, texts, key, label, grant=grant.id)
 
     return button
 
 
-def asks(seen: Seen, code: str, grant: Grant | None) -> Answer:
+def asks(seen: Seen, key: Key, grant: Grant | None) -> Answer:
     """The second of two taps; no reason is asked."""
     texts, what = seen.texts, seen.texts.sure_all
-    if grant is not None:
+    if _over(seen, grant):
+        what = texts.sure_over
+    elif grant is not None:
         recipient, purpose = seen.parties.name(grant.recipient), texts.label(grant.purpose)
         what = texts.sure_one.format(recipient=recipient, purpose=purpose)
-    yes = _button(WITHDRAWAL, texts, code, texts.yes, grant=None if grant is None else grant.id, sure=True)
-    no = _button(PAGE, texts, code, texts.no, plain=True)
+    yes = _button(WITHDRAWAL, texts, key, texts.yes, grant=None if grant is None else grant.id, sure=True)
+    no = _button(PAGE, texts, key, texts.no, plain=True)
     return page(texts.sure, f"<p>{e(what)}</p>{yes}{no}", texts.language)
 
 
+def _over(seen: Seen, grant: Grant | None) -> bool:
+    """Whether taking it back stops nothing any more, and only asks for an answer."""
+    stands = standing(seen)
+    over = not stands if grant is None else grant not in stands
+    return over and bool(to_take_back(seen))
+
+
 def _button(  # what its form sends, by name
-    to: str, texts: Texts, code: str, label: str, *, grant: GrantId | None = None, sure: bool = False,
-    plain: bool = False,
+    to: str, texts: Texts, key: Key, label: str, *, grant: GrantId | None = None, before: ReleaseId | None = None,
+    sure: bool = False, plain: bool = False,
 ) -> str:
-    """A form of one button. The code goes along in the body, never in an address."""
-    hidden = {"code": code, "grant": "" if grant is None else str(grant), "sure": "yes" if sure else ""}
+    """A form of one button. The key goes along in the body, never in an address."""
+    sent = {"code": key.code, "ticket": key.ticket, "grant": grant, "before": before, "sure": "yes" if sure else None}
     fields = "".join(
-        f'<input type="hidden" name="{name}" value="{e(value)}">' for name, value in hidden.items() if value
+        f'<input type="hidden" name="{name}" value="{e(str(value))}">' for name, value in sent.items() if value
     )
     look = ' class="plain"' if plain else ""
     return f'<form method="post" action="{to}">{fields}{_language(texts)}<button{look}>{e(label)}</button></form>'
 
 
-def _sent(seen: Seen) -> str:
-    texts = seen.texts
-    cards = "".join(_one_sent(seen, each) for each in seen.record.sent)
-    return section(texts.sent, cards or f"<p>{e(texts.nothing_sent)}</p>")
+def _sent(seen: Seen, key: Key) -> str:
+    """Who received something, newest first; what is older is one tap further."""
+    texts, sent = seen.texts, seen.record.sent
+    cards = "".join(_one_sent(seen, each) for each in sent)
+    older = _button(f"{PAGE}#{SENT}", texts, key, texts.older, before=sent[-1].release, plain=True) \
+        if seen.record.older else ""
+    return f'<div id="{SENT}">{section(texts.sent, cards or f"<p>{e(texts.nothing_sent)}</p>")}{older}</div>'
 
 
 def _one_sent(seen: Seen, sent: Sent) -> str:
@@ -128,11 +159,12 @@ def _one_sent(seen: Seen, sent: Sent) -> str:
     lines = (
         (texts.sent_at, e(texts.at(sent.at))),
         (texts.purpose, e(texts.label(sent.purpose))),
-        (texts.categories, categories(seen, sent.categories)),
-        (texts.basis, ", ".join(e(texts.label(norm)) for norm in sent.norms)),
+        (texts.categories, named(seen, sent.categories)),
+        (texts.basis, named(seen, sent.norms)),
     )
-    more = f"<p>{e(texts.maybe)}</p>" if sent.completeness is Completeness.UNKNOWN else ""
-    return card(seen.parties.name(sent.recipient), lines, more)
+    perhaps = f"<p>{e(texts.perhaps)}</p>" if None in sent.norms else ""
+    maybe = f"<p>{e(texts.maybe)}</p>" if sent.completeness is Completeness.UNKNOWN else ""
+    return card(seen.parties.name(sent.recipient), lines, perhaps + maybe)
 
 
 def _answers(seen: Seen) -> str:

@@ -14,11 +14,12 @@ from typing import Final
 from contracts.codes import ConsentState, Giver, LegalBasis, RetentionNorm
 from contracts.labels import label
 from services.consent.domain.decision import GERMANY
+from services.consent.domain.receipts import Stands
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """One language. Braces are filled in; `said` has one sentence for each state that a receipt can show."""
+    """One language. Braces are filled in; `said` has one sentence for each way a consent can stand."""
 
     language: str
     name: str
@@ -27,8 +28,8 @@ class Texts:
     moment: str
     # the receipt
     receipt: str
-    said: Mapping[ConsentState, str]
-    said_for: Mapping[ConsentState, str]
+    said: Mapping[ConsentState | Stands, str]
+    said_for: Mapping[ConsentState | Stands, str]
     giver: Mapping[Giver, str]
     allowed: str
     allowed_before: str
@@ -37,6 +38,8 @@ class Texts:
     purpose: str
     until: str
     until_at: str
+    from_until: str
+    not_known: str
     was_until: str
     taken_back: str
     entrusted: str
@@ -63,20 +66,25 @@ class Texts:
     show: str
     your_consent: str
     nothing_stands: str
+    still_there: str
     take_back_one: str
     take_back_all: str
     sure: str
     sure_one: str
     sure_all: str
+    sure_over: str
     yes: str
     no: str
     done: str
     done_one: str
+    done_over: str
     sent: str
     nothing_sent: str
+    older: str
     sent_at: str
     basis: str
     maybe: str
+    perhaps: str
     answers: str
     erased: str
     retained: str
@@ -114,8 +122,11 @@ DE: Final = Texts(
         ConsentState.REFUSED: "Du hast Nein gesagt. Das ist in Ordnung. ({at})",
         ConsentState.WITHDRAWN: "Du hast deine Erlaubnis zurückgenommen. Sie gilt nicht mehr. ({at})",
         ConsentState.EXPIRED: "Die Zeit deiner Erlaubnis ist vorbei. Sie gilt nicht mehr. ({at})",
-        ConsentState.REPLACED: "Du hast eine neue Erlaubnis gegeben. Diese hier gilt nicht mehr. ({at})",
+        ConsentState.REPLACED: "Es gibt eine neue Erlaubnis. Diese hier gilt nicht mehr. ({at})",
         ConsentState.INVALIDATED: "{agency} hat einen Fehler gefunden. Diese Erlaubnis gilt nicht. ({at})",
+        Stands.LATER: "Du hast Ja gesagt. Deine Erlaubnis gilt aber noch nicht. ({at})",
+        Stands.OVER: "Du hast einmal Ja gesagt. Davon gilt nichts mehr. ({at})",
+        Stands.ONLY_ASKED: "Du hast nichts erlaubt. Die Frage wurde zurückgenommen. ({at})",
     }),
     said_for=MappingProxyType({
         ConsentState.GIVEN: "Für dich wurde Ja gesagt: {agency} darf anderen etwas über dich sagen. ({at})",
@@ -124,6 +135,9 @@ DE: Final = Texts(
         ConsentState.EXPIRED: "Die Zeit der Erlaubnis ist vorbei. Sie gilt nicht mehr. ({at})",
         ConsentState.REPLACED: "Es gibt eine neue Erlaubnis. Diese hier gilt nicht mehr. ({at})",
         ConsentState.INVALIDATED: "{agency} hat einen Fehler gefunden. Diese Erlaubnis gilt nicht. ({at})",
+        Stands.LATER: "Für dich wurde Ja gesagt. Die Erlaubnis gilt aber noch nicht. ({at})",
+        Stands.OVER: "Für dich wurde einmal Ja gesagt. Davon gilt nichts mehr. ({at})",
+        Stands.ONLY_ASKED: "Für dich wurde nichts erlaubt. Die Frage wurde zurückgenommen. ({at})",
     }),
     giver=MappingProxyType({
         Giver.SELF: "Du hast das selbst entschieden.",
@@ -136,6 +150,8 @@ DE: Final = Texts(
     purpose="Wofür?",
     until="Wie lange?",
     until_at="bis {at}",
+    from_until="von {begin} bis {at}",
+    not_known="Das wissen wir nicht mehr",
     was_until="vorbei seit {at}",
     taken_back="zurückgenommen am {at}",
     entrusted="Auch, was du uns im Vertrauen gesagt hast.",
@@ -162,21 +178,28 @@ DE: Final = Texts(
     code_hint="12 Zeichen, zum Beispiel ABCD-EFGH-JKMN. Groß oder klein ist egal.",
     show="Ansehen",
     your_consent="Deine Einwilligung bei {agency}",
-    nothing_stands="Du hast hier nichts mehr erlaubt.",
+    nothing_stands="Auf diese Erlaubnis hin wird nichts mehr weitergesagt.",
+    still_there="Etwas wurde aber schon weitergesagt. Du kannst die Erlaubnis dafür noch zurücknehmen. Wer etwas "
+    "bekommen hat, muss es dann löschen oder sagen, warum er es behalten darf.",
     take_back_one="Zurücknehmen: {recipient}, {purpose}",
     take_back_all="Alles zurücknehmen",
     sure="Wirklich zurücknehmen?",
-    sure_one="{recipient} bekommt dann auf deine Erlaubnis hin nichts mehr für: {purpose}.",
-    sure_all="Dann bekommt auf deine Erlaubnis hin niemand mehr etwas.",
+    sure_one="{recipient} bekommt dann auf diese Erlaubnis hin nichts mehr für: {purpose}.",
+    sure_all="Dann bekommt auf diese Erlaubnis hin niemand mehr etwas.",
+    sure_over="Wer auf diese Erlaubnis hin etwas bekommen hat, muss es dann löschen oder sagen, warum er es behalten "
+    "darf.",
     yes="Ja, zurücknehmen",
     no="Nein, zurück",
     done="Zurückgenommen. {agency} sagt jetzt auf diese Erlaubnis hin nichts mehr weiter.",
     done_one="Zurückgenommen. Das geht nicht mehr: {recipient}, {purpose}.",
+    done_over="Zurückgenommen. Wer etwas bekommen hat, wird jetzt gefragt, ob es gelöscht ist.",
     sent="Wer etwas bekommen hat",
     nothing_sent="Auf diese Erlaubnis hin hat bisher niemand etwas bekommen, soweit wir wissen.",
+    older="Ältere ansehen",
     sent_at="Wann?",
     basis="Warum durfte das sein?",
     maybe="Vielleicht ist nicht alles angekommen.",
+    perhaps="Ob es auf diese Erlaubnis hin war, wissen wir nicht mehr.",
     answers="Antworten auf deine Rücknahme",
     erased="{agency} hat gelöscht, was sie auf diese Erlaubnis hin bekommen hat. ({at})",
     retained="{agency} behält, was sie auf diese Erlaubnis hin bekommen hat. Der Grund: {norm}. ({at})",
@@ -186,7 +209,7 @@ DE: Final = Texts(
     overdue="{agency} hat noch nicht geantwortet. Die Frist war {at}.",
     lapsed="Die Übergabe an {agency} ist beendet. Von dort ist nichts mehr zu löschen.",
     unknown_code="Diesen Code kennen wir nicht. Schau auf deinen Beleg und versuche es noch einmal.",
-    too_many="Das waren zu viele falsche Codes. Versuche es in einer Minute noch einmal.",
+    too_many="Hier probieren gerade zu viele einen Code aus. Versuche es in zehn Sekunden noch einmal.",
     not_right="Da hat etwas nicht gestimmt. Fang bitte noch einmal von vorn an.",
     not_now="Das geht gerade nicht. Versuche es gleich noch einmal. Oder sag es der Stelle, von der du den Beleg hast.",
     again="Code eingeben",
@@ -222,8 +245,11 @@ EN: Final = Texts(
         ConsentState.REFUSED: "You said no. That is all right. ({at})",
         ConsentState.WITHDRAWN: "You took your permission back. It no longer counts. ({at})",
         ConsentState.EXPIRED: "The time of your permission is over. It no longer counts. ({at})",
-        ConsentState.REPLACED: "You gave a new permission. This one no longer counts. ({at})",
+        ConsentState.REPLACED: "There is a new permission. This one no longer counts. ({at})",
         ConsentState.INVALIDATED: "{agency} has found a mistake. This permission does not count. ({at})",
+        Stands.LATER: "You said yes. Your permission does not count yet. ({at})",
+        Stands.OVER: "You once said yes. Nothing of it counts any more. ({at})",
+        Stands.ONLY_ASKED: "You allowed nothing. The question was taken back. ({at})",
     }),
     said_for=MappingProxyType({
         ConsentState.GIVEN: "Somebody said yes for you: {agency} may tell others something about you. ({at})",
@@ -232,6 +258,9 @@ EN: Final = Texts(
         ConsentState.EXPIRED: "The time of the permission is over. It no longer counts. ({at})",
         ConsentState.REPLACED: "There is a new permission. This one no longer counts. ({at})",
         ConsentState.INVALIDATED: "{agency} has found a mistake. This permission does not count. ({at})",
+        Stands.LATER: "Somebody said yes for you. The permission does not count yet. ({at})",
+        Stands.OVER: "Somebody once said yes for you. Nothing of it counts any more. ({at})",
+        Stands.ONLY_ASKED: "Nothing was allowed for you. The question was taken back. ({at})",
     }),
     giver=MappingProxyType({
         Giver.SELF: "You decided this yourself.",
@@ -244,6 +273,8 @@ EN: Final = Texts(
     purpose="What for?",
     until="Until when?",
     until_at="until {at}",
+    from_until="from {begin} until {at}",
+    not_known="We no longer know",
     was_until="over since {at}",
     taken_back="taken back on {at}",
     entrusted="Also what you told us in confidence.",
@@ -270,21 +301,27 @@ EN: Final = Texts(
     code_hint="12 characters, for example ABCD-EFGH-JKMN. Capital or small letters do not matter.",
     show="See it",
     your_consent="Your consent at {agency}",
-    nothing_stands="You no longer allow anything here.",
+    nothing_stands="By this permission nothing more is passed on.",
+    still_there="But something was passed on before. You can still take the permission for it back. Whoever received "
+    "something must then erase it or say why they may keep it.",
     take_back_one="Take back: {recipient}, {purpose}",
     take_back_all="Take everything back",
     sure="Really take it back?",
-    sure_one="{recipient} then receives nothing more by your permission for: {purpose}.",
-    sure_all="Then nobody receives anything more by your permission.",
+    sure_one="{recipient} then receives nothing more by this permission for: {purpose}.",
+    sure_all="Then nobody receives anything more by this permission.",
+    sure_over="Whoever received something by this permission must then erase it or say why they may keep it.",
     yes="Yes, take it back",
     no="No, go back",
     done="Taken back. {agency} now passes on nothing more by this permission.",
     done_one="Taken back. This no longer goes on: {recipient}, {purpose}.",
+    done_over="Taken back. Whoever received something is now asked whether it is erased.",
     sent="Who has received something",
     nothing_sent="By this permission nobody has received anything so far, as far as we know.",
+    older="See what is older",
     sent_at="When?",
     basis="Why was that allowed?",
     maybe="Perhaps not everything has arrived.",
+    perhaps="Whether it was by this permission, we no longer know.",
     answers="Answers to your taking back",
     erased="{agency} has erased what it received by this permission. ({at})",
     retained="{agency} keeps what it received by this permission. The reason: {norm}. ({at})",
@@ -294,7 +331,7 @@ EN: Final = Texts(
     overdue="{agency} has not answered yet. It should have by {at}.",
     lapsed="The handover to {agency} has ended. Nothing of it is left there to be erased.",
     unknown_code="We do not know this code. Look at your receipt and try again.",
-    too_many="Those were too many wrong codes. Try again in a minute.",
+    too_many="Too many are trying codes here just now. Try again in ten seconds.",
     not_right="Something was not right. Please start again.",
     not_now="This does not work right now. Try again soon, or tell the office that gave you the receipt.",
     again="Type the code",

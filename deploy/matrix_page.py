@@ -24,11 +24,15 @@ RULES: Final = """\
   welche Arten von Daten (§ 69 Abs. 1 Nr. 1 SGB X). Nur diese gehen.
 * Gibt ein Jugendamt Daten weiter, muss festgehalten sein, dass **der Erfolg keiner Hilfe gefährdet** wird (§ 64
   Abs. 2 SGB VIII).
-* **Anvertrautes** (§ 65 SGB VIII) und **Berufsgeheimnisse** (§ 203 StGB, § 76 SGB X) gehen auf keiner Zeile, sondern
-  nur, wenn die Person einwilligt, die darüber verfügt. Auch was eingeschränkt ist oder wem widersprochen wurde, geht
-  auf keiner Zeile.
+* **Anvertrautes** (§ 65 SGB VIII) geht nur, wenn die Person einwilligt, die es anvertraut hat, oder auf einer Zeile,
+  die eine Ausnahme nach § 65 Abs. 1 Nr. 3, 4 oder 5 SGB VIII nennt; eine solche Zeile lässt nur Anvertrautes gehen.
+  Nr. 2 (Familiengericht) und Nr. 6 (Forschung) haben in diesem Bündnis keinen Empfänger. Wer so empfängt, ist an den
+  Zweck gebunden (§ 65 Abs. 1 letzter Satz). Ob es Fachkräften außerhalb des Jugendamts anonym oder unter Pseudonym
+  mitgeteilt werden kann (§ 64 Abs. 2a SGB VIII), prüft, wer die Aufgabe festhält.
+* **Berufsgeheimnisse** (§ 203 StGB, § 76 SGB X) gehen auf keiner Zeile, sondern nur mit Einwilligung. Auch was
+  eingeschränkt ist oder wem widersprochen wurde, geht auf keiner Zeile, Anvertrautes eingeschlossen.
 * Schulen und Dritte sind keine Leistungsträger: § 69 SGB X gilt für sie nicht. Für sie gibt es nur die Einwilligung,
-  Landesrecht und § 31a SGB III mit dessen Liste von Angaben.
+  Landesrecht und § 31a SGB III mit dessen Liste von Angaben; für Dritte auch § 65 Abs. 1 Nr. 4 und 5 SGB VIII.
 * Die Pflicht zur Zusammenarbeit (§ 81 SGB VIII, §§ 9 und 9a SGB III, § 18 SGB II, § 86 SGB X) ist für sich genommen
   keine Befugnis zur Übermittlung.
 * Zweck der Übermittlung ist, was die Vereinbarung nennt; wer empfängt, ist daran gebunden (§§ 67c, 78 SGB X)."""
@@ -92,7 +96,11 @@ def _overview(alliance: Alliance) -> str:
 
 def _without_consent(alliance: Alliance, sender: Agency, receiver: Agency) -> str:
     rows = [(number, row) for number, row in enumerate(alliance.matrix, 1) if row.between(sender, receiver)]
-    found = ", ".join(f"Zeile {number}" for number, row in rows if _begin(row, sender, receiver) is not None)
+    found = ", ".join(
+        f"Zeile {number}{' (nur Anvertrautes)' if row.of_entrusted else ''}"
+        for number, row in rows
+        if _begin(row, sender, receiver) is not None
+    )
     return found or "nur mit Einwilligung"
 
 
@@ -105,15 +113,17 @@ def _way(alliance: Alliance, sender: Agency, receiver: Agency) -> str:
     rows = [(number, row) for number, row in enumerate(alliance.matrix, 1) if row.between(sender, receiver)]
     approved = [(number, row) for number, row in rows if _begin(row, sender, receiver) is not None]
     drafts = [str(number) for number, row in rows if _begin(row, sender, receiver) is None]
-    lets_go = {category for _, row in approved for category in row.categories}
+    ordinary = [row for _, row in approved if not row.of_entrusted]
+    entrusted = len(approved) > len(ordinary)
+    lets_go = {category for row in ordinary for category in row.categories}
     rest = ", ".join(label(category) for category in DataCategory if category not in lets_go)
     lines = [
         f"### {_text(sender.name)} an {_text(receiver.name)}",
         "",
         *(f"* {_agreed(agreement)}" for agreement in _agreements(alliance, sender, receiver)),
         *(_lets_go(number, row, _begin(row, sender, receiver)) for number, row in approved),
-        *([] if approved else ["* Ohne Einwilligung: **nichts**"]),
-        f"* Nur mit Einwilligung: {rest if lets_go else 'alles'}",
+        *([] if ordinary else [f"* Ohne Einwilligung{', soweit nicht anvertraut' if entrusted else ''}: **nichts**"]),
+        f"* {'Sonst nur' if entrusted else 'Nur'} mit Einwilligung: {rest if lets_go else 'alles'}",
         *([f"* Entwürfe, die nichts erlauben: Zeile {', '.join(drafts)}"] if drafts else []),
     ]
     return "\n".join(lines)
@@ -132,7 +142,8 @@ def _begin(row: StatutoryBasis, sender: Agency, receiver: Agency) -> date | None
 def _lets_go(number: int, row: StatutoryBasis, begin: date | None) -> str:
     until = f"{_day(begin or row.valid_from)} bis {_day(row.last_day)}"
     what = ", ".join(label(category) for category in row.categories)
-    return f"* Ohne Einwilligung für {_text(row.norm)}, {until} (Zeile {number}): {what}"
+    entrusted = "Anvertrautes ohne Einwilligung" if row.of_entrusted else "Ohne Einwilligung"
+    return f"* {entrusted} für {_text(row.norm)}, {until} (Zeile {number}): {what}"
 
 
 def _agreements(alliance: Alliance, sender: Agency, receiver: Agency) -> Iterable[Agreement | None]:
@@ -158,7 +169,7 @@ def _row(alliance: Alliance, number: int, row: StatutoryBasis) -> str:
         f"### Zeile {number}: von {label(row.sender)} an {label(row.receiver)}{kind}",
         "",
         f"* Aufgabe: {_text(row.task)} ({_text(row.norm)})",
-        f"* Befugnis: {label(row.basis)}",
+        f"* Befugnis: {label(row.basis)}{f': {label(row.exception)}' if row.exception else ''}",
         f"* Arten von Daten: {', '.join(label(category) for category in row.categories)}",
         f"* Gilt von {_day(row.valid_from)} bis {_day(row.valid_until)}{early}",
         f"* Stand: {_standing(alliance, row)}",

@@ -14,6 +14,7 @@ from contracts.codes import (
     DataCategory,
     DecisionReason,
     DutyAnswer,
+    EntrustedException,
     Giver,
     HandoverState,
     LegalBasis,
@@ -229,13 +230,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """One norm on which an item may go, with what it rests on, and until when."""
+    """One norm on which an item may go, with what it rests on, and until when.
+
+    `exception`: the number, where the norm is § 65(1) SGB VIII.
+    """
 
     norm: LegalBasis
     consent: ConsentId | None = None
     grant: GrantId | None = None
     task: str | None = None
     until: datetime | None = None
+    exception: EntrustedException | None = None
 
 
 @dataclass(frozen=True, slots=True)

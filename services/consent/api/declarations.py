@@ -1,13 +1,15 @@
 """What people declare beside a consent: what must not go, who may speak, what was entrusted and may go; insight."""
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
 from chassis.executor import Answer, Step
 from chassis.http import Body, Call, Routes, Text
+from chassis.transitions import Refused
 from contracts.codes import ConsentForm, DataCategory, Giver
 from contracts.events import CODES_MAX
 from contracts.ids import AgencyId, ConsentId, GrantId, RestrictionId, WaiverId
@@ -16,7 +18,6 @@ from services.consent.api.commands import (
     DONE,
     STAFF,
     PersonBody,
-    when_nothing_can_follow,
 )
 from services.consent.domain.commands import (
     ClearGrants,
@@ -27,8 +28,7 @@ from services.consent.domain.commands import (
     WithdrawClearance,
     WithdrawWaiver,
 )
-from services.consent.door import Resources, settled
-from services.consent.store.leases import leases_open_despite
+from services.consent.door import Resources, clearance_ended, intend_clearance_end, intend_restriction, restricted
 from services.consent.store.persons import PERSON
 
 CREATED = 201
@@ -72,15 +72,23 @@ class LiftingBody(Body):
     form: ConsentForm
 
 
+async def out_of_its_way(
+    call: Call, resources: Resources, path: Mapping[str, Any], body: RestrictionBody
+) -> Refused | None:
+    """As with a withdrawal: it is written down first, so that readers who overlap cannot keep it waiting."""
+    await intend_restriction(resources, path["person"], body.recipient)
+    return None
+
+
 async def when_nothing_goes_despite_it(call: Call, resources: Resources, answer: Answer) -> None:
     """As with a withdrawal: the answer is given when no byte of a release that was open before can follow it."""
     if answer.status == CREATED:
-        await settled(resources, UUID(json.loads(answer.body)["id"]), leases_open_despite)
+        await restricted(resources, UUID(json.loads(answer.body)["id"]))
 
 
 @routes.command(
     "POST", "/persons/{person}/restrictions", allow=ANYBODY_WHO_IS_TOLD, status=CREATED,
-    after=when_nothing_goes_despite_it,
+    before=out_of_its_way, after=when_nothing_goes_despite_it,
 )
 def restrict(call: Call, person: UUID, body: RestrictionBody) -> Step:
     """Record an objection (Art. 21 GDPR, § 31a SGB III) or a guardian's restriction (§ 36(2) SGB I).
@@ -152,9 +160,23 @@ def clear(call: Call, consent: UUID, body: ClearanceBody) -> Step:
     return Step(PERSON, body.person, ClearGrants(ConsentId(consent), frozenset(body.grants), body.by, body.form))
 
 
+async def out_of_the_way_of_its_end(
+    call: Call, resources: Resources, path: Mapping[str, Any], body: ClearanceEndBody
+) -> Refused | None:
+    """The same as before a restriction."""
+    await intend_clearance_end(resources, body.person, path["consent"], body.grants)
+    return None
+
+
+async def when_nothing_entrusted_can_follow(call: Call, resources: Resources, answer: Answer) -> None:
+    """The answer is given when no byte can follow it; a repeated one waits anew."""
+    if answer.status == DONE:
+        await clearance_ended(resources, UUID(json.loads(answer.body)["id"]))
+
+
 @routes.command(
     "POST", "/consents/{consent}/clearance/withdrawal", allow=ANYBODY_WHO_IS_TOLD, status=DONE, unconditional=True,
-    after=when_nothing_can_follow,
+    before=out_of_the_way_of_its_end, after=when_nothing_entrusted_can_follow,
 )
 def withdraw_clearance(call: Call, consent: UUID, body: ClearanceEndBody) -> Step:
     """They take that back: what was entrusted goes no more, the consent stands. Never refused where there is one."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import insert
+from chassis.database import among, insert
 from contracts.codes import Completeness, DataCategory
 from contracts.ids import AgencyId, ItemId, PersonId, ReleaseId
 from services.consent.domain.words import Basis, Transmission
@@ -17,6 +17,7 @@ from services.consent.store.tables import (
     IDS,
     consent,
     consent_grant,
+    forbidding_intent,
     ledger,
     person,
     release,
@@ -85,6 +86,45 @@ async def intend_withdrawal(
     await tx.execute(sa.insert(withdrawal_intent).from_select(list(withdrawal_intent.c.keys()), given))
 
 
+async def intend_restriction(tx: AsyncConnection, of: UUID, recipient: AgencyId | None) -> None:
+    """Write down that something is being forbidden toward this recipient, or everybody; of nobody who is not known."""
+    known = sa.select(
+        sa.func.gen_random_uuid(), person.c.id, sa.literal(recipient, sa.Text), sa.func.clock_timestamp()
+    ).where(person.c.id == of)
+    await tx.execute(sa.insert(forbidding_intent).from_select(list(forbidding_intent.c.keys()), known))
+
+
+async def intend_clearance_end(tx: AsyncConnection, of: UUID, wanted: UUID, grants: Sequence[UUID]) -> None:
+    """Write down that clearances of these grants are being taken back, toward each of their recipients."""
+    cleared = (
+        sa.select(
+            sa.func.gen_random_uuid(), consent_grant.c.person, consent_grant.c.recipient, sa.func.clock_timestamp()
+        )
+        .where(
+            consent_grant.c.consent == wanted, consent_grant.c.person == of, consent_grant.c.id.in_(sorted(grants)),
+            consent_grant.c.cleared_by.is_not(None), consent_grant.c.clearance_ended_at.is_(None),
+        )
+    )
+    await tx.execute(sa.insert(forbidding_intent).from_select(list(forbidding_intent.c.keys()), cleared))
+
+
+async def forget_forbidding(tx: AsyncConnection, by: sa.Table, wanted: UUID) -> None:
+    """What was to be forbidden by this restriction, or by taking back clearances of this consent, is: come again."""
+    of = sa.select(by.c.person).where(by.c.id == wanted).scalar_subquery()
+    await tx.execute(sa.delete(forbidding_intent).where(forbidding_intent.c.person == of))
+
+
+async def forbidding(tx: AsyncConnection) -> Sequence[UUID]:
+    """All intents of that kind, oldest first."""
+    query = sa.select(forbidding_intent.c.id).order_by(forbidding_intent.c.intended_at).limit(SWEPT_MAX)
+    return (await tx.execute(query)).scalars().all()
+
+
+async def forget_unanswered(tx: AsyncConnection, intents_: Sequence[UUID]) -> None:
+    """Nobody was told that anything of it is forbidden: it was refused, or its process died."""
+    await tx.execute(sa.delete(forbidding_intent).where(among(forbidding_intent.c.id, intents_)))
+
+
 async def leases_open(tx: AsyncConnection, wanted: UUID) -> bool:
     """Whether any release about the person of this consent may still be writing."""
     query = sa.select(release.c.id).join(consent, consent.c.person == release.c.person)
@@ -133,6 +173,13 @@ async def being_withdrawn(tx: AsyncConnection, of: UUID, recipient: AgencyId) ->
         )
         .limit(1)
     )
+    return (await tx.execute(query)).first() is not None
+
+
+async def being_forbidden(tx: AsyncConnection, of: UUID, recipient: AgencyId) -> bool:
+    """The same of a restriction, or of the end of a clearance."""
+    toward = sa.or_(forbidding_intent.c.recipient.is_(None), forbidding_intent.c.recipient == recipient)
+    query = sa.select(forbidding_intent.c.id).where(forbidding_intent.c.person == of, toward).limit(1)
     return (await tx.execute(query)).first() is not None
 
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.codes import AgeBand, DataCategory, Giver, Role, Sphere
+from contracts.codes import AgeBand, DataCategory, Giver, Phase, Role, Sphere
 from contracts.ids import AgencyId, CaseId, PersonId
-from contracts.intake import CaseRegistered
+from contracts.intake import CaseChanged, CaseRegistered
 from contracts.new_ids import new_id
 from services.consent.api import declarations
 from services.consent.domain.consents import to_be_renewed
@@ -404,18 +404,31 @@ async def test_whom_to_ask_is_for_those_who_ask(consenting: Consenting, path: st
 async def test_at_the_18th_birthday_the_list_and_the_lapse_follow_from_what_intake_tells(
     consenting: Consenting,
 ) -> None:
-    """R7, § 36(2) SGB I; § 2 BGB: the age band is told at the birthday, nobody has to think of it."""
+    """R7, § 36(2) SGB I; § 2 BGB: the age band is told at the birthday, nobody has to think of it.
+
+    Nor when the birth date was a typing error and is put right.
+    """
     person, item, _ = await going_by_law(consenting)
     await a_consent(consenting, person, BY_GUARDIAN)
     await forbid(consenting, person, by="guardian")
     assert (await explained(consenting, person, item))["outcome"] == "deny"
     (known,) = await consenting.rows("SELECT age_band FROM person")
     assert known.age_band == "15_17"
+    case = CaseId(new_id())
     await consenting.hear("jobcenter.intake.events", CaseRegistered(
-        case=CaseId(new_id()), person=PersonId(person), sphere=Sphere.SGB_II, age_band=AgeBand.FROM_18_TO_20,
-        handover=None,
+        case=case, person=PersonId(person), sphere=Sphere.SGB_II, age_band=AgeBand.FROM_18_TO_20, handover=None
     ))
     assert (await explained(consenting, person, item))["outcome"] == "permit"
     (listed,) = (await consenting.get(f"/persons/{person}/restrictions"))["restrictions"]
     assert listed["state"] == "lapsed"
     assert len((await consenting.get("/consents/renewals"))["renewals"]) == 1
+
+    await consenting.hear("jobcenter.intake.events", CaseChanged(
+        case=case, person=PersonId(person), phase=Phase.TRANSITION, age_band=MINOR, needs=(), target_groups=()
+    ))
+    assert (await explained(consenting, person, item))["items"][0]["reasons"] == ["restricted"]
+    (listed,) = (await consenting.get(f"/persons/{person}/restrictions"))["restrictions"]
+    assert (listed["state"], listed["ended_at"]) == ("in_force", None)
+    assert (await consenting.get("/consents/renewals"))["renewals"] == []
+    restricted = [kind for _, kind in await consenting.told() if kind.startswith("consent.restrict")]
+    assert restricted == ["consent.restricted", "consent.restriction_ended", "consent.restricted"]

@@ -90,6 +90,7 @@ class Shelf:
 
     consents: list[Papers] = field(default_factory=list)
     bans: dict[RestrictionId, Ban] = field(default_factory=dict)
+    lapsed: dict[RestrictionId, Ban] = field(default_factory=dict)
     going: list[Going] = field(default_factory=list)
 
 
@@ -250,7 +251,17 @@ class Life(RuleBasedStateMachine):
             ban.said_by == "guardian" for ban in self.shelf.bans.values()
         ))
         self.adult = True
+        self.shelf.lapsed |= {key: ban for key, ban in self.shelf.bans.items() if ban.said_by == "guardian"}
         self.shelf.bans = {key: ban for key, ban in self.shelf.bans.items() if ban.said_by != "guardian"}
+
+    @precondition(lambda self: self.adult)
+    @rule()
+    def turn_out_to_be_younger(self) -> None:
+        """The birth date was a typing error."""
+        self.do(c.KnowPerson(AgeBand.FROM_15_TO_17), everything=bool(self.shelf.lapsed))
+        self.adult = False
+        self.shelf.bans |= self.shelf.lapsed
+        self.shelf.lapsed = {}
 
     # --- what is to go ---
 

@@ -94,7 +94,7 @@ def restrict(call: Call, person: UUID, body: RestrictionBody) -> Step:
     """Record an objection (Art. 21 GDPR, § 31a SGB III) or a guardian's restriction (§ 36(2) SGB I).
 
     What went there by law goes no more, nor what whoever forbids it has consented to before. What a guardian restricts
-    lapses when the person is 18.
+    lapses when the person is 18, and holds again where a wrong birth date is corrected.
     """
     command = Restrict(RestrictionId(call.new_id()), body.by, body.form, body.recipient, frozenset(body.categories))
     return Step(PERSON, person, command)

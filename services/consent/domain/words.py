@@ -97,7 +97,10 @@ class ReleaseState(StrEnum):
 
 
 class RestrictionState(StrEnum):
-    """What was forbidden is in force, until whoever forbade it lifts it or a guardian's word counts no more."""
+    """What was forbidden is in force, until whoever forbade it lifts it or a guardian's word counts no more.
+
+    What has lapsed is in force again where the person turns out not to be of age.
+    """
 
     IN_FORCE = "in_force"
     LIFTED = "lifted"

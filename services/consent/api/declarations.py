@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from pydantic import Field
 
@@ -28,7 +28,8 @@ from services.consent.domain.commands import (
     WithdrawClearance,
     WithdrawWaiver,
 )
-from services.consent.door import Resources, clearance_ended, intend_clearance_end, intend_restriction, restricted
+from services.consent.door import Resources, intend_clearance_end, intend_restriction, no_longer_intended, settled
+from services.consent.store.leases import leases_open_despite
 from services.consent.store.persons import PERSON
 
 CREATED = 201
@@ -72,18 +73,24 @@ class LiftingBody(Body):
     form: ConsentForm
 
 
+def _intent(call: Call) -> UUID:
+    """The same before and after the command: whose it is, and when it came."""
+    return uuid5(NAMESPACE_OID, f"{call.caller.principal} {call.now.isoformat()}")
+
+
 async def out_of_its_way(
     call: Call, resources: Resources, path: Mapping[str, Any], body: RestrictionBody
 ) -> Refused | None:
     """As with a withdrawal: it is written down first, so that readers who overlap cannot keep it waiting."""
-    await intend_restriction(resources, path["person"], body.recipient)
+    await intend_restriction(resources, _intent(call), path["person"], body.recipient)
     return None
 
 
 async def when_nothing_goes_despite_it(call: Call, resources: Resources, answer: Answer) -> None:
     """As with a withdrawal: the answer is given when no byte of a release that was open before can follow it."""
+    await no_longer_intended(resources, _intent(call))
     if answer.status == CREATED:
-        await restricted(resources, UUID(json.loads(answer.body)["id"]))
+        await settled(resources, UUID(json.loads(answer.body)["id"]), leases_open_despite)
 
 
 @routes.command(
@@ -164,14 +171,15 @@ async def out_of_the_way_of_its_end(
     call: Call, resources: Resources, path: Mapping[str, Any], body: ClearanceEndBody
 ) -> Refused | None:
     """The same as before a restriction."""
-    await intend_clearance_end(resources, body.person, path["consent"], body.grants)
+    await intend_clearance_end(resources, _intent(call), body.person, path["consent"], body.grants)
     return None
 
 
 async def when_nothing_entrusted_can_follow(call: Call, resources: Resources, answer: Answer) -> None:
     """The answer is given when no byte can follow it; a repeated one waits anew."""
+    await no_longer_intended(resources, _intent(call))
     if answer.status == DONE:
-        await clearance_ended(resources, UUID(json.loads(answer.body)["id"]))
+        await settled(resources, UUID(json.loads(answer.body)["id"]))
 
 
 @routes.command(

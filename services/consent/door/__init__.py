@@ -4,16 +4,15 @@ from services.consent.door.neighbours import Flags, Resources, UnreachableError,
 from services.consent.door.releasing import release
 from services.consent.door.sweeper import sweep
 from services.consent.door.withdrawal import (
-    clearance_ended,
     intend,
     intend_clearance_end,
     intend_restriction,
-    restricted,
+    no_longer_intended,
     settled,
     withdraw,
 )
 
 __all__ = [
-    "Flags", "Resources", "UnreachableError", "clearance_ended", "flags_of", "intend", "intend_clearance_end",
-    "intend_restriction", "release", "restricted", "settled", "sweep", "withdraw",
+    "Flags", "Resources", "UnreachableError", "flags_of", "intend", "intend_clearance_end", "intend_restriction",
+    "no_longer_intended", "release", "settled", "sweep", "withdraw",
 ]

@@ -1,6 +1,6 @@
 """What a process that died leaves behind: releases that nobody closed, withdrawals that nobody carried out.
 
-And what was written down to forbid something and then was refused, or never answered: that is forgotten.
+And what was written down to forbid something, and never answered: that is forgotten.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ async def sweep(resources: Resources) -> None:
             await _carry_out(resources, intent)
         if unanswered := sorted(forbidding & forbidding_now):
             async with transaction(resources.tools.engine) as tx:
-                await leases.forget_unanswered(tx, unanswered)
+                await leases.forget_forbidding(tx, unanswered)
         releases, intents, forbidding = releases_now, intents_now, forbidding_now
 
 

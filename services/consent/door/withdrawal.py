@@ -18,7 +18,7 @@ from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, PersonId
 from contracts.new_ids import new_id
 from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
 from services.consent.door.neighbours import Resources
-from services.consent.store import leases, tables
+from services.consent.store import leases
 from services.consent.store.persons import PERSON
 
 ANSWER_SECONDS: Final = 2.2  # by then every lease that saw the older state has ended: its two seconds and 10 %
@@ -35,34 +35,28 @@ async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence
     reached("withdraw.intent")
 
 
-async def intend_restriction(resources: Resources, of: UUID, recipient: AgencyId | None) -> None:
+async def intend_restriction(resources: Resources, intent: UUID, of: UUID, recipient: AgencyId | None) -> None:
     """The same before something is forbidden. Unlike a withdrawal it is not carried out where its process dies.
 
     Nobody has been told that it is in force, and it may be refused: the sweeper forgets it, and whoever had no answer
     asks again.
     """
     async with transaction(resources.tools.engine) as tx:
-        await leases.intend_restriction(tx, of, recipient)
+        await leases.intend_restriction(tx, intent, of, recipient)
 
 
-async def intend_clearance_end(resources: Resources, of: UUID, consent: UUID, grants: Sequence[UUID]) -> None:
-    """The same before a clearance ends."""
+async def intend_clearance_end(
+    resources: Resources, intent: UUID, of: UUID, consent: UUID, grants: Sequence[UUID]
+) -> None:
+    """The same before clearances end."""
     async with transaction(resources.tools.engine) as tx:
-        await leases.intend_clearance_end(tx, of, consent, grants)
+        await leases.intend_clearance_end(tx, intent, of, consent, grants)
 
 
-async def restricted(resources: Resources, restriction: UUID) -> None:
-    """Hold the answer back as after a withdrawal; readers may come again, they meet what is forbidden."""
+async def no_longer_intended(resources: Resources, intent: UUID) -> None:
+    """It was carried out or refused: readers may come again, and meet what is forbidden by now."""
     async with transaction(resources.tools.engine) as tx:
-        await leases.forget_forbidding(tx, tables.restriction, restriction)
-    await settled(resources, restriction, leases.leases_open_despite)
-
-
-async def clearance_ended(resources: Resources, of: UUID) -> None:
-    """The same after the end of clearances of this consent."""
-    async with transaction(resources.tools.engine) as tx:
-        await leases.forget_forbidding(tx, tables.consent, of)
-    await settled(resources, of)
+        await leases.forget_forbidding(tx, [intent])
 
 
 async def withdraw(resources: Resources, of: PersonId, consent: ConsentId, grant: GrantId | None) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import among, insert
@@ -86,32 +88,29 @@ async def intend_withdrawal(
     await tx.execute(sa.insert(withdrawal_intent).from_select(list(withdrawal_intent.c.keys()), given))
 
 
-async def intend_restriction(tx: AsyncConnection, of: UUID, recipient: AgencyId | None) -> None:
+async def intend_restriction(tx: AsyncConnection, intent: UUID, of: UUID, recipient: AgencyId | None) -> None:
     """Write down that something is being forbidden toward this recipient, or everybody; of nobody who is not known."""
-    known = sa.select(
-        sa.func.gen_random_uuid(), person.c.id, sa.literal(recipient, sa.Text), sa.func.clock_timestamp()
-    ).where(person.c.id == of)
-    await tx.execute(sa.insert(forbidding_intent).from_select(list(forbidding_intent.c.keys()), known))
+    await _intend(tx, sa.select(
+        sa.literal(intent), person.c.id, sa.literal(recipient, sa.Text), sa.func.clock_timestamp()
+    ).where(person.c.id == of))
 
 
-async def intend_clearance_end(tx: AsyncConnection, of: UUID, wanted: UUID, grants: Sequence[UUID]) -> None:
-    """Write down that clearances of these grants are being taken back, toward each of their recipients."""
-    cleared = (
-        sa.select(
-            sa.func.gen_random_uuid(), consent_grant.c.person, consent_grant.c.recipient, sa.func.clock_timestamp()
-        )
-        .where(
-            consent_grant.c.consent == wanted, consent_grant.c.person == of, consent_grant.c.id.in_(sorted(grants)),
-            consent_grant.c.cleared_by.is_not(None), consent_grant.c.clearance_ended_at.is_(None),
-        )
-    )
-    await tx.execute(sa.insert(forbidding_intent).from_select(list(forbidding_intent.c.keys()), cleared))
+async def intend_clearance_end(
+    tx: AsyncConnection, intent: UUID, of: UUID, wanted: UUID, grants: Sequence[UUID]
+) -> None:
+    """Write down that clearances of these grants are being taken back; of several recipients toward everybody."""
+    one = sa.case((sa.func.count(consent_grant.c.recipient.distinct()) == 1, sa.func.min(consent_grant.c.recipient)))
+    await _intend(tx, sa.select(
+        sa.literal(intent), consent_grant.c.person, one, sa.func.clock_timestamp()
+    ).where(
+        consent_grant.c.consent == wanted, consent_grant.c.person == of, among(consent_grant.c.id, grants),
+        consent_grant.c.cleared_by.is_not(None), consent_grant.c.clearance_ended_at.is_(None),
+    ).group_by(consent_grant.c.person))
 
 
-async def forget_forbidding(tx: AsyncConnection, by: sa.Table, wanted: UUID) -> None:
-    """What was to be forbidden by this restriction, or by taking back clearances of this consent, is: come again."""
-    of = sa.select(by.c.person).where(by.c.id == wanted).scalar_subquery()
-    await tx.execute(sa.delete(forbidding_intent).where(forbidding_intent.c.person == of))
+async def _intend(tx: AsyncConnection, row: sa.Select[Any]) -> None:
+    into = pg_insert(forbidding_intent).from_select(list(forbidding_intent.c.keys()), row)
+    await tx.execute(into.on_conflict_do_nothing())
 
 
 async def forbidding(tx: AsyncConnection) -> Sequence[UUID]:
@@ -120,9 +119,9 @@ async def forbidding(tx: AsyncConnection) -> Sequence[UUID]:
     return (await tx.execute(query)).scalars().all()
 
 
-async def forget_unanswered(tx: AsyncConnection, intents_: Sequence[UUID]) -> None:
-    """Nobody was told that anything of it is forbidden: it was refused, or its process died."""
-    await tx.execute(sa.delete(forbidding_intent).where(among(forbidding_intent.c.id, intents_)))
+async def forget_forbidding(tx: AsyncConnection, wanted: Sequence[UUID]) -> None:
+    """It is forbidden by now, or was refused, or its process died: readers may come again."""
+    await tx.execute(sa.delete(forbidding_intent).where(among(forbidding_intent.c.id, wanted)))
 
 
 async def leases_open(tx: AsyncConnection, wanted: UUID) -> bool:

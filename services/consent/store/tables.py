@@ -66,7 +66,7 @@ withdrawal_intent = _table(
 )
 
 # The same of a restriction that is being declared and of a clearance that is being taken back (`recipient` null: toward
-# everybody). It keeps readers away and is not carried out: the one may yet be refused, the other is asked for again.
+# everybody). It keeps readers away and is not carried out: it may yet be refused, and whoever had no answer asks again.
 forbidding_intent = _table(
     "forbidding_intent", _key(), _column("person", ID), _column("recipient", TEXT, null=True),
     _column("intended_at", MOMENT), sa.Index("forbidding_intent_person", "person"),

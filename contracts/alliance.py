@@ -11,7 +11,17 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.codes import AgencyKind, DataCategory, JobcenterKind, Kind, LegalBasis, Purpose, Service, Sphere
+from contracts.codes import (
+    AgencyKind,
+    DataCategory,
+    EntrustedException,
+    JobcenterKind,
+    Kind,
+    LegalBasis,
+    Purpose,
+    Service,
+    Sphere,
+)
 from contracts.ids import AgencyId, AllianceId
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -28,12 +38,23 @@ SPHERE_OF: dict[AgencyKind, Sphere] = {
     AgencyKind.SCHULE: Sphere.SCHULE,
     AgencyKind.PROVIDER: Sphere.DRITTE,
 }
-STATUTORY_BASES = frozenset(
-    {LegalBasis.SGB_X_69_1_1, LegalBasis.SGB_II_50_1, LegalBasis.SGB_III_31A, LegalBasis.STATE_LAW}
-)
-# § 35 SGB I binds the social agencies only: schools and third parties need the law of the Land or § 31a SGB III.
+STATUTORY_BASES = frozenset({
+    LegalBasis.SGB_X_69_1_1, LegalBasis.SGB_II_50_1, LegalBasis.SGB_III_31A, LegalBasis.SGB_VIII_65_EXCEPTION,
+    LegalBasis.STATE_LAW,
+})
+# § 35 SGB I binds the social agencies only: schools and third parties need the law of the Land or § 31a SGB III. What
+# was entrusted to a youth office may reach third parties by § 65 SGB VIII, never schools: see the next table.
 OUTSIDE_SOCIAL_LAW = frozenset({Sphere.SCHULE, Sphere.DRITTE})
-BASES_OUTSIDE_SOCIAL_LAW = frozenset({LegalBasis.SGB_III_31A, LegalBasis.STATE_LAW})
+BASES_OUTSIDE_SOCIAL_LAW = frozenset(
+    {LegalBasis.SGB_III_31A, LegalBasis.SGB_VIII_65_EXCEPTION, LegalBasis.STATE_LAW}
+)
+# § 65(1) SGB VIII: Nr. 3 is from youth office to youth office, Nr. 4 to those who help it to assess a risk (§ 8a).
+# Nr. 5 names no receiver; schools are left out, as with everything else of the social code.
+RECEIVERS_OF_65: dict[EntrustedException, frozenset[Sphere]] = {
+    EntrustedException.RESPONSIBILITY_CHANGED: frozenset({Sphere.SGB_VIII}),
+    EntrustedException.RISK_ASSESSED: frozenset({Sphere.SGB_VIII, Sphere.DRITTE}),
+    EntrustedException.AS_UNDER_203_STGB: frozenset(Sphere) - {Sphere.SCHULE},
+}
 # § 31a SGB III lists its fields: to the Agentur name, birth date, sex, address and (expected) school certificate; back
 # to the Land, where the offer was not used and nobody objected, name, birth date and address. It knows no other way.
 FIELDS_OF_31A: dict[tuple[Sphere, Sphere], frozenset[DataCategory]] = {
@@ -195,12 +216,16 @@ class StatutoryBasis(FilePart):
     Between two agencies it counts when the data-protection officers of both have approved it as it stands: whoever
     changes it afterwards has a proposal, which permits nothing. `ended_on` ends it early and takes away only, so nobody
     is asked again. A duty to cooperate (§ 81 SGB VIII, § 86 SGB X) may be its task, never its basis.
+
+    A row on § 65(1) SGB VIII names its number (`exception`) and lets go what was entrusted, and nothing else; no other
+    row lets go anything of that.
     """
 
     sender: Sphere = Field(alias="from")
     receiver: Sphere = Field(alias="to")
     jobcenter_kind: JobcenterKind | None = None  # of the one side that is a Jobcenter; none named: of either kind
     basis: LegalBasis
+    exception: EntrustedException | None = None  # the number, where the basis is § 65(1) SGB VIII
     norm: Line  # of the task, for example "§ 13 SGB VIII"
     task: Line
     categories: tuple[DataCategory, ...] = Field(min_length=1)
@@ -230,6 +255,20 @@ class StatutoryBasis(FilePart):
             raise ValueError(f"categories: § 31a SGB III does not list {', '.join(sorted(beyond))} on this way")
 
     @model_validator(mode="after")
+    def _fits_65(self) -> Self:
+        if not self.of_entrusted:
+            if self.exception is not None:
+                raise ValueError("exception: only where the basis is sgb_viii_65_exception")
+            return self
+        if self.exception is None:
+            raise ValueError("exception: sgb_viii_65_exception needs the number of § 65(1) SGB VIII")
+        if self.sender is not Sphere.SGB_VIII:
+            raise ValueError("from: § 65 SGB VIII is about what was entrusted to a youth office")
+        if self.receiver not in RECEIVERS_OF_65[self.exception]:
+            raise ValueError(f"to: no receiver of {self.exception} of § 65(1) SGB VIII")
+        return self
+
+    @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.valid_until < self.valid_from:
             raise ValueError("valid_until: earlier than valid_from")
@@ -237,6 +276,11 @@ class StatutoryBasis(FilePart):
             raise ValueError("ended_on: not between valid_from and valid_until")
         _refuse_twice("approvals", "agency", [approval.agency for approval in self.approvals])
         return self
+
+    @property
+    def of_entrusted(self) -> bool:
+        """Whether it lets go what was entrusted, and nothing else; every other row lets go everything but that."""
+        return self.basis is LegalBasis.SGB_VIII_65_EXCEPTION
 
     @property
     def last_day(self) -> date:
@@ -277,11 +321,11 @@ class StatutoryBasis(FilePart):
     def overlaps(self, other: "StatutoryBasis") -> bool:
         """Whether both could count on one way and day for one norm.
 
-        A task is stated by its norm, so the wider row would let go what the narrower one was written to stop.
+        A task is stated by its norm, so the wider row would let go what the narrower one was written to stop; and one
+        statement must not let go what was entrusted together with what was not.
         """
-        alike = (self.sender, self.receiver, self.basis, self.norm) == (
-            other.sender, other.receiver, other.basis, other.norm
-        )
+        alike = (self.sender, self.receiver, self.norm) == (other.sender, other.receiver, other.norm)
+        alike = alike and (self.basis is other.basis or self.of_entrusted or other.of_entrusted)
         kinds = {self.jobcenter_kind, other.jobcenter_kind}
         same_jobcenter = None in kinds or len(kinds) == 1
         return alike and same_jobcenter and self.valid_from <= other.last_day and other.valid_from <= self.last_day

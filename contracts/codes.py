@@ -456,6 +456,17 @@ class LegalBasis(StrEnum):
     CARRIED_BY_PERSON = "carried_by_person"
 
 
+class EntrustedException(StrEnum):
+    """A number of § 65(1) SGB VIII: entrusted data may go without a word of the one who has entrusted them.
+
+    Nr. 1 is that word. Nr. 2 (family court) and Nr. 6 (named research) have no receiver in an alliance.
+    """
+
+    RESPONSIBILITY_CHANGED = "nr_3"
+    RISK_ASSESSED = "nr_4"
+    AS_UNDER_203_STGB = "nr_5"
+
+
 class ConsentState(StrEnum):
     """States of a consent, named as in the Data Privacy Vocabulary."""
 

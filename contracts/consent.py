@@ -99,9 +99,15 @@ class ConsentRestricted(RestrictionEvent):
 
 
 class ConsentRestrictionEnded(RestrictionEvent):
-    """It was lifted, or it was a guardian's and the person is of age."""
+    """It was lifted, or it was a guardian's and the person is of age (`lapsed`).
+
+    What lapsed is in force again where the person turns out to be younger: that is told as `consent.restricted` of the
+    same id. What was lifted never is.
+    """
 
     type: ClassVar[str] = "staffel.consent.restriction_ended.v1"
+
+    lapsed: bool = False
 
 
 # --- told at home, about a handover -----------------------------------------------------------------------------------

@@ -319,6 +319,11 @@ LABELS: Final[Mapping[type[Enum], Mapping[object, str]]] = MappingProxyType(
             "anonymous": "Anonym, keine Sozialdaten",
             "carried_by_person": "Vom jungen Menschen selbst überbracht (Pendelbogen)",
         },
+        codes.EntrustedException: {
+            "nr_3": "Zuständigkeit gewechselt, Anhaltspunkte für eine Gefährdung (§ 65 Abs. 1 Nr. 3 SGB VIII)",
+            "nr_4": "Fachkräfte, zur Abschätzung des Risikos nach § 8a hinzugezogen (§ 65 Abs. 1 Nr. 4 SGB VIII)",
+            "nr_5": "befugt wie eine Person nach § 203 Abs. 1 oder 4 StGB (§ 65 Abs. 1 Nr. 5 SGB VIII)",
+        },
         codes.ConsentState: {
             "requested": "erbeten",
             "given": "erteilt",

@@ -44,7 +44,9 @@ def row_lines(alliance: Alliance, number: int, row: StatutoryBasis) -> Iterator[
     """One row, and the digest of what is to be signed off."""
     kind = f" ({row.jobcenter_kind})" if row.jobcenter_kind else ""
     early = f", ended early on {row.ended_on}" if row.ended_on else ""
-    yield f"{number}  {row.sender} → {row.receiver}{kind}  {row.basis}  {in_one_line(f'{row.norm}: {row.task}')}"
+    entrusted = f" {row.exception} (what was entrusted, nothing else)" if row.exception else ""
+    task = in_one_line(f"{row.norm}: {row.task}")
+    yield f"{number}  {row.sender} → {row.receiver}{kind}  {row.basis}{entrusted}  {task}"
     yield f"   {', '.join(row.categories)}"
     yield f"   {row.valid_from} to {row.valid_until}{early}"
     for agency in alliance.concerned(row):

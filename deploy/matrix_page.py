@@ -1,6 +1,6 @@
 """The page a lawyer can read, in German: who may tell whom what, on which norm, and what only consent lets go."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise, permutations
@@ -28,11 +28,15 @@ RULES: Final = """\
   welche Arten von Daten (§ 69 Abs. 1 Nr. 1 SGB X). Nur diese gehen.
 * Gibt ein Jugendamt Daten weiter, muss festgehalten sein, dass **der Erfolg keiner Hilfe gefährdet** wird (§ 64
   Abs. 2 SGB VIII).
-* **Anvertrautes** (§ 65 SGB VIII) und **Berufsgeheimnisse** (§ 203 StGB, § 76 SGB X) gehen auf keiner Zeile, sondern
-  nur, wenn die Person einwilligt, die darüber verfügt. Auch was eingeschränkt ist oder wem widersprochen wurde, geht
-  auf keiner Zeile.
+* **Anvertrautes** (§ 65 SGB VIII) geht nur, wenn die Person einwilligt, die es anvertraut hat, oder auf einer Zeile,
+  die eine Ausnahme nach § 65 Abs. 1 Nr. 3, 4 oder 5 SGB VIII nennt; eine solche Zeile lässt nur Anvertrautes gehen.
+  Nr. 2 (Familiengericht) und Nr. 6 (Forschung) haben in diesem Bündnis keinen Empfänger. Wer so empfängt, ist an den
+  Zweck gebunden (§ 65 Abs. 1 letzter Satz). Ob es Fachkräften außerhalb des Jugendamts anonym oder unter Pseudonym
+  mitgeteilt werden kann (§ 64 Abs. 2a SGB VIII), prüft, wer die Aufgabe festhält.
+* **Berufsgeheimnisse** (§ 203 StGB, § 76 SGB X) gehen auf keiner Zeile, sondern nur mit Einwilligung. Auch was
+  eingeschränkt ist oder wem widersprochen wurde, geht auf keiner Zeile, Anvertrautes eingeschlossen.
 * Schulen und Dritte sind keine Leistungsträger: § 69 SGB X gilt für sie nicht. Für sie gibt es nur die Einwilligung,
-  Landesrecht und § 31a SGB III mit dessen Liste von Angaben.
+  Landesrecht und § 31a SGB III mit dessen Liste von Angaben; für Dritte auch § 65 Abs. 1 Nr. 4 und 5 SGB VIII.
 * Die Pflicht zur Zusammenarbeit (§ 81 SGB VIII, §§ 9 und 9a SGB III, § 18 SGB II, § 86 SGB X) ist für sich genommen
   keine Befugnis zur Übermittlung.
 * Zweck der Übermittlung ist, was die Vereinbarung nennt; wer empfängt, ist daran gebunden (§§ 67c, 78 SGB X)."""
@@ -97,8 +101,9 @@ def _overview(alliance: Alliance) -> str:
 
 
 def _without_consent(alliance: Alliance, sender: Agency, receiver: Agency) -> str:
-    used = _used(_periods(alliance, sender, receiver))
-    return ", ".join(f"Zeile {number}" for number in used) or "nur mit Einwilligung"
+    used = _used(_periods(alliance, sender, receiver)).items()
+    found = (f"Zeile {number}{' (nur Anvertrautes)' if row.of_entrusted else ''}" for number, row in used)
+    return ", ".join(found) or "nur mit Einwilligung"
 
 
 def _ways(alliance: Alliance) -> Iterator[tuple[Agency, Agency]]:
@@ -177,23 +182,27 @@ def _joined(periods: Iterable[Period]) -> Iterator[Period]:
         yield last
 
 
-def _used(periods: Iterable[Period]) -> Sequence[int]:
-    """The rows that let something go on any of these days."""
-    return sorted({number for period in periods for number, _ in period.rows})
+def _used(periods: Iterable[Period]) -> Mapping[int, StatutoryBasis]:
+    """The rows that let something go on any of these days, in their order."""
+    used = {number: row for period in periods for number, row in period.rows}
+    return {number: used[number] for number in sorted(used)}
 
 
 def _goes(period: Period) -> Iterator[str]:
-    """What goes on these days by law, by which row, and what only with consent."""
+    """What goes on these days by law, by which row, and what only with consent; what was entrusted apart from it."""
     only = ", nur als Antwort auf eine Übergabe" if period.answers_only else ""
-    lets_go = {category for _, row in period.rows for category in row.categories}
-    rest = ", ".join(label(category) for category in DataCategory if category not in lets_go)
+    ordinary = [row for _, row in period.rows if not row.of_entrusted]
+    entrusted = len(period.rows) > len(ordinary)
+    lets_go = {category for row in ordinary for category in row.categories}
+    rest = ", ".join(label(category) for category in DataCategory if category not in lets_go) or "nichts weiter"
     yield f"* {_day(period.first)} bis {_day(period.last)}{only}:"
     for number, row in period.rows:
         what = ", ".join(label(category) for category in row.categories)
-        yield f"    * Ohne Einwilligung für {_text(row.norm)} (Zeile {number}): {what}"
-    if not period.rows:
-        yield "    * Ohne Einwilligung: **nichts**"
-    yield f"    * Nur mit Einwilligung: {rest or 'nichts weiter'}" if lets_go else "    * Nur mit Einwilligung: alles"
+        whatever = "Anvertrautes ohne Einwilligung" if row.of_entrusted else "Ohne Einwilligung"
+        yield f"    * {whatever} für {_text(row.norm)} (Zeile {number}): {what}"
+    if not ordinary:
+        yield f"    * Ohne Einwilligung{', soweit nicht anvertraut' if entrusted else ''}: **nichts**"
+    yield f"    * {'Sonst nur' if entrusted else 'Nur'} mit Einwilligung: {rest if lets_go else 'alles'}"
 
 
 def _begin(row: StatutoryBasis, sender: Agency, receiver: Agency) -> date | None:
@@ -229,7 +238,7 @@ def _row(alliance: Alliance, number: int, row: StatutoryBasis) -> str:
         f"### Zeile {number}: von {label(row.sender)} an {label(row.receiver)}{kind}",
         "",
         f"* Aufgabe: {_text(row.task)} ({_text(row.norm)})",
-        f"* Befugnis: {label(row.basis)}",
+        f"* Befugnis: {label(row.basis)}{f': {label(row.exception)}' if row.exception else ''}",
         f"* Arten von Daten: {', '.join(label(category) for category in row.categories)}",
         f"* Gilt von {_day(row.valid_from)} bis {_day(row.valid_until)}{early}",
         f"* Stand: {_standing(alliance, row)}",

@@ -12,7 +12,17 @@ from joserfc.jwk import OKPKey
 from chassis.auth import new_key
 from chassis.transitions import Context, Decided, Refused
 from contracts.alliance import Alliance, StatutoryBasis
-from contracts.codes import AgeBand, ConsentForm, DataCategory, Giver, LegalBasis, Purpose, Sphere
+from contracts.codes import (
+    AgeBand,
+    AgencyKind,
+    ConsentForm,
+    DataCategory,
+    EntrustedException,
+    Giver,
+    LegalBasis,
+    Purpose,
+    Sphere,
+)
 from contracts.ids import (
     AgencyId,
     AllianceId,
@@ -78,11 +88,11 @@ def alliance_with_keys() -> Alliance:
 
 
 ALLIANCE = alliance_with_keys()
-TASK = "§ 13 SGB VIII"
+TASK, EXCEPTION_TASK = "§ 13 SGB VIII", "§ 8a Abs. 1 SGB VIII"
 LAW = Law(JOBCENTER, {MUSTER: ALLIANCE})
 
 
-def with_row(alliance: Alliance, *, by: Sequence[AgencyId] | None = None, **changed: object) -> Alliance:
+def with_row(alliance: Alliance, *, by: Sequence[AgencyId] | None = None, **changed: Any) -> Alliance:
     """The alliance with one row of the matrix: contact data for § 13 SGB VIII; approved by all, or by these only."""
     said = {
         "sender": Sphere.SGB_II, "receiver": Sphere.SGB_VIII, "basis": LegalBasis.SGB_II_50_1, "norm": TASK,
@@ -90,8 +100,33 @@ def with_row(alliance: Alliance, *, by: Sequence[AgencyId] | None = None, **chan
         "valid_until": NOW.date(),
     }
     row = StatutoryBasis.model_validate(said | changed)
-    who = [agency.id for agency in alliance.concerned(row)] if by is None else by
-    return alliance.model_copy(update={"matrix": (approved(row, *who),)})
+    return alliance.model_copy(update={"matrix": (_approved(alliance, row, by),)})
+
+
+def with_exception(alliance: Alliance, *, by: Sequence[AgencyId] | None = None, **changed: Any) -> Alliance:
+    """One row more: entrusted contact data to another youth office that has become responsible (§ 65(1) Nr. 3)."""
+    said = {
+        "sender": Sphere.SGB_VIII, "receiver": Sphere.SGB_VIII, "basis": LegalBasis.SGB_VIII_65_EXCEPTION,
+        "exception": EntrustedException.RESPONSIBILITY_CHANGED, "norm": EXCEPTION_TASK, "task": "Einschätzung",
+        "categories": (DataCategory.CONTACT,), "valid_from": NOW.date(), "valid_until": NOW.date(),
+    }
+    row = _approved(alliance, StatutoryBasis.model_validate(said | changed), by)
+    return alliance.model_copy(update={"matrix": (*alliance.matrix, row)})
+
+
+def _approved(alliance: Alliance, row: StatutoryBasis, by: Sequence[AgencyId] | None) -> StatutoryBasis:
+    return approved(row, *([agency.id for agency in alliance.concerned(row)] if by is None else by))
+
+
+def of_two_youth_offices(alliance: Alliance, **changed: Any) -> Alliance:
+    """In the Jobcenter's place a second youth office; an ordinary row between them, and one for what was entrusted."""
+    of_the_place = {"kind": AgencyKind.JUGENDAMT, "sphere": Sphere.SGB_VIII, "jobcenter_kind": None}
+    agencies = tuple(
+        agency.model_copy(update=of_the_place) if agency.id == JOBCENTER else agency for agency in alliance.agencies
+    )
+    other = alliance.model_copy(update={"agencies": agencies})
+    ordinary = with_row(other, sender=Sphere.SGB_VIII, basis=LegalBasis.SGB_X_69_1_1, **changed)
+    return with_exception(ordinary, **changed)
 
 
 def context(now: datetime = NOW) -> Context:
@@ -213,9 +248,11 @@ class Story:
         self.do(Restrict(restriction, by, form, recipient, frozenset(categories)))
         return restriction
 
-    def states_task(self, handover: HandoverRef, *categories: DataCategory, harmless: bool = False) -> None:
+    def states_task(
+        self, handover: HandoverRef, *categories: DataCategory, harmless: bool = False, norm: str = TASK
+    ) -> None:
         """A caseworker states that a task makes it necessary; without categories: that it does not."""
-        stated = Stated(TASK, frozenset(categories), harmless, new_id(), "needed", "person:tests")
+        stated = Stated(norm, frozenset(categories), harmless, new_id(), "needed", "person:tests")
         self.do(StateTask(handover, stated))
 
     def to_be_renewed(self) -> list[bool]:

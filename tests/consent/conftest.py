@@ -27,6 +27,7 @@ from chassis.executor import Executor, Work
 from chassis.http import build
 from chassis.inbox import Hearing
 from chassis.service import Service, Tools
+from contracts.alliance import Alliance
 from contracts.codes import AgeBand, HandoverState, Kind, Role, Sphere
 from contracts.events import Event
 from contracts.handover import HandoverProposed
@@ -47,6 +48,7 @@ DECLARED = {"giver": "self", "insight": True, "young_person_heard": True, "form"
 AUDIENCE = "jobcenter.consent"
 PUBLIC_URL = "https://consent.jobcenter.example"
 DRIP_SECONDS = 0.01
+LONG: dict[str, Any] = {"valid_from": date(2024, 1, 1), "valid_until": date(2035, 12, 31)}  # days of a row
 
 
 class OneKey:
@@ -256,10 +258,9 @@ def party_token(agency: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {sign_party(key, party=agency, role='intake', audience=AUDIENCE)}"}
 
 
-def settings(folder: Path) -> Settings:
+def settings(folder: Path, alliance: Alliance) -> Settings:
     """What the Jobcenter's environment says, as far as these tests need it."""
     file = folder / "musterland.yaml"
-    alliance = with_row(ALLIANCE, valid_from=date(2024, 1, 1), valid_until=date(2035, 12, 31))
     file.write_text(yaml.safe_dump(alliance.model_dump(mode="json", by_alias=True)), "utf-8")
     files: Mapping[str, Path] = dict.fromkeys(
         ("kafka_ca", "kafka_certificate", "kafka_key", "issuer_keys", "service_keys", "service_key"), NOWHERE
@@ -282,7 +283,7 @@ async def always() -> bool:
 @pytest.fixture(scope="session")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings, read once: taking alliance files apart takes longer than most of these tests."""
-    return settings(tmp_path_factory.mktemp("consent"))
+    return settings(tmp_path_factory.mktemp("consent"), with_row(ALLIANCE, **LONG))
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ class Moment(NamedTuple):
     papers: tuple[Paper, ...] = ()
     bans: tuple[Ban, ...] = ()
     by_law: frozenset[str] = frozenset()  # categories an approved row lets go there, whose task was stated for them
+    by_65: frozenset[str] = frozenset()  # the same of what was entrusted: § 65(1) Nr. 3, 4 or 5 SGB VIII
 
 
 def reason(datum: Datum, on: Moment) -> str:
@@ -65,13 +66,17 @@ def reason(datum: Datum, on: Moment) -> str:
     ticked = (
         (not on.may_receive, "recipient_not_eligible"),
         (any(_stands(paper, on.at) and not _thought_better(paper, banned) for paper in fitting), "consent"),
-        (datum.category in on.by_law and not (datum.told_by or datum.secret or banned), "statutory_basis"),
+        (_by_law(datum, on) and not (datum.secret or banned), "statutory_basis"),
         (datum.told_by, "entrusted"),
         (datum.secret, "professional_secret"),
         (banned, "restricted"),
         (any(paper.taken_back or paper.status == "withdrawn" for paper in fitting), "consent_withdrawn"),
     )
     return next((word for holds, word in ticked if holds), "no_basis")
+
+
+def _by_law(datum: Datum, on: Moment) -> bool:
+    return datum.category in (on.by_65 if datum.told_by else on.by_law)
 
 
 def _fits(paper: Paper, datum: Datum, on: Moment) -> bool:

@@ -272,7 +272,7 @@ async def test_overlapping_readers_do_not_starve_a_withdrawal(
     for _ in range(withdrawals):
         person, _, consent, handover = await a_story(consenting)
         stop = asyncio.Event()
-        reading = [asyncio.create_task(_reads(consenting, handover, stop)) for _ in range(readers)]
+        reading = [asyncio.create_task(reads(consenting, handover, stop)) for _ in range(readers)]
         await asyncio.sleep(4 * HELD_SECONDS)
         began = monotonic()
         answer = await consenting.withdraw(person, consent)
@@ -285,7 +285,7 @@ async def test_overlapping_readers_do_not_starve_a_withdrawal(
     assert withdrawals == 1 or p99 < WITHDRAWN_SECONDS_MAX
 
 
-async def _reads(consenting: Consenting, handover: UUID, stop: asyncio.Event) -> None:
+async def reads(consenting: Consenting, handover: UUID, stop: asyncio.Event) -> None:
     """Asks again and again; on a busy machine an answer may be over before all of it has left."""
     while not stop.is_set():
         with contextlib.suppress(Aborted):

@@ -1,6 +1,9 @@
 """What people declare beside a consent, over HTTP and on a real database; what of it stays at home, and what is due."""
 
+import asyncio
+import contextlib
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from time import monotonic
@@ -10,18 +13,26 @@ from uuid import UUID
 import httpx
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.codes import AgeBand, DataCategory, Giver, Role, Sphere
-from contracts.ids import CaseId, PersonId
-from contracts.intake import CaseRegistered
+from contracts.codes import AgeBand, DataCategory, Giver, Phase, Role, Sphere
+from contracts.ids import AgencyId, CaseId, PersonId
+from contracts.intake import CaseChanged, CaseRegistered
 from contracts.new_ids import new_id
+from services.consent.api import declarations
 from services.consent.domain.consents import to_be_renewed
-from services.consent.store import views
-from tests.consent.builders import JUGENDAMT, MUSTER, PURPOSE, TASK
+from services.consent.door import intend_restriction, sweeper
+from services.consent.store import leases, views
+from tests.conftest import Say
+from tests.consent.builders import AGENTUR, JUGENDAMT, MUSTER, PURPOSE, TASK
 from tests.consent.conftest import DECLARED, Consenting, token
+from tests.consent.test_api import reads
 
 WORD = "Quark-Erfunden"
 MINOR = AgeBand.FROM_15_TO_17
+READERS = 100
+NOBODY_COMES_SECONDS = 0.5  # so long a reader waits for the next one before it lets go
+ANSWERED_SECONDS_MAX = 4.0  # of a lease that was open, and a busy machine
 BY_GUARDIAN = {"giver": "guardian", "insight": False, "young_person_heard": True, "form": "written"}
 
 
@@ -106,6 +117,136 @@ async def test_the_answer_comes_when_no_release_that_was_open_can_run(consenting
     began = monotonic()
     assert (await forbid(consenting, person)).status_code == 201
     assert 2.1 < monotonic() - began < 3.5
+
+
+async def an_objection(consenting: Consenting) -> tuple[UUID, Callable[[], Awaitable[httpx.Response]]]:
+    """What goes by law, and the word that ends it."""
+    person, _, handover = await going_by_law(consenting)
+    return handover, lambda: forbid(consenting, person)
+
+
+async def the_end_of_a_clearance(consenting: Consenting) -> tuple[UUID, Callable[[], Awaitable[httpx.Response]]]:
+    """What a guardian entrusted and lets go, and the word that ends it."""
+    person = await consenting.a_person(MINOR)
+    item = consenting.neighbours.put(category="school", entrusted=True, entruster="guardian")
+    handover = await consenting.proposed(person, [item])
+    consent = await a_consent(consenting, person, DECLARED, entrusted_included=True)
+    said = {"person": str(person), "grants": [consent["grants"][0]["id"]]}
+    path = f"/consents/{consent['id']}/clearance"
+    cleared = await consenting.command(path, {**said, "by": "guardian", "form": "written"})
+    assert cleared.status_code == 200, cleared.text
+    return handover, lambda: consenting.command(f"{path}/withdrawal", said)
+
+
+Forbids = Callable[[Consenting], Awaitable[tuple[UUID, Callable[[], Awaitable[httpx.Response]]]]]
+
+
+@pytest.mark.parametrize("story", [an_objection, the_end_of_a_clearance])
+async def test_overlapping_readers_starve_neither_an_objection_nor_the_end_of_a_clearance(
+    consenting: Consenting, monkeypatch: pytest.MonkeyPatch, say: Say, story: Forbids
+) -> None:
+    """Art. 21 GDPR; § 65(1) Nr. 1 SGB VIII: as with a withdrawal; a hundred readers end only when it is answered.
+
+    It waits for nobody who comes after it, and after the answer not one release is opened.
+    """
+    handover, forbids = await story(consenting)
+    hold, look, latest = leases.open_lease, leases.being_forbidden, asyncio.Event()
+    looked: dict[Any, float] = {}
+    late: list[float] = []
+
+    async def looks(tx: AsyncConnection, of: UUID, recipient: AgencyId) -> bool:
+        looked[asyncio.current_task()] = monotonic()
+        return await look(tx, of, recipient)
+
+    async def held(tx: AsyncConnection, lease: leases.Lease, now: datetime) -> None:
+        """Let go when the next one has the row too: it is hardly ever free while readers come."""
+        nonlocal latest
+        latest.set()
+        latest = mine = asyncio.Event()
+        late.extend(at for at in written if at < looked[asyncio.current_task()])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(mine.wait(), NOBODY_COMES_SECONDS)
+        await hold(tx, lease, now)
+
+    written = noted(monkeypatch)
+    monkeypatch.setattr(leases, "being_forbidden", looks)
+    monkeypatch.setattr(leases, "open_lease", held)
+    stop = asyncio.Event()
+    reading = [asyncio.create_task(reads(consenting, handover, stop)) for _ in range(READERS)]
+    for _ in range(1000):
+        await asyncio.sleep(0.01)
+        if await releases(consenting) > 1:
+            break
+    began = monotonic()
+    answer = await forbids()
+    seconds = monotonic() - began
+    meanwhile = await releases(consenting)
+    await asyncio.sleep(NOBODY_COMES_SECONDS)
+    stop.set()
+    await asyncio.gather(*reading)
+    say(f"{story.__name__} under {READERS} overlapping readers: answered after {seconds:.2f} s")
+    assert answer.status_code in {200, 201}, answer.text
+    assert (len(written), late) == (1, [])
+    assert seconds < ANSWERED_SECONDS_MAX
+    assert await releases(consenting) == meanwhile
+    assert await consenting.rows("SELECT 1 FROM release WHERE closed_at IS NULL") == []
+    assert (await consenting.fetch(handover)).status_code in {403, 409}
+    assert await consenting.rows("SELECT 1 FROM forbidding_intent") == []
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When something that forbids was written down, and committed."""
+    written: list[float] = []
+    for name in ("intend_restriction", "intend_clearance_end"):
+        monkeypatch.setattr(declarations, name, noting(getattr(declarations, name), written))
+    return written
+
+
+def noting(intends: Callable[..., Awaitable[None]], written: list[float]) -> Callable[..., Awaitable[None]]:
+    async def notes(*said: Any) -> None:
+        await intends(*said)
+        written.append(monotonic())
+
+    return notes
+
+
+async def releases(consenting: Consenting) -> int:
+    """How many were opened until now."""
+    (found,) = await consenting.rows("SELECT count(*) AS n FROM release")
+    return int(found.n)
+
+
+async def test_readers_keep_out_of_the_way_of_what_is_being_forbidden_and_come_again(consenting: Consenting) -> None:
+    """It is written down for that recipient, or for everybody; where nobody was answered, it is forgotten."""
+    person, _, handover = await going_by_law(consenting)
+    await intend_restriction(consenting.resources, new_id(), person, AGENTUR)
+    assert (await consenting.fetch(handover)).status_code == 200
+    for recipient in (JUGENDAMT, None):
+        await intend_restriction(consenting.resources, new_id(), person, recipient)
+        refused = await consenting.fetch(handover)
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/consent/busy")
+        await swept(consenting)
+        assert (await consenting.fetch(handover)).status_code == 200
+    assert (await forbid(consenting, person, by="guardian", form="electronic")).status_code == 422
+    assert (await consenting.fetch(handover)).status_code == 200
+
+
+async def swept(consenting: Consenting) -> None:
+    """Until the sweeper has forgotten whatever was forbidden to nobody's knowledge."""
+    sweeping = asyncio.create_task(sweeper.sweep(consenting.resources))
+    try:
+        for _ in range(200):
+            await asyncio.sleep(0.05)
+            if not await consenting.rows("SELECT 1 FROM forbidding_intent"):
+                return
+        pytest.fail("something is left")
+    finally:
+        sweeping.cancel()
+
+
+@pytest.fixture(autouse=True)
+def _rounds_close_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "SWEEP_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize(
@@ -318,18 +459,31 @@ async def test_whom_to_ask_is_for_those_who_ask(consenting: Consenting, path: st
 async def test_at_the_18th_birthday_the_list_and_the_lapse_follow_from_what_intake_tells(
     consenting: Consenting,
 ) -> None:
-    """R7, § 36(2) SGB I; § 2 BGB: the age band is told at the birthday, nobody has to think of it."""
+    """R7, § 36(2) SGB I; § 2 BGB: the age band is told at the birthday, nobody has to think of it.
+
+    Nor when the birth date was a typing error and is put right.
+    """
     person, item, _ = await going_by_law(consenting)
     await a_consent(consenting, person, BY_GUARDIAN)
     await forbid(consenting, person, by="guardian")
     assert (await explained(consenting, person, item))["outcome"] == "deny"
     (known,) = await consenting.rows("SELECT age_band FROM person")
     assert known.age_band == "15_17"
+    case = CaseId(new_id())
     await consenting.hear("jobcenter.intake.events", CaseRegistered(
-        case=CaseId(new_id()), person=PersonId(person), sphere=Sphere.SGB_II, age_band=AgeBand.FROM_18_TO_20,
-        handover=None,
+        case=case, person=PersonId(person), sphere=Sphere.SGB_II, age_band=AgeBand.FROM_18_TO_20, handover=None
     ))
     assert (await explained(consenting, person, item))["outcome"] == "permit"
     (listed,) = (await consenting.get(f"/persons/{person}/restrictions"))["restrictions"]
     assert listed["state"] == "lapsed"
     assert len((await consenting.get("/consents/renewals"))["renewals"]) == 1
+
+    await consenting.hear("jobcenter.intake.events", CaseChanged(
+        case=case, person=PersonId(person), phase=Phase.TRANSITION, age_band=MINOR, needs=(), target_groups=()
+    ))
+    assert (await explained(consenting, person, item))["items"][0]["reasons"] == ["restricted"]
+    (listed,) = (await consenting.get(f"/persons/{person}/restrictions"))["restrictions"]
+    assert (listed["state"], listed["ended_at"]) == ("in_force", None)
+    assert (await consenting.get("/consents/renewals"))["renewals"] == []
+    restricted = [kind for _, kind in await consenting.told() if kind.startswith("consent.restrict")]
+    assert restricted == ["consent.restricted", "consent.restriction_ended", "consent.restricted"]

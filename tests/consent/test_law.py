@@ -263,6 +263,42 @@ def test_at_18_what_a_guardian_restricted_lapses_and_what_the_person_objected_to
     assert told(story.do(c.KnowPerson(AgeBand.FROM_21_TO_24))) == []
 
 
+def test_a_restriction_that_lapsed_by_a_wrong_birth_date_holds_again_when_that_is_corrected() -> None:
+    """R7, § 36(2) SGB I; § 2 BGB: it never was over; and the other way round, whoever is of age restricts alone."""
+    story, handover = going_by_law()
+    story.restricts(DataCategory.CONTACT, by=Giver.GUARDIAN)
+    before = story.person.restrictions[0]
+    again = story.proposes(an_item(DataCategory.CONTACT))
+    story.states_task(again, DataCategory.CONTACT)
+    assert story.reasons(again) == ["restricted"]
+    for _ in range(2):
+        later(story)
+        assert told(story.do(c.KnowPerson(ADULT))) == ["consent.restriction_ended", "transmission.permitted"]
+        later(story)
+        assert told(story.do(c.KnowPerson(MINOR)))[0] == "consent.restricted"
+        (restriction,) = story.person.restrictions
+        assert replace(restriction, version=before.version) == before
+        again = story.proposes(an_item(DataCategory.CONTACT))
+        story.states_task(again, DataCategory.CONTACT)
+        assert story.reasons(again) == ["restricted"]
+    assert told(story.do(c.KnowPerson(AgeBand.UNDER_15))) == []
+    assert story.state_of(handover) == "ended"
+
+
+def test_what_a_guardian_lifted_after_it_had_lapsed_never_holds_again() -> None:
+    """R7, § 36(2) SGB I: in writing, and by the guardian alone; the person's own objection knows no age."""
+    story, _ = going_by_law()
+    restriction = story.restricts(DataCategory.CONTACT, by=Giver.GUARDIAN)
+    own = story.restricts(DataCategory.SCHOOL, by=Giver.SELF)
+    story.do(c.KnowPerson(ADULT))
+    lifting = c.LiftRestriction(restriction, Giver.GUARDIAN, ConsentForm.WRITTEN)
+    assert refused(story.try_(replace(lifting, by=Giver.SELF))) == Reason.NOT_THE_DECLARANT
+    assert refused(story.try_(replace(lifting, form=ConsentForm.ELECTRONIC))) == Reason.NOT_IN_WRITING
+    assert told(story.do(lifting)) == ["consent.restriction_ended"]
+    assert told(story.do(c.KnowPerson(MINOR))) == []
+    assert [(each.id, each.in_force) for each in story.person.restrictions] == [(restriction, False), (own, True)]
+
+
 def test_of_one_persons_words_the_later_one_counts() -> None:
     """R15, Art. 21 GDPR; Art. 7(3) GDPR: whoever consented and then objects is not told to withdraw as well."""
     story = Story()

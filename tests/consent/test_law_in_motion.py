@@ -31,6 +31,7 @@ from services.consent.domain.words import InvalidReason, Item, Stated, Transmiss
 from tests.consent.builders import (
     AGENTUR,
     ALLIANCE,
+    EXCEPTION_TASK,
     JOBCENTER,
     JUGENDAMT,
     MUSTER,
@@ -41,7 +42,7 @@ from tests.consent.builders import (
     a_grant,
     a_sheet,
     an_item,
-    with_row,
+    of_two_youth_offices,
 )
 from tests.consent.second_reading import Ban, Datum, Moment, Paper, reason
 
@@ -49,7 +50,7 @@ CATEGORIES = (DataCategory.CONTACT, DataCategory.HEALTH, DataCategory.OFFENCES)
 IN_ROW = frozenset({DataCategory.CONTACT, DataCategory.OFFENCES})
 ROW_ENDS = date(2026, 12, 10)  # in the time the machine lives in; the day here ends at 23:00 UTC
 ROW_OVER = datetime.fromisoformat("2026-12-10T23:00:00+00:00")
-LAW = Law(JOBCENTER, {MUSTER: with_row(ALLIANCE, categories=tuple(IN_ROW), valid_until=ROW_ENDS)})
+LAW = Law(JOBCENTER, {MUSTER: of_two_youth_offices(ALLIANCE, categories=tuple(IN_ROW), valid_until=ROW_ENDS)})
 TO = ((JUGENDAMT, PURPOSE), (AGENTUR, Purpose.CASE_CONFERENCE))
 OTHER = {Giver.SELF: Giver.GUARDIAN, Giver.GUARDIAN: Giver.SELF}
 
@@ -73,13 +74,13 @@ class Papers:
 
 @dataclass
 class Going:
-    """What is to go by one handover, and for what a task was stated last."""
+    """What is to go by one handover, and for what each task was stated last."""
 
     handover: HandoverRef
     recipient: AgencyId
     purpose: Purpose
     items: tuple[Item, ...]
-    stated: frozenset[DataCategory] = frozenset()
+    stated: dict[str, frozenset[DataCategory]] = field(default_factory=dict)
     over: bool = False
 
 
@@ -89,6 +90,7 @@ class Shelf:
 
     consents: list[Papers] = field(default_factory=list)
     bans: dict[RestrictionId, Ban] = field(default_factory=dict)
+    lapsed: dict[RestrictionId, Ban] = field(default_factory=dict)
     going: list[Going] = field(default_factory=list)
 
 
@@ -249,7 +251,17 @@ class Life(RuleBasedStateMachine):
             ban.said_by == "guardian" for ban in self.shelf.bans.values()
         ))
         self.adult = True
+        self.shelf.lapsed |= {key: ban for key, ban in self.shelf.bans.items() if ban.said_by == "guardian"}
         self.shelf.bans = {key: ban for key, ban in self.shelf.bans.items() if ban.said_by != "guardian"}
+
+    @precondition(lambda self: self.adult)
+    @rule()
+    def turn_out_to_be_younger(self) -> None:
+        """The birth date was a typing error."""
+        self.do(c.KnowPerson(AgeBand.FROM_15_TO_17), everything=bool(self.shelf.lapsed))
+        self.adult = False
+        self.shelf.bans |= self.shelf.lapsed
+        self.shelf.lapsed = {}
 
     # --- what is to go ---
 
@@ -268,13 +280,15 @@ class Life(RuleBasedStateMachine):
         self._open(going)
 
     @precondition(lambda self: any(not each.over for each in self.shelf.going))
-    @rule(data=st.data(), categories=st.sets(st.sampled_from(sorted(IN_ROW))).map(frozenset))
-    def state_task(self, data: st.DataObject, categories: frozenset[DataCategory]) -> None:
+    @rule(data=st.data(), norm=st.sampled_from((TASK, EXCEPTION_TASK)), harmless=st.sampled_from((True, True, False)),
+          categories=st.sets(st.sampled_from(sorted(IN_ROW))).map(frozenset))
+    def state_task(self, data: st.DataObject, norm: str, harmless: bool, categories: frozenset[DataCategory]) -> None:
+        """By a youth office to another, for what was entrusted or for everything else; harmless no longer is less."""
         going = data.draw(st.sampled_from([each for each in self.shelf.going if not each.over]))
-        task = c.StateTask(going.handover, Stated(TASK, categories, id=new_id(), necessity="needed", by="tests"))
+        task = c.StateTask(going.handover, Stated(norm, categories, harmless, new_id(), "needed", "tests"))
         if isinstance(self.story.try_(task), Decided):
             self.do(task)
-            going.stated = categories
+            going.stated[norm] = categories if harmless else frozenset()
 
     @precondition(lambda self: any(not each.over for each in self.shelf.going))
     @rule(data=st.data())
@@ -336,12 +350,12 @@ class Life(RuleBasedStateMachine):
         return [str(each.reason) for each in decide_all(known.asked, known.items, about)]
 
     def _moment(self, going: Going) -> Moment:
-        to_youth_office = going.recipient == JUGENDAMT
-        by_law = going.stated if to_youth_office and self.story.now < ROW_OVER else frozenset[DataCategory]()
+        in_row = going.recipient == JUGENDAMT and self.story.now < ROW_OVER
+        by_law, by_65 = (going.stated.get(norm, ()) if in_row else () for norm in (TASK, EXCEPTION_TASK))
         papers = tuple(paper for each in self.shelf.consents for paper in each.read())
         return Moment(
             self.story.now, str(going.recipient), str(going.purpose), True, papers, tuple(self.shelf.bans.values()),
-            frozenset(map(str, by_law)),
+            frozenset(map(str, by_law)), frozenset(map(str, by_65)),
         )
 
     @staticmethod

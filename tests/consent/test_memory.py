@@ -8,11 +8,11 @@ from typing import Any
 
 from chassis.transitions import Arm, Decided, Remembered, Said
 from contracts import consent as told_by_us
-from contracts.codes import ConsentForm, ConsentState, DataCategory, Giver
+from contracts.codes import AgeBand, ConsentForm, ConsentState, DataCategory, Giver
 from contracts.new_ids import new_id
 from services.consent.domain import LOOK_AGAIN, memory
-from services.consent.domain.commands import InvalidateConsent, LiftRestriction, LookAgain, WithdrawConsent
-from services.consent.domain.words import InvalidReason, Person
+from services.consent.domain.commands import InvalidateConsent, KnowPerson, LiftRestriction, LookAgain, WithdrawConsent
+from services.consent.domain.words import InvalidReason, Person, RestrictionState
 from services.consent.events import REMEMBERS
 from tests.consent.builders import NOW, Story, a_duty_id, a_grant, an_item, done
 
@@ -101,6 +101,18 @@ def test_what_was_forbidden_after_the_backup_is_forbidden_whatever_it_was() -> N
     story.person, story.now = known.subject, LATER + timedelta(seconds=1)
     story.do(LookAgain())
     assert story.state_of(handover) == "ended"
+
+
+def test_what_lapsed_after_the_backup_has_lapsed_and_is_in_force_again_where_that_was_said() -> None:
+    """§ 36(2) SGB I; § 2 BGB: a wrong birth date, and its correction, in what a database has forgotten."""
+    story = Story(AgeBand.FROM_15_TO_17)
+    story.restricts(DataCategory.SCHOOL, by=Giver.GUARDIAN)
+    backup = story.person
+    of_age = remembered(backup, story.do(KnowPerson(AgeBand.FROM_18_TO_20)))
+    assert [each.state for each in of_age.subject.restrictions] == [RestrictionState.LAPSED]
+    known = remembered(of_age.subject, story.do(KnowPerson(AgeBand.FROM_15_TO_17)))
+    (restriction,) = known.subject.restrictions
+    assert (restriction.in_force, restriction.categories, known.lost) == (True, frozenset({DataCategory.SCHOOL}), ())
 
 
 def test_what_was_lifted_after_the_backup_is_lifted_and_what_nobody_knows_is_said() -> None:

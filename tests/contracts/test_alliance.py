@@ -305,6 +305,59 @@ def test_31a_sgb_iii_has_two_ways_and_lists_its_fields(row: dict[str, Any], refu
             StatutoryBasis.model_validate(row)
 
 
+def of_65(exception: str | None, to: str = "SGB_VIII", **changes: Any) -> dict[str, Any]:
+    """A row on an exception of § 65(1) SGB VIII; from a youth office, where nothing else is said."""
+    what = {"from": "SGB_VIII", "to": to, "basis": "sgb_viii_65_exception", "norm": "§ 8a Abs. 1 SGB VIII"}
+    return a_basis(**what, **({} if exception is None else {"exception": exception})) | changes
+
+
+@pytest.mark.parametrize(
+    ("row", "refused"),
+    [
+        (of_65("nr_3"), None),
+        (of_65("nr_3", "DRITTE"), "to: no receiver of nr_3"),
+        (of_65("nr_3", "SGB_II"), "to: no receiver of nr_3"),
+        (of_65("nr_4"), None),
+        (of_65("nr_4", "DRITTE"), None),
+        (of_65("nr_4", "SGB_III"), "to: no receiver of nr_4"),
+        (of_65("nr_5"), None),
+        (of_65("nr_5", "DRITTE"), None),
+        (of_65("nr_5", "SGB_II"), None),
+        (of_65("nr_5", "SCHULE"), "to: no receiver of nr_5"),
+        (of_65("nr_2"), "exception"),  # the family court is no agency of an alliance
+        (of_65("nr_6"), "exception"),  # nor is research
+        (of_65(None), "exception: sgb_viii_65_exception needs the number"),
+        (of_65("nr_5", **{"from": "SGB_II"}), "from: § 65 SGB VIII is about what was entrusted to a youth office"),
+        (of_65("nr_5", **{"from": "DRITTE"}), "from: § 65 SGB VIII"),
+        (of_65("nr_3", basis="sgb_x_69_1_1"), "exception: only where the basis is sgb_viii_65_exception"),
+    ],
+)
+def test_65_sgb_viii_has_three_exceptions_with_receivers_of_their_own(row: dict[str, Any], refused: str | None) -> None:
+    """§ 65(1) Nr. 3, 4, 5 SGB VIII: a youth office tells another, those who assess a risk with it, or who may know."""
+    if refused is None:
+        assert StatutoryBasis.model_validate(row).of_entrusted
+    else:
+        with pytest.raises(ValidationError, match=refused):
+            StatutoryBasis.model_validate(row)
+
+
+def test_no_statement_lets_go_what_was_entrusted_together_with_what_was_not(written: dict[str, Any]) -> None:
+    """A task is stated by its norm: for § 65 SGB VIII it has one of its own, of one number."""
+    ordinary = a_row(**{"from": "SGB_VIII"}, norm="§ 8a Abs. 1 SGB VIII")
+    exception = StatutoryBasis.model_validate(of_65("nr_3"))
+    for other in (ordinary, StatutoryBasis.model_validate(of_65("nr_4"))):
+        with pytest.raises(ValidationError, match=r"matrix\.1\.valid_from: overlaps with row 1"):
+            with_matrix(written, exception, other)
+    beside = (exception, ordinary.model_copy(update={"norm": "§ 13 SGB VIII"}))
+    assert with_matrix(written, *beside).matrix == beside
+
+
+def test_a_field_that_came_later_ends_no_approval_and_says_something_where_it_is_there() -> None:
+    """The digest of a row that was signed before rows had an `exception`, as it stood on the paper."""
+    assert a_row().digest == "1954bb9b3110092b54ef189b20dce8d56570539e11df55ca7737c6fc56dfc45a"
+    assert len({StatutoryBasis.model_validate(of_65(number)).digest for number in ("nr_3", "nr_4", "nr_5")}) == 3
+
+
 @pytest.mark.parametrize("way", [("SCHULE", "SGB_II"), ("DRITTE", "SGB_VIII"), ("SGB_II", "SCHULE")])
 def test_schools_and_third_parties_have_the_law_of_the_land_and_not_69_sgb_x(way: tuple[str, str]) -> None:
     """§ 35 SGB I: they are no Leistungsträger."""

@@ -90,6 +90,9 @@ AWKWARD = (
     *(signed_by(f"D.{name}Muster", a_row(norm=f"§ {n}", task=f"eine{end}=Aufgabe"))
       for n, (end, name) in enumerate((("\n", " "), ("\r\n", "\u2028"), ("\u2028", "\u2029"), ("\x85", "\x85"),
                                        ("\x0b", "\x0c"), ("\x1c", "\x1e")))),
+    a_row(
+        **{"from": "SGB_VIII", "to": "DRITTE"}, basis="sgb_viii_65_exception", exception="nr_4", norm="§ 8a SGB VIII"
+    ),
 )  # fmt: skip
 
 
@@ -97,6 +100,16 @@ def test_rows_come_back_from_a_table_as_they_went(file: Path) -> None:
     assert read_rows(export_rows(_holding(AWKWARD)))[0] == AWKWARD
     exchange(file, AWKWARD)
     assert read_alliance(file).matrix == AWKWARD
+
+
+def test_a_table_from_before_a_column_was_there_is_read_without_it() -> None:
+    lines = list(csv.DictReader(io.StringIO(table(a_row())), delimiter=";"))
+    out = io.StringIO(newline="")
+    older = [each for each in COLUMNS if each != "exception"]
+    writer = csv.DictWriter(out, older, delimiter=";", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(lines)
+    assert read_rows(out.getvalue())[0] == (a_row(),)
 
 
 def test_a_table_that_was_only_looked_at_changes_nothing(file: Path) -> None:
@@ -315,6 +328,18 @@ def test_the_page_says_who_may_tell_whom_what_for_which_task_and_until_when(file
     assert "* Stand: freigegeben\n" in row
     assert "Jugendamt Landkreis Musterland: freigegeben von D. to am 02.03.2026" in row
     assert run("page", "--alliance", file) == said
+
+
+def test_the_page_tells_what_was_entrusted_from_what_was_not() -> None:
+    """§ 65(1) Nr. 4 SGB VIII: contact data that nobody has entrusted still go on consent alone."""
+    row = AWKWARD[-1]
+    alliance = _holding((approved(row, JUGENDAMT, AgencyId("bruecke")),))
+    said = page(alliance)
+    assert "| – | – | – | Zeile 1 (nur Anvertrautes) |" in said.replace("nur mit Einwilligung", "–")
+    way = said.partition("### Jugendamt Landkreis Musterland an Die Brücke")[2].partition("###")[0]
+    assert "* Anvertrautes ohne Einwilligung für § 8a SGB VIII (Zeile 1): Kontaktdaten, Bedarfslagen\n" in way
+    assert "* Ohne Einwilligung, soweit nicht anvertraut: **nichts**\n    * Sonst nur mit Einwilligung: alles" in way
+    assert "(§ 65 Abs. 1 Nr. 4 SGB VIII)" in said.partition("### Zeile 1:")[2]
 
 
 def test_the_page_never_says_of_a_day_what_was_so_on_another_one() -> None:

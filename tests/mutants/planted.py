@@ -152,6 +152,20 @@ MUTANTS: Sequence[Mutant] = (
         "tests/consent/test_receipts.py::test_it_is_answered_when_no_byte_can_follow",
     ),
     Mutant(
+        "an objection is tried before it is written down",
+        "services/consent/api/declarations.py",
+        [("    before=out_of_its_way, after=", "    after=")],
+        "tests/consent/test_declarations.py::"
+        "test_overlapping_readers_starve_neither_an_objection_nor_the_end_of_a_clearance[an_objection]",
+    ),
+    Mutant(
+        "what was entrusted goes on the task of an ordinary row",
+        "services/consent/domain/decision.py",
+        [("if row.of_entrusted is item.entrusted and ", "if row.of_entrusted <= item.entrusted and ")],
+        "tests/consent/test_entrusted.py::"
+        "test_the_task_of_an_ordinary_row_lets_go_what_nobody_entrusted_and_leaves_the_rest",
+    ),
+    Mutant(
         "who guesses codes of receipts may go on",
         "services/consent/api/receipts/phone.py",
         [("    if not resources.tries.begin(place):\n", "    if not place:\n")],

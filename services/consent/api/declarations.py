@@ -1,13 +1,15 @@
 """What people declare beside a consent: what must not go, who may speak, what was entrusted and may go; insight."""
 
 import json
-from typing import Annotated
-from uuid import UUID
+from collections.abc import Mapping
+from typing import Annotated, Any
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from pydantic import Field
 
 from chassis.executor import Answer, Step
 from chassis.http import Body, Call, Routes, Text
+from chassis.transitions import Refused
 from contracts.codes import ConsentForm, DataCategory, Giver
 from contracts.events import CODES_MAX
 from contracts.ids import AgencyId, ConsentId, GrantId, RestrictionId, WaiverId
@@ -16,7 +18,6 @@ from services.consent.api.commands import (
     DONE,
     STAFF,
     PersonBody,
-    when_nothing_can_follow,
 )
 from services.consent.domain.commands import (
     ClearGrants,
@@ -27,7 +28,7 @@ from services.consent.domain.commands import (
     WithdrawClearance,
     WithdrawWaiver,
 )
-from services.consent.door import Resources, settled
+from services.consent.door import Resources, intend_clearance_end, intend_restriction, no_longer_intended, settled
 from services.consent.store.leases import leases_open_despite
 from services.consent.store.persons import PERSON
 
@@ -72,21 +73,35 @@ class LiftingBody(Body):
     form: ConsentForm
 
 
+def _intent(call: Call) -> UUID:
+    """The same before and after the command: whose it is, and when it came."""
+    return uuid5(NAMESPACE_OID, f"{call.caller.principal} {call.now.isoformat()}")
+
+
+async def out_of_its_way(
+    call: Call, resources: Resources, path: Mapping[str, Any], body: RestrictionBody
+) -> Refused | None:
+    """As with a withdrawal: it is written down first, so that readers who overlap cannot keep it waiting."""
+    await intend_restriction(resources, _intent(call), path["person"], body.recipient)
+    return None
+
+
 async def when_nothing_goes_despite_it(call: Call, resources: Resources, answer: Answer) -> None:
     """As with a withdrawal: the answer is given when no byte of a release that was open before can follow it."""
+    await no_longer_intended(resources, _intent(call))
     if answer.status == CREATED:
         await settled(resources, UUID(json.loads(answer.body)["id"]), leases_open_despite)
 
 
 @routes.command(
     "POST", "/persons/{person}/restrictions", allow=ANYBODY_WHO_IS_TOLD, status=CREATED,
-    after=when_nothing_goes_despite_it,
+    before=out_of_its_way, after=when_nothing_goes_despite_it,
 )
 def restrict(call: Call, person: UUID, body: RestrictionBody) -> Step:
     """Record an objection (Art. 21 GDPR, § 31a SGB III) or a guardian's restriction (§ 36(2) SGB I).
 
     What went there by law goes no more, nor what whoever forbids it has consented to before. What a guardian restricts
-    lapses when the person is 18.
+    lapses when the person is 18, and holds again where a wrong birth date is corrected.
     """
     command = Restrict(RestrictionId(call.new_id()), body.by, body.form, body.recipient, frozenset(body.categories))
     return Step(PERSON, person, command)
@@ -152,9 +167,24 @@ def clear(call: Call, consent: UUID, body: ClearanceBody) -> Step:
     return Step(PERSON, body.person, ClearGrants(ConsentId(consent), frozenset(body.grants), body.by, body.form))
 
 
+async def out_of_the_way_of_its_end(
+    call: Call, resources: Resources, path: Mapping[str, Any], body: ClearanceEndBody
+) -> Refused | None:
+    """The same as before a restriction."""
+    await intend_clearance_end(resources, _intent(call), body.person, path["consent"], body.grants)
+    return None
+
+
+async def when_nothing_entrusted_can_follow(call: Call, resources: Resources, answer: Answer) -> None:
+    """The answer is given when no byte can follow it; a repeated one waits anew."""
+    await no_longer_intended(resources, _intent(call))
+    if answer.status == DONE:
+        await settled(resources, UUID(json.loads(answer.body)["id"]))
+
+
 @routes.command(
     "POST", "/consents/{consent}/clearance/withdrawal", allow=ANYBODY_WHO_IS_TOLD, status=DONE, unconditional=True,
-    after=when_nothing_can_follow,
+    before=out_of_the_way_of_its_end, after=when_nothing_entrusted_can_follow,
 )
 def withdraw_clearance(call: Call, consent: UUID, body: ClearanceEndBody) -> Step:
     """They take that back: what was entrusted goes no more, the consent stands. Never refused where there is one."""

@@ -14,7 +14,7 @@ from chassis.http import Call, Routes
 from chassis.http.pages import PAPER, html_page, html_table
 from chassis.transitions import Refused
 from contracts.alliance import Alliance
-from contracts.codes import Completeness, ConsentForm, DataCategory, Giver, LegalBasis, Purpose
+from contracts.codes import Completeness, ConsentForm, DataCategory, EntrustedException, Giver, LegalBasis, Purpose
 from contracts.ids import AgencyId, AllianceId
 from contracts.labels import label
 from services.consent.api.views import STAFF
@@ -91,6 +91,8 @@ def _lines(found: Any) -> Iterable[Sequence[str]]:
 def _basis(basis: Mapping[str, Any], consents: Mapping[str, Mapping[str, Any]]) -> str:
     """A norm, with the task of the law or the consent that makes it one."""
     said = escape(label(LegalBasis(basis["norm"])))
+    if exception := basis.get("exception"):
+        said += f": {escape(label(EntrustedException(exception)))}"
     if basis["task"]:
         said += f", für die Aufgabe nach {escape(basis['task'])}"
     given = consents.get(basis["consent"] or "")

@@ -14,6 +14,7 @@ from contracts.codes import (
     DataCategory,
     DecisionReason,
     DutyAnswer,
+    EntrustedException,
     Giver,
     HandoverState,
     LegalBasis,
@@ -251,13 +252,14 @@ async def waivers(call: Call, tx: AsyncConnection, person: UUID) -> WaiverList |
 
 
 class BasisView(BaseModel):
-    """On what an item may go, and until when."""
+    """On what an item may go, and until when. `exception`: the number, where the norm is § 65(1) SGB VIII."""
 
     norm: LegalBasis
     consent: UUID | None
     grant: UUID | None
     task: str | None
     until: datetime | None
+    exception: EntrustedException | None
 
 
 class ItemView(BaseModel):

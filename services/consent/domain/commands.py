@@ -218,6 +218,13 @@ class LapseRestriction:
     restriction: RestrictionId
 
 
+@dataclass(frozen=True, slots=True)
+class ReinstateRestriction:
+    """The person is not of age after all: what a guardian has restricted holds; only the domain itself says this."""
+
+    restriction: RestrictionId
+
+
 # --- about a release from confidentiality -----------------------------------------------------------------------------
 
 

@@ -91,8 +91,8 @@ def decide_item(item: Item, about: Question) -> ItemDecision:
 def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
     """Everything that stands in the item's way, in the order in which the law asks; nothing where it may go.
 
-    What only its owner may release, and what was objected to, goes on no norm: that shuts the other way. That no row of
-    the matrix was approved and stated is said where nothing else shuts it.
+    What its owner has not released, and what was objected to, is said of what goes on no row: that shuts the other way.
+    That no row of the matrix was approved and stated is said where nothing else shuts it.
     """
     return _against(item, about, based=bool(_granted(item, about) or _statutory(item, about)))
 
@@ -105,7 +105,7 @@ def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReaso
     if based:
         return shut
     found = (
-        (item.entrusted, DecisionReason.ENTRUSTED),  # § 65 SGB VIII; grants that are found are the entruster's
+        (item.entrusted, DecisionReason.ENTRUSTED),  # § 65 SGB VIII; a basis is the entruster's word or an exception
         (item.professional_secret, DecisionReason.PROFESSIONAL_SECRET),  # § 76 SGB X
         (_restricted(item, about), DecisionReason.RESTRICTED),
         (_withdrawn(item, about), DecisionReason.CONSENT_WITHDRAWN),
@@ -214,18 +214,25 @@ def _earlier(restriction: Restriction, consent: Consent) -> bool:
 
 
 def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
-    """Approved rows of the matrix whose task was stated here; never for what its owner alone may release."""
+    """Approved rows of the matrix whose task was stated here; never for a professional secret or what was forbidden.
+
+    What was entrusted goes on the rows that name an exception of § 65(1) SGB VIII, everything else on the others.
+    """
     if not about.stated or about.alliance is None:
         return ()
-    if item.entrusted or item.professional_secret or _restricted(item, about):
+    if item.professional_secret or _restricted(item, about):
         return ()
     stated = {statement.norm: statement for statement in about.stated}  # of one norm the last one counts
     rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
     return tuple(
-        Basis(row.basis, task=row.norm, until=_midnight_after(row.last_day))
+        Basis(row.basis, task=row.norm, until=_midnight_after(row.last_day), exception=row.exception)
         for row in rows
-        if row.norm in stated and item.category in stated[row.norm].categories and harmless(row, stated[row.norm])
+        if row.of_entrusted is item.entrusted and _stated_for(item, row, stated.get(row.norm))
     )
+
+
+def _stated_for(item: Item, row: StatutoryBasis, statement: Stated | None) -> bool:
+    return statement is not None and item.category in statement.categories and harmless(row, statement)
 
 
 def _midnight_after(day: date) -> datetime:

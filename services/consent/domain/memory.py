@@ -110,10 +110,17 @@ def withdrawn(person: Person, said: Said) -> Remembered[Person]:
 
 
 def restricted(person: Person, said: Said) -> Remembered[Person]:
-    """That something was forbidden is known, not what: everything is, until whoever has forbidden it lifts it."""
+    """That something was forbidden is known, not what: everything is, until whoever has forbidden it lifts it.
+
+    What it was is known of one that had lapsed and is in force again.
+    """
     fact: told.ConsentRestricted = said.fact
-    if found(person.restrictions, fact.restriction) is not None:
+    known = found(person.restrictions, fact.restriction)
+    if known is not None and known.state is not RestrictionState.LAPSED:
         return Remembered(person)
+    if known is not None:
+        again = replace(known, state=RestrictionState.IN_FORCE, ended_at=None)
+        return Remembered(replace(person, restrictions=put(person.restrictions, again)), (Arm(LOOK_AGAIN, said.at),))
     everything = Restriction(
         fact.restriction, person.id, state=RestrictionState.IN_FORCE, by=fact.by, categories=frozenset(DataCategory),
         since=said.at,
@@ -128,7 +135,8 @@ def restriction_ended(person: Person, said: Said) -> Remembered[Person]:
     restriction = found(person.restrictions, fact.restriction)
     if restriction is None:
         return Remembered(_heard_of(person), lost=(RESTRICTION_NOT_KNOWN,))
-    ended = replace(restriction, state=RestrictionState.LIFTED, ended_at=said.at)
+    state = RestrictionState.LAPSED if fact.lapsed else RestrictionState.LIFTED
+    ended = replace(restriction, state=state, ended_at=said.at)
     after = replace(person, restrictions=put(person.restrictions, ended))
     return Remembered(after, (Arm(LOOK_AGAIN, said.at),))
 

@@ -38,6 +38,7 @@ from services.consent.domain.words import (
     ReceptionState,
     Release,
     Restriction,
+    RestrictionState,
     Transmission,
     TransmissionState,
     Waiver,
@@ -91,9 +92,9 @@ class Law:
     # --- about the person -----------------------------------------------------------------------------------------
 
     def know(self, person: Person, command: c.KnowPerson, context: Context) -> Answer:
-        """The age band; at 18 what a guardian has restricted lapses. A consent that was given before stands."""
+        """The age band, and what of a guardian's restrictions holds at it. A consent that was given before stands."""
         decided = PERSONS.decide(replace(person, spoken_of=None), command, context)
-        return decided if isinstance(decided, Refused) else self._of_age(decided, context)
+        return decided if isinstance(decided, Refused) else self._at_that_age(decided, context)
 
     def note_insight(self, person: Person, command: c.NoteInsight, context: Context) -> Answer:
         """Whether the person understands; from then on a guardian's consents are shown as to be renewed."""
@@ -208,15 +209,20 @@ class Law:
             return replace(decided, unknown=person.id) if decided.reason is Reason.UNKNOWN_PERSON else decided
         return self._decided_again(decided, context)
 
-    def _of_age(self, decided: Decided[Person], context: Context) -> Decided[Person]:
-        """What a guardian has restricted lapses at 18; nothing is decided anew where there is nothing of that kind."""
+    def _at_that_age(self, decided: Decided[Person], context: Context) -> Decided[Person]:
+        """What a guardian has restricted lapses at 18, and holds again where the person is not 18 after all.
+
+        Nothing is decided anew where there is nothing of that kind.
+        """
         person, tells = decided.subject, decided.tells
-        theirs = [each for each in person.restrictions if each.in_force and each.by is Giver.GUARDIAN]
-        if not theirs or person.age_band not in ADULT:
+        of_age = person.age_band in ADULT
+        before = RestrictionState.IN_FORCE if of_age else RestrictionState.LAPSED
+        theirs = [each for each in person.restrictions if each.by is Giver.GUARDIAN and each.state is before]
+        if not theirs:
             return decided
-        for restriction in theirs:
-            lapsed = RESTRICTIONS.decide(restriction, c.LapseRestriction(restriction.id), context)
-            person, tells = _folded(person, tells, lapsed)
+        for each in theirs:
+            word = c.LapseRestriction(each.id) if of_age else c.ReinstateRestriction(each.id)
+            person, tells = _folded(person, tells, RESTRICTIONS.decide(each, word, context))
         return self._decided_again(replace(decided, subject=replace(person, spoken_of=None), tells=tells), context)
 
     # --- about a release from confidentiality ---------------------------------------------------------------------

@@ -14,6 +14,7 @@ from contracts.codes import (
     DataCategory,
     DecisionReason,
     DutyAnswer,
+    EntrustedException,
     Giver,
     HandoverState,
     LegalBasis,
@@ -96,7 +97,10 @@ class ReleaseState(StrEnum):
 
 
 class RestrictionState(StrEnum):
-    """What was forbidden is in force, until whoever forbade it lifts it or a guardian's word counts no more."""
+    """What was forbidden is in force, until whoever forbade it lifts it or a guardian's word counts no more.
+
+    What has lapsed is in force again where the person turns out not to be of age.
+    """
 
     IN_FORCE = "in_force"
     LIFTED = "lifted"
@@ -229,13 +233,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """One norm on which an item may go, with what it rests on, and until when."""
+    """One norm on which an item may go, with what it rests on, and until when.
+
+    `exception`: the number, where the norm is § 65(1) SGB VIII.
+    """
 
     norm: LegalBasis
     consent: ConsentId | None = None
     grant: GrantId | None = None
     task: str | None = None
     until: datetime | None = None
+    exception: EntrustedException | None = None
 
 
 @dataclass(frozen=True, slots=True)

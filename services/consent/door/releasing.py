@@ -153,6 +153,8 @@ async def open_lease(
     """Open: in one transaction, under the lock that a withdrawal needs too, decide and write what will leave."""
     if await leases.being_withdrawn(tx, of, claim.recipient):
         return Refused(Reason.CONSENT_WITHDRAWN)
+    if await leases.being_forbidden(tx, of, claim.recipient):
+        return Refused(Reason.BUSY)  # it may be about other items: come again
     now = await leases.hold_person(tx, of)
     person = await person_at_the_door(tx, of)
     present = found(person.transmissions, transmission)

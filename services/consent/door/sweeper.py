@@ -1,4 +1,7 @@
-"""What a process that died leaves behind: releases that nobody closed, withdrawals that nobody carried out."""
+"""What a process that died leaves behind: releases that nobody closed, withdrawals that nobody carried out.
+
+And what was written down to forbid something, and never answered: that is forgotten.
+"""
 
 import asyncio
 import logging
@@ -29,17 +32,22 @@ async def sweep(resources: Resources) -> None:
     """
     releases: set[tuple[UUID, UUID]] = set()
     intents: set[leases.Intent] = set()
+    forbidding: set[UUID] = set()
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         async with resources.tools.engine.connect() as connection:
             releases_now, intents_now = set(await leases.untold(connection)), set(await leases.intents(connection))
+            forbidding_now = set(await leases.forbidding(connection))
         for wanted, of in sorted(releases & releases_now):
             async with transaction(resources.tools.engine) as tx:
                 await leases.close_lease(tx, wanted, delivered=False)
             await tell(resources, wanted, of)
         for intent in intents & intents_now:
             await _carry_out(resources, intent)
-        releases, intents = releases_now, intents_now
+        if unanswered := sorted(forbidding & forbidding_now):
+            async with transaction(resources.tools.engine) as tx:
+                await leases.forget_forbidding(tx, unanswered)
+        releases, intents, forbidding = releases_now, intents_now, forbidding_now
 
 
 async def _carry_out(resources: Resources, intent: leases.Intent) -> None:

@@ -1,6 +1,6 @@
 """The other half of the lease: a withdrawal is written down first, and answered when no byte can follow the answer.
 
-What forbids in another way is answered no earlier.
+What forbids in another way is written down first too, so that readers keep out of its way, and answered no earlier.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chassis.crashpoints import reached
 from chassis.database import transaction
 from chassis.executor import Inner, Step, Work
-from contracts.ids import ConsentId, DutyId, GrantId, PersonId
+from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, PersonId
 from contracts.new_ids import new_id
 from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
 from services.consent.door.neighbours import Resources
@@ -33,6 +33,30 @@ async def intend(resources: Resources, of: UUID, consent: UUID, grants: Sequence
     async with transaction(resources.tools.engine) as tx:
         await leases.intend_withdrawal(tx, new_id(), of, consent, grants)
     reached("withdraw.intent")
+
+
+async def intend_restriction(resources: Resources, intent: UUID, of: UUID, recipient: AgencyId | None) -> None:
+    """The same before something is forbidden. Unlike a withdrawal it is not carried out where its process dies.
+
+    Nobody has been told that it is in force, and it may be refused: the sweeper forgets it, and whoever had no answer
+    asks again.
+    """
+    async with transaction(resources.tools.engine) as tx:
+        await leases.intend_restriction(tx, intent, of, recipient)
+
+
+async def intend_clearance_end(
+    resources: Resources, intent: UUID, of: UUID, consent: UUID, grants: Sequence[UUID]
+) -> None:
+    """The same before clearances end."""
+    async with transaction(resources.tools.engine) as tx:
+        await leases.intend_clearance_end(tx, intent, of, consent, grants)
+
+
+async def no_longer_intended(resources: Resources, intent: UUID) -> None:
+    """It was carried out or refused: readers may come again, and meet what is forbidden by now."""
+    async with transaction(resources.tools.engine) as tx:
+        await leases.forget_forbidding(tx, [intent])
 
 
 async def withdraw(resources: Resources, of: PersonId, consent: ConsentId, grant: GrantId | None) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import insert
+from chassis.database import among, insert
 from contracts.codes import Completeness, DataCategory
 from contracts.ids import AgencyId, ItemId, PersonId, ReleaseId
 from services.consent.domain.words import Basis, Transmission
@@ -17,6 +19,7 @@ from services.consent.store.tables import (
     IDS,
     consent,
     consent_grant,
+    forbidding_intent,
     ledger,
     person,
     release,
@@ -85,6 +88,42 @@ async def intend_withdrawal(
     await tx.execute(sa.insert(withdrawal_intent).from_select(list(withdrawal_intent.c.keys()), given))
 
 
+async def intend_restriction(tx: AsyncConnection, intent: UUID, of: UUID, recipient: AgencyId | None) -> None:
+    """Write down that something is being forbidden toward this recipient, or everybody; of nobody who is not known."""
+    await _intend(tx, sa.select(
+        sa.literal(intent), person.c.id, sa.literal(recipient, sa.Text), sa.func.clock_timestamp()
+    ).where(person.c.id == of))
+
+
+async def intend_clearance_end(
+    tx: AsyncConnection, intent: UUID, of: UUID, wanted: UUID, grants: Sequence[UUID]
+) -> None:
+    """Write down that clearances of these grants are being taken back; of several recipients toward everybody."""
+    one = sa.case((sa.func.count(consent_grant.c.recipient.distinct()) == 1, sa.func.min(consent_grant.c.recipient)))
+    await _intend(tx, sa.select(
+        sa.literal(intent), consent_grant.c.person, one, sa.func.clock_timestamp()
+    ).where(
+        consent_grant.c.consent == wanted, consent_grant.c.person == of, among(consent_grant.c.id, grants),
+        consent_grant.c.cleared_by.is_not(None), consent_grant.c.clearance_ended_at.is_(None),
+    ).group_by(consent_grant.c.person))
+
+
+async def _intend(tx: AsyncConnection, row: sa.Select[Any]) -> None:
+    into = pg_insert(forbidding_intent).from_select(list(forbidding_intent.c.keys()), row)
+    await tx.execute(into.on_conflict_do_nothing())
+
+
+async def forbidding(tx: AsyncConnection) -> Sequence[UUID]:
+    """All intents of that kind, oldest first."""
+    query = sa.select(forbidding_intent.c.id).order_by(forbidding_intent.c.intended_at).limit(SWEPT_MAX)
+    return (await tx.execute(query)).scalars().all()
+
+
+async def forget_forbidding(tx: AsyncConnection, wanted: Sequence[UUID]) -> None:
+    """It is forbidden by now, or was refused, or its process died: readers may come again."""
+    await tx.execute(sa.delete(forbidding_intent).where(among(forbidding_intent.c.id, wanted)))
+
+
 async def leases_open(tx: AsyncConnection, wanted: UUID) -> bool:
     """Whether any release about the person of this consent may still be writing."""
     query = sa.select(release.c.id).join(consent, consent.c.person == release.c.person)
@@ -133,6 +172,13 @@ async def being_withdrawn(tx: AsyncConnection, of: UUID, recipient: AgencyId) ->
         )
         .limit(1)
     )
+    return (await tx.execute(query)).first() is not None
+
+
+async def being_forbidden(tx: AsyncConnection, of: UUID, recipient: AgencyId) -> bool:
+    """The same of a restriction, or of the end of a clearance."""
+    toward = sa.or_(forbidding_intent.c.recipient.is_(None), forbidding_intent.c.recipient == recipient)
+    query = sa.select(forbidding_intent.c.id).where(forbidding_intent.c.person == of, toward).limit(1)
     return (await tx.execute(query)).first() is not None
 
 

@@ -13,6 +13,7 @@ from contracts.codes import (
     DataCategory,
     DecisionReason,
     DutyAnswer,
+    EntrustedException,
     Giver,
     HandoverState,
     LegalBasis,
@@ -156,6 +157,7 @@ def _basis(kept: Row) -> Basis:
         None if grant_id is None else GrantId(UUID(grant_id)),
         kept["task"],
         None if until is None else datetime.fromisoformat(until),
+        or_none(EntrustedException, kept.get("exception")),  # not there in rows of a process of the version before
     )
 
 
@@ -308,6 +310,7 @@ def bases_kept(bases: Iterable[Basis]) -> list[Row]:
             "grant": None if basis.grant is None else str(basis.grant),
             "task": basis.task,
             "until": None if basis.until is None else basis.until.isoformat(),
+            "exception": basis.exception,
         }
         for basis in bases
     ]

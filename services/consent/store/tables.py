@@ -65,6 +65,13 @@ withdrawal_intent = _table(
     _column("intended_at", MOMENT), sa.Index("withdrawal_intent_person", "person"),
 )
 
+# The same of a restriction that is being declared and of a clearance that is being taken back (`recipient` null: toward
+# everybody). It keeps readers away and is not carried out: it may yet be refused, and whoever had no answer asks again.
+forbidding_intent = _table(
+    "forbidding_intent", _key(), _column("person", ID), _column("recipient", TEXT, null=True),
+    _column("intended_at", MOMENT), sa.Index("forbidding_intent_person", "person"),
+)
+
 transmission = _table(
     "transmission", _key(), _column("person", ID), _column("handover", ID), _column("version", INT),
     _column("state", TEXT), _column("case", ID), _column("alliance", TEXT), _column("recipient", TEXT),

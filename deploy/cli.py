@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.database import DATABASE_ERRORS
 from contracts.alliance import Alliance
+from contracts.calendar import day_of
 from deploy.installation import SERVICES, Installation, read_alliance
 from deploy.matrix import End
 from deploy.mistakes import MistakeError
@@ -401,9 +402,7 @@ def matrix_page(
 
 
 def _day(on: datetime | None) -> date:
-    from deploy.matrix import GERMANY
-
-    return (on or datetime.now(GERMANY)).date()
+    return day_of(datetime.now(UTC)) if on is None else on.date()
 
 
 def _say_version(alliance: Alliance | None) -> None:

@@ -6,7 +6,6 @@ from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, cast
-from zoneinfo import ZoneInfo
 
 import yaml
 
@@ -16,7 +15,6 @@ from deploy.embedded.files import write
 from deploy.installation import read_alliance
 from deploy.mistakes import MistakeError
 
-GERMANY: Final = ZoneInfo("Europe/Berlin")  # rows hold for days, and the day is the one there
 MATRIX, VERSION = "matrix", "version"
 DAYS: Final = frozenset({"valid_from", "valid_until", "ended_on", "approved_on"})
 DIGEST_LETTERS_MIN = 12  # enough of a digest to be copied from paper and not to fit another wording

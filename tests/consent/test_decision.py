@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from contracts.alliance import Alliance
+from contracts.calendar import GERMANY
 from contracts.codes import (
     ConsentForm,
     ConsentState,
@@ -24,7 +25,7 @@ from contracts.codes import (
 )
 from contracts.ids import AgencyId, ConsentId, GrantId
 from contracts.new_ids import new_id
-from services.consent.domain.decision import GERMANY, Question, decide_all, decide_item
+from services.consent.domain.decision import Question, decide_all, decide_item
 from services.consent.domain.words import Clearance, Consent, Grant, Item, Restriction, RestrictionState, Stated
 from tests.conftest import Say
 from tests.consent.builders import (

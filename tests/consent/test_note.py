@@ -4,9 +4,9 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.http.pages import HTML
+from contracts.calendar import GERMANY
 from contracts.codes import Role
 from contracts.new_ids import new_id
-from services.consent.domain.decision import GERMANY
 from tests.consent.builders import TASK
 from tests.consent.conftest import Consenting, token
 from tests.consent.test_tasks import WORD, state

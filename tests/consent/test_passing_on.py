@@ -252,11 +252,7 @@ def test_a_demand_that_came_after_its_answer_was_due_is_late_at_once() -> None:
 async def received_and_passed_on(consenting: Consenting) -> tuple[HandoverRef, ReleaseId, HandoverRef]:
     """An item of the employment agency is here, and the youth office has fetched it from here."""
     came, release, theirs = HandoverRef(new_id()), ReleaseId(new_id()), ItemId(new_id())
-    await consenting.hear("jobcenter.handover.events", HandoverChanged(
-        handover=came, case=None, side=Side.RECEIVER, alliance=MUSTER, counterpart=AGENTUR, kind=Kind.TRANSFER,
-        purpose=Purpose.INCOME_SUPPORT, urgency=Urgency.NORMAL, before=HandoverState.ACCEPTED,
-        state=HandoverState.ACTIVE, on=Trigger.RECORD_FIRST_CONTACT, lead=True, recorded=None, preview=None,
-    ))
+    await consenting.hear("jobcenter.handover.events", moved_to(HandoverState.ACTIVE, came))
     await consenting.hear("jobcenter.intake.events", CaseDossierStored(
         case=CaseId(came), handover=came, release=release, items=(StoredItem(id=theirs, hash="0" * 64),)
     ))
@@ -268,6 +264,15 @@ async def received_and_passed_on(consenting: Consenting) -> tuple[HandoverRef, R
     onward = await consenting.proposed(came, [item])
     assert (await consenting.fetch(onward)).status_code == 200
     return came, release, HandoverRef(onward)
+
+
+def moved_to(state: HandoverState, came: HandoverRef) -> HandoverChanged:
+    """Own handover tells of the copy by which something came."""
+    return HandoverChanged(
+        handover=came, case=None, side=Side.RECEIVER, alliance=MUSTER, counterpart=AGENTUR, kind=Kind.TRANSFER,
+        purpose=Purpose.INCOME_SUPPORT, urgency=Urgency.NORMAL, before=HandoverState.ACCEPTED, state=state,
+        on=Trigger.RECORD_FIRST_CONTACT, lead=True, recorded=None, preview=None,
+    )
 
 
 async def test_the_sender_hears_the_caseworkers_answer_when_the_youth_office_has_answered(
@@ -332,6 +337,19 @@ async def test_the_door_gives_out_nothing_whose_basis_has_ended_where_it_came_fr
     ))
     again = await consenting.fetch(onward)
     assert (again.status_code, again.json()["type"]) == (409, "/problems/consent/consent-withdrawn")
+
+
+async def test_who_asks_beforehand_hears_the_same_of_what_has_ended_where_it_came_from(consenting: Consenting) -> None:
+    """Own intake hears of the end on its own, and may have the item a little longer."""
+    came, release, _ = await received_and_passed_on(consenting)
+    item = consenting.neighbours.put(received_by=str(release), source_item=str(new_id()))
+    question = {
+        "person": str(came), "alliance": MUSTER, "recipient": JUGENDAMT, "purpose": PURPOSE, "items": [str(item)]
+    }
+    assert (await consenting.command("/decisions", question)).json()["outcome"] == "permit"
+    await consenting.hear("jobcenter.handover.events", moved_to(HandoverState.VOIDED, came))
+    asked = (await consenting.command("/decisions", question)).json()
+    assert (asked["outcome"], asked["items"][0]["reasons"]) == ("deny", ["consent_withdrawn"])
 
 
 @pytest.mark.parametrize(("answer", "norm"), [("erased", "sgb_x_84"), ("retained", None)])

@@ -13,14 +13,14 @@ from chassis.http import Body, Call, Instant, Routes, people
 from chassis.transitions import Refused
 from contracts.codes import ConsentForm, DataCategory, DecisionReason, Giver, Purpose, Role, Verdict
 from contracts.events import CODES_MAX, ITEMS_MAX
-from contracts.ids import AgencyId, AllianceId, ItemId, PersonId
+from contracts.ids import AgencyId, AllianceId, HandoverRef, ItemId, PersonId, TransmissionId
 from services.consent.api.commands import Norm
 from services.consent.api.views import BasisView
 from services.consent.domain import Reason
 from services.consent.domain.consents import PERIOD_DEFAULT_MONTHS, months_after
-from services.consent.domain.decision import Question
+from services.consent.domain.decision import question
 from services.consent.domain.explaining import Explained, Help, explained, helps
-from services.consent.domain.words import Stated
+from services.consent.domain.words import Stated, Transmission
 from services.consent.door import Resources
 from services.consent.door.neighbours import UnreachableError, flags_of
 from services.consent.store.persons import decided_on
@@ -130,11 +130,12 @@ async def explain(call: Call, resources: Resources, body: QuestionBody) -> Answe
     except UnreachableError:
         return Refused(Reason.UNREACHABLE)
     items = {item.id: item for item in (flags.item() for flags in known if flags.about(body.person))}
-    about = Question(
-        body.at or now, resources.agency, body.recipient, body.purpose, alliance, person.consents, person.restrictions,
-        tuple(Stated(each.norm, frozenset(each.categories), each.not_endangering) for each in body.stated),
-        person.duties,
+    stated = tuple(Stated(each.norm, frozenset(each.categories), each.not_endangering) for each in body.stated)
+    proposed = Transmission(
+        TransmissionId(call.new_id()), HandoverRef(call.new_id()), recipient=body.recipient, purpose=body.purpose,
+        stated=stated,
     )
+    about = question(person, proposed, alliance, resources.agency, body.at or now)
     each = explained(asked, items, about)
     denied = tuple(one.decision.id for one in each if not one.decision.permitted)
     answer = Decided(

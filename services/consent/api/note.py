@@ -14,12 +14,12 @@ from chassis.http import Call, Routes
 from chassis.http.pages import PAPER, html_page, html_table
 from chassis.transitions import Refused
 from contracts.alliance import Alliance
+from contracts.calendar import GERMANY
 from contracts.codes import Completeness, ConsentForm, DataCategory, EntrustedException, Giver, LegalBasis, Purpose
 from contracts.ids import AgencyId, AllianceId
 from contracts.labels import label
 from services.consent.api.views import STAFF
 from services.consent.domain import Reason
-from services.consent.domain.decision import GERMANY
 from services.consent.door import Resources
 from services.consent.store import views
 

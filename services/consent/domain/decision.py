@@ -1,10 +1,10 @@
 """May this item go to that recipient for that purpose at this instant? Deny by default, in the order of the law."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime
 
 from contracts.alliance import Alliance, StatutoryBasis
+from contracts.calendar import day_of, end_of
 from contracts.codes import (
     ConsentForm,
     ConsentState,
@@ -32,7 +32,6 @@ from services.consent.domain.words import (
     Transmission,
 )
 
-GERMANY = ZoneInfo("Europe/Berlin")  # agreements and rows of the matrix hold for days, and the day is the one here
 HEALTH = frozenset({DataCategory.HEALTH, DataCategory.ADDICTION})  # § 67b(2) SGB X: written or electronic only
 STRONG_FORMS = frozenset({ConsentForm.WRITTEN, ConsentForm.ELECTRONIC})
 
@@ -55,12 +54,12 @@ class Question:
     @property
     def day(self) -> date:
         """The day it is in Germany."""
-        return self.at.astimezone(GERMANY).date()
+        return day_of(self.at)
 
 
 def question(person: Person, transmission: Transmission, alliance: Alliance | None, sender: AgencyId,
              at: datetime) -> Question:
-    """What is to be asked about the items of this transmission at that instant."""
+    """What is to be asked about the items of this transmission at that instant; it need not be proposed yet."""
     return Question(
         at, sender, transmission.recipient, transmission.purpose, alliance,
         person.consents, person.restrictions, transmission.stated, person.duties,
@@ -225,7 +224,7 @@ def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
     stated = {statement.norm: statement for statement in about.stated}  # of one norm the last one counts
     rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
     return tuple(
-        Basis(row.basis, task=row.norm, until=_midnight_after(row.last_day), exception=row.exception)
+        Basis(row.basis, task=row.norm, until=end_of(row.last_day), exception=row.exception)
         for row in rows
         if row.of_entrusted is item.entrusted and _stated_for(item, row, stated.get(row.norm))
     )
@@ -233,11 +232,6 @@ def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
 
 def _stated_for(item: Item, row: StatutoryBasis, statement: Stated | None) -> bool:
     return statement is not None and item.category in statement.categories and harmless(row, statement)
-
-
-def _midnight_after(day: date) -> datetime:
-    """The first instant that is no longer that day in Germany."""
-    return datetime.combine(day + timedelta(days=1), time(), GERMANY).astimezone(UTC)
 
 
 def naming(norm: str, about: Question) -> tuple[StatutoryBasis, ...]:

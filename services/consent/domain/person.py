@@ -8,6 +8,7 @@ from uuid import UUID
 
 from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Table, Tell
 from contracts.alliance import Alliance
+from contracts.calendar import day_of
 from contracts.codes import END_STATES, ConsentState, Giver, Side
 from contracts.events import ITEMS_MAX
 from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ItemId, ReleaseId
@@ -414,7 +415,7 @@ class Law:
 
     def _answer_by(self, line: Disclosed, latest: datetime | None, now: datetime) -> datetime:
         alliance = self.alliances.get(line.alliance)
-        agreement = alliance.agreement(self.agency, line.recipient, now.date()) if alliance else None
+        agreement = alliance.agreement(self.agency, line.recipient, day_of(now)) if alliance else None
         usual = now + (timedelta(days=agreement.deadlines.duty_answer_days) if agreement else ANSWER_WITHIN)
         return usual if latest is None else min(usual, max(latest - REMIND_BEFORE, now + REMIND_BEFORE))
 

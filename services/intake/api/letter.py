@@ -16,13 +16,13 @@ from chassis.http import Call, Routes
 from chassis.http.pages import PAPER, html_page, html_table
 from chassis.service import Tools
 from chassis.transitions import Refused
+from contracts.calendar import GERMANY
 from contracts.codes import AgeBand, DataCategory, LegalBasis, Purpose, Sphere
 from contracts.labels import label
 from services.intake.api.callers import STAFF
 from services.intake.domain import Reason
 from services.intake.domain.items import CollectedFrom
 from services.intake.domain.limits import rests_on_31a
-from services.intake.domain.phases import LOCAL
 from services.intake.settings import Settings
 from services.intake.store import informing
 
@@ -222,4 +222,4 @@ def _line(line: Mapping[str, Any], to: Addressee) -> Sequence[str]:
 
 
 def _day(kept: str) -> str:
-    return f"{datetime.fromisoformat(kept).astimezone(LOCAL):%d.%m.%Y}"
+    return f"{datetime.fromisoformat(kept).astimezone(GERMANY):%d.%m.%Y}"

@@ -3,10 +3,11 @@
 from enum import StrEnum
 
 from chassis.transitions import Condition
+from contracts.calendar import day_of
 from services.intake.domain.case import Case, DossierState
 from services.intake.domain.effects import number_reserved
 from services.intake.domain.information import concerns_a_guardian
-from services.intake.domain.phases import is_valid_birth_date, local_day
+from services.intake.domain.phases import is_valid_birth_date
 
 
 class Reason(StrEnum):
@@ -59,7 +60,7 @@ need_recorded: Condition[Case] = Condition(
 )
 has_address: Condition[Case] = Condition(lambda case, command, context: case.has_address, Reason.ADDRESS_MISSING)
 review_ahead: Condition[Case] = Condition(
-    lambda case, command, context: command.review_on > local_day(context.now), Reason.REVIEW_NOT_AHEAD
+    lambda case, command, context: command.review_on > day_of(context.now), Reason.REVIEW_NOT_AHEAD
 )
 within_retention: Condition[Case] = Condition(
     lambda case, command, context: case.closed_at is not None and context.now <= case.closed_at + command.retention,
@@ -71,7 +72,7 @@ information_owed: Condition[Case] = Condition(
 guardian_concerned: Condition[Case] = Condition(
     lambda case, command, context: case.guardian is None
     and concerns_a_guardian(
-        case.sphere, case.birth_date, local_day(case.known_at or case.opened_at or context.now), local_day(context.now)
+        case.sphere, case.birth_date, day_of(case.known_at or case.opened_at or context.now), day_of(context.now)
     ),
     Reason.GUARDIAN_NOT_CONCERNED,
 )

@@ -2,12 +2,12 @@
 
 from calendar import monthrange
 from collections.abc import Collection
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 
 from contracts.alliance import FIELDS_OF_31A
+from contracts.calendar import begin_of, day_of
 from contracts.codes import DataCategory, LegalBasis, Sphere
 from services.intake.domain.case import HeldItem
-from services.intake.domain.phases import LOCAL, local_day
 
 MONTHS_OF_31A = 6  # § 31a(3) SGB III: to be erased six months after it was collected, at the latest
 
@@ -32,11 +32,11 @@ def erase_at(received_at: datetime) -> datetime:
 
     The period ends with that day; begun with it, an erasure that has to be tried again is still in time.
     """
-    day = local_day(received_at)
+    day = day_of(received_at)
     years, months = divmod(day.month - 1 + MONTHS_OF_31A, 12)
     year, month = day.year + years, months + 1
     last = date(year, month, min(day.day, monthrange(year, month)[1]))
-    return datetime.combine(last, time(), LOCAL).astimezone(UTC)
+    return begin_of(last)
 
 
 def outlived(held: Collection[HeldItem], now: datetime) -> frozenset[HeldItem]:

@@ -1,13 +1,12 @@
 """Where a young person stands between school and work, and how old: rules over school facts and a birth date."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
+from contracts.calendar import begin_of, day_of
 from contracts.codes import AgeBand, Phase
 
-LOCAL = ZoneInfo("Europe/Berlin")  # a birthday begins at local midnight (§ 187(2) BGB)
 AGE_YEARS_EXPECTED = range(12, 28)  # who the cooperation is for; others are registered with a warning
 AGE_OF_MAJORITY = 18
 AGE_YEARS_MAX = 120  # beyond that the birth date is a slip of the pen
@@ -65,24 +64,19 @@ def age_on(birth_date: date, day: date) -> int:
     return day.year - birth_date.year - ((day.month, day.day) < (birth_date.month, birth_date.day))
 
 
-def local_day(moment: datetime) -> date:
-    """The calendar day it is in Germany at that moment."""
-    return moment.astimezone(LOCAL).date()
-
-
 def age_band(birth_date: date, now: datetime) -> AgeBand:
     """The band of the age in completed years at that moment."""
-    age = age_on(birth_date, local_day(now))
+    age = age_on(birth_date, day_of(now))
     return next(band for first, band in reversed(BANDS) if age >= first or first == 0)
 
 
 def next_band_at(birth_date: date, now: datetime) -> datetime | None:
     """When (UTC) the age band changes next; None once the last one has begun."""
-    age = age_on(birth_date, local_day(now))
+    age = age_on(birth_date, day_of(now))
     first = next((first for first, _ in BANDS if first > age), None)
     if first is None:
         return None
-    return datetime.combine(_birthday(birth_date, birth_date.year + first), time(), LOCAL).astimezone(UTC)
+    return begin_of(_birthday(birth_date, birth_date.year + first))  # § 187(2) BGB: a birthday begins at midnight
 
 
 def of_age_on(birth_date: date) -> date:
@@ -99,9 +93,9 @@ def _birthday(birth_date: date, year: int) -> date:
 
 def is_valid_birth_date(birth_date: date, now: datetime) -> bool:
     """Neither in the future nor longer ago than anybody lives."""
-    return 0 <= age_on(birth_date, local_day(now)) <= AGE_YEARS_MAX
+    return 0 <= age_on(birth_date, day_of(now)) <= AGE_YEARS_MAX
 
 
 def is_expected_age(birth_date: date, now: datetime) -> bool:
     """Whether the age is one the cooperation is made for."""
-    return age_on(birth_date, local_day(now)) in AGE_YEARS_EXPECTED
+    return age_on(birth_date, day_of(now)) in AGE_YEARS_EXPECTED

@@ -9,12 +9,12 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import among
+from contracts.calendar import day_of
 from services.intake.domain import law
 from services.intake.domain.case import State
 from services.intake.domain.items import Part, may_leave
 from services.intake.domain.limits import erase_at
 from services.intake.domain.persons import Address
-from services.intake.domain.phases import local_day
 from services.intake.store.tables import ALONE_ON_31A, cases, contacts, items, needs, persons, releases
 
 DUPLICATES_MAX: Final = 20  # more of the same name and day are a mistake of another kind
@@ -101,7 +101,7 @@ async def dossier_of(tx: AsyncConnection, case: UUID) -> Row | None:
         "releases": [dict(release) for release in came.mappings()],
         "received_items": count,
         "received_bytes": size,
-        "erased_by": None if first is None else local_day(erase_at(first)),
+        "erased_by": None if first is None else day_of(erase_at(first)),
     }
 
 

@@ -11,9 +11,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from contracts.calendar import GERMANY
 from contracts.codes import ConsentState, Giver, LegalBasis, RetentionNorm
 from contracts.labels import label
-from services.consent.domain.decision import GERMANY
 from services.consent.domain.receipts import Stands
 
 

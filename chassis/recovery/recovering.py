@@ -251,9 +251,13 @@ async def _remember(
 async def _count_as_heard(
     tx: AsyncConnection, consumer: str, facts: Sequence[Record], found: Recollection, ears: _Ears
 ) -> int:
-    """What a fact was said because of has had its effect: when it is read again it is known."""
+    """What a fact was said because of has had its effect: when it is read again it is known.
+
+    Not so where that effect is more than the fact says (`Hear.again`).
+    """
     every = {heard.meta.id: heard for several in ears.by_key.values() for heard in several} | dict(ears.by_id)
-    rows = {(heard.meta.id, heard.meta.subject): heard for heard in ears.by_id.values()}
+    told = (heard for heard in ears.by_id.values() if heard.hear is None or not heard.hear.again)
+    rows = {(heard.meta.id, heard.meta.subject): heard for heard in told}
     for id_, subjects in found.heard.items():
         rows |= {(id_, subject): every[id_] for subject in subjects if id_ in every}
     answered = {_cause(record) for record in facts}

@@ -235,7 +235,7 @@ def test_a_new_consent_in_the_place_of_an_older_one_keeps_what_it_still_permits(
     handover = story.proposes(an_item())
     newer = ConsentId(new_id())
     story.do(c.GiveConsent(newer, a_sheet(story.notice.id), replaces=older))
-    assert told(story.last) == ["consent.given"]
+    assert told(story.last) == ["consent.given", "consent.replaced"]
     assert (story.state(older), story.state(newer), story.state_of(handover)) == ("replaced", "given", "permitted")
     assert story.person.spoken_of is not None
     assert story.person.spoken_of.id == newer
@@ -246,7 +246,7 @@ def test_an_invalid_consent_ends_what_rested_on_it() -> None:
     consent = story.gives()
     story.proposes(an_item())
     story.do(c.InvalidateConsent(consent, InvalidReason.WRONG_FORM, a_duty_id()))
-    assert told(story.last) == ["transmission.ended"]
+    assert told(story.last) == ["consent.invalidated", "transmission.ended"]
 
 
 def test_every_decision_is_kept_with_the_version_of_the_alliance() -> None:

@@ -95,9 +95,11 @@ class Shelf:
 class Life(RuleBasedStateMachine):
     """One young person of 16, who comes of age at some time or other."""
 
+    book: type[Story] = Story
+
     @initialize()
     def begin(self) -> None:
-        self.story = Story(AgeBand.FROM_15_TO_17, law=LAW)
+        self.story = self.book(AgeBand.FROM_15_TO_17, law=LAW)
         self.shelf = Shelf()
         self.due: datetime | None = None
         self.adult = False

@@ -13,6 +13,7 @@ from contracts.codes import (
     Giver,
     HandoverState,
     Purpose,
+    RenewalReason,
     RetentionNorm,
     Side,
 )
@@ -172,6 +173,14 @@ class ExpireConsent:
     """All its grants are over; only the domain itself says this."""
 
     consent: ConsentId
+
+
+@dataclass(frozen=True, slots=True)
+class RemindOfRenewal:
+    """A guardian gave it, and the person may declare by now; only the domain itself says this."""
+
+    consent: ConsentId
+    reason: RenewalReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from uuid import UUID
 from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Table, Tell
 from contracts.alliance import Alliance
 from contracts.codes import END_STATES, ConsentState, Giver, Side
+from contracts.consent import ConsentInsightNoted
 from contracts.events import ITEMS_MAX
 from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ItemId, ReleaseId
 from services.consent.domain import commands as c
-from services.consent.domain.consents import ADULT, CONSENTS, granted, told
+from services.consent.domain.consents import ADULT, CONSENTS, granted, renewal_due, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
 from services.consent.domain.fallen import fallen
@@ -58,8 +59,15 @@ def _insight(person: Person, command: c.NoteInsight, context: Context) -> Person
     return replace(person, insight_noted=command.insight)
 
 
+def _insight_told(before: Person, after: Person, command: object, context: Context) -> tuple[Tell, ...]:
+    """Who has noted the same again has said nothing."""
+    fact = ConsentInsightNoted(person=after.id, insight=after.insight_noted)
+    return (Tell(fact),) if after.insight_noted is not before.insight_noted else ()
+
+
 P = PersonState
-PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=frozenset({c.NoteInsight}), rows=(
+BY_PEOPLE = frozenset({c.NoteInsight})
+PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, always=(_insight_told,), rows=(
     Row(P.NONE, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.HEARD_OF, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.KNOWN, c.KnowPerson, P.KNOWN, does=(_age,), because="a birthday, or another case of the same person"),
@@ -93,13 +101,14 @@ class Law:
     def know(self, person: Person, command: c.KnowPerson, context: Context) -> Answer:
         """The age band; at 18 what a guardian has restricted lapses. A consent that was given before stands."""
         decided = PERSONS.decide(replace(person, spoken_of=None), command, context)
-        return decided if isinstance(decided, Refused) else self._of_age(decided, context)
+        return decided if isinstance(decided, Refused) else self._of_age(_to_renew(decided, context), context)
 
     def note_insight(self, person: Person, command: c.NoteInsight, context: Context) -> Answer:
-        """Whether the person understands; from then on a guardian's consents are shown as to be renewed."""
+        """Whether the person understands; from then on a guardian's consents are to be renewed."""
         if person.state is not PersonState.KNOWN:
             return Refused(Reason.UNKNOWN_PERSON, unknown=person.id)
-        return PERSONS.decide(replace(person, spoken_of=None), command, context)
+        decided = PERSONS.decide(replace(person, spoken_of=None), command, context)
+        return decided if isinstance(decided, Refused) else _to_renew(decided, context)
 
     def look_again(self, person: Person, _: c.LookAgain, context: Context) -> Answer:
         """A grant begins or ends by the clock: consents whose last grant is over expire, everything is decided anew.
@@ -458,7 +467,20 @@ def _in_its_place(decided: Decided[Person], replaced: ConsentId, context: Contex
     if isinstance(ended, Refused):
         return ended
     after, tells = _folded(decided.subject, decided.tells, ended)
+    tells += told(after.id, older, ended.subject)
     return replace(decided, subject=replace(after, spoken_of=decided.subject.spoken_of), tells=tells)
+
+
+def _to_renew(decided: Decided[Person], context: Context) -> Decided[Person]:
+    """A guardian's consents of which it is not said yet that they are to be renewed, for this reason."""
+    person, tells = decided.subject, decided.tells
+    for consent in person.consents:
+        word = renewal_due(consent, person.age_band, insight_noted=person.insight_noted)
+        if word is not None:
+            reminded = CONSENTS.decide(consent, word, context)
+            person, tells = _folded(person, tells, reminded)
+            tells += told(person.id, consent, found(person.consents, consent.id) or consent)
+    return replace(decided, subject=replace(person, spoken_of=None), tells=tells)
 
 
 # --- parts of a person ------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from contracts.codes import (
     HandoverState,
     LegalBasis,
     Purpose,
+    RenewalReason,
     RetentionNorm,
     Side,
     Verdict,
@@ -91,6 +92,7 @@ def consent_of(row: Any, grants: Sequence[Any]) -> Consent:
         or_none(ConsentForm, row.form), None if row.notice is None else NoticeId(row.notice),
         tuple(_grant(each) for each in grants if each.consent == row.id),
         row.given_at, row.ended_at, or_none(InvalidReason, row.invalid_because), row.requested_at,
+        frozenset(map(RenewalReason, row.renewals_said)),
     )
 
 
@@ -227,6 +229,7 @@ def consent_row(of: UUID, each: Consent) -> Row:
         "insight": each.insight, "young_person_heard": each.young_person_heard, "form": each.form,
         "notice": each.notice, "given_at": each.given_at, "ended_at": each.ended_at,
         "invalid_because": each.invalid_because, "requested_at": each.requested_at,
+        "renewals_said": sorted(each.renewals_said),
     }
 
 

@@ -21,7 +21,18 @@ from services.consent.domain.consents import may_declare
 from services.consent.domain.decision import decide_all, question
 from services.consent.domain.words import Item, Person, Transmission
 from services.consent.events import HEARS, REMEMBERS
-from tests.consent.builders import AGENTUR, JOBCENTER, JUGENDAMT, MUSTER, PURPOSE, Story, an_item, context, done
+from tests.consent.builders import (
+    AGENTUR,
+    JOBCENTER,
+    JUGENDAMT,
+    MUSTER,
+    PURPOSE,
+    Story,
+    a_duty_id,
+    an_item,
+    context,
+    done,
+)
 
 LINES = {line.event: line.do for line in REMEMBERS}
 AGAIN = {line.event: line.again for line in HEARS}
@@ -86,7 +97,7 @@ class Lost(Story):
             if not transmission.items and transmission.proposal is not None:  # own intake is asked again
                 read = c.TakeFlags(transmission.handover, transmission.proposal, self._read(transmission))
                 person = self._decided(person, read)
-        return self._decided(person, c.LookAgain())
+        return self._decided(person, c.LookAgain(a_duty_id()))
 
     def _decided(self, person: Person, command: object) -> Person:
         return done(self.law.decide(person, command, context(self.now))).subject

@@ -164,7 +164,7 @@ def test_a_guardians_consent_is_to_be_renewed_by_whoever_may_declare_by_now_and_
     story.do(c.KnowPerson(now))
     story.do(c.NoteInsight(insight=noted))
     assert story.to_be_renewed() == [due]
-    story.do(c.LookAgain())
+    story.do(c.LookAgain(a_duty_id()))
     assert story.state_of(handover) == "permitted"
     if due:
         renewed = ConsentId(new_id())
@@ -189,7 +189,7 @@ def test_that_a_guardians_consent_is_to_be_renewed_is_told_once(
     assert told(story.last) == ["consent.given"]
     due = [tell.fact for tell in story.do(then).tells if isinstance(tell.fact, ConsentRenewalDue)]
     assert [(each.person, each.consent, each.reason) for each in due] == [(story.person.id, consent, reason)]
-    for again in (then, c.LookAgain(), then):
+    for again in (then, c.LookAgain(a_duty_id()), then):
         assert told(story.do(again)) == []
 
 
@@ -421,7 +421,7 @@ def test_a_release_from_confidentiality_frees_a_person_and_lets_no_item_go() -> 
         waiver = a_waiver()
         assert told(story.do(waiver)) == []
         assert story.person.spoken_of is not None
-        story.do(c.LookAgain())
+        story.do(c.LookAgain(a_duty_id()))
         assert story.reasons(handover) == before
         story.do(c.WithdrawWaiver(waiver.waiver))
         assert [str(each.state) for each in story.person.waivers] == ["withdrawn"]
@@ -434,7 +434,7 @@ def test_a_professional_secret_goes_on_a_consent_and_on_no_task_and_no_waiver() 
     handover = story.proposes(an_item(DataCategory.CONTACT, professional_secret=True))
     story.states_task(handover, DataCategory.CONTACT)
     story.do(a_waiver())
-    story.do(c.LookAgain())
+    story.do(c.LookAgain(a_duty_id()))
     assert story.reasons(handover) == ["professional_secret"]
     story.gives(a_grant(categories=frozenset({DataCategory.CONTACT})))
     assert story.reasons(handover) == ["consent"]

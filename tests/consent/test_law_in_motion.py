@@ -137,7 +137,7 @@ class Life(RuleBasedStateMachine):
         """The clock runs what is due on the way, at its instant."""
         while self.due is not None and self.due <= then:
             self.story.now, self.due = self.due, None
-            self._decide(c.LookAgain(), everything=True)
+            self._decide(c.LookAgain(a_duty_id()), everything=True)
         self.story.now = then
 
     # --- consents ---

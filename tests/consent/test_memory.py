@@ -129,7 +129,7 @@ def test_what_was_forbidden_after_the_backup_is_forbidden_whatever_it_was() -> N
         restriction, True, None, frozenset(DataCategory)
     )
     story.person, story.now = known.subject, LATER + timedelta(seconds=1)
-    story.do(LookAgain())
+    story.do(LookAgain(a_duty_id()))
     assert story.state_of(handover) == "ended"
 
 

@@ -100,7 +100,7 @@ def expired() -> Lost:
     story.proposes(an_item())
     story.keep_a_backup()
     story.now += timedelta(days=2)
-    story.do(c.LookAgain())
+    story.do(c.LookAgain(a_duty_id()))
     return story
 
 

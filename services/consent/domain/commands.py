@@ -67,7 +67,9 @@ class NoteInsight:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """The clock: a grant begins or ends now."""
+    """The clock: a grant begins or ends now, or an answer is due; `first_duty` is for those not told of an end yet."""
+
+    first_duty: DutyId
 
 
 # --- about a consent --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from services.consent.domain.consents import ADULT, CONSENTS, granted, renewal_d
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
 from services.consent.domain.fallen import fallen
-from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, word_about
+from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, untold, word_about
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES
@@ -110,10 +110,10 @@ class Law:
         decided = PERSONS.decide(replace(person, spoken_of=None), command, context)
         return decided if isinstance(decided, Refused) else _to_renew(decided, context)
 
-    def look_again(self, person: Person, _: c.LookAgain, context: Context) -> Answer:
+    def look_again(self, person: Person, command: c.LookAgain, context: Context) -> Answer:
         """A grant begins or ends by the clock: consents whose last grant is over expire, everything is decided anew.
 
-        Answers that are due soon or late are spoken of.
+        Answers that are due soon or late are spoken of; who should have been told in turn and was not, is.
         """
         after, tells = replace(person, spoken_of=None), tuple[Tell, ...]()
         for consent in person.consents:
@@ -123,7 +123,10 @@ class Law:
         for duty in person.duties:
             if (word := word_about(duty, context.now)) is not None:
                 after, tells = _folded(after, tells, DUTIES.decide(duty, word, context))
-        return self._decided_again(Decided(replace(after, spoken_of=None), tells), context)
+        lines, latest = untold(after)
+        looked = Decided(replace(after, spoken_of=None), tells)
+        told_onward = self._told_onward(looked, lines, command.first_duty, context, latest=latest)
+        return self._decided_again(told_onward, context)
 
     # --- about a consent ------------------------------------------------------------------------------------------
 

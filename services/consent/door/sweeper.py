@@ -1,4 +1,7 @@
-"""What a process that died leaves behind: releases that nobody closed, withdrawals that nobody carried out."""
+"""What a process leaves behind that died, or was of the version before.
+
+Releases that nobody closed, withdrawals that nobody carried out, open answers of which no clock will speak.
+"""
 
 import asyncio
 import logging
@@ -9,7 +12,7 @@ from chassis.database import transaction
 from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from contracts.ids import ConsentId, DutyId, GrantId
 from contracts.new_ids import new_id
-from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
+from services.consent.domain.commands import LookAgain, WithdrawConsent, WithdrawGrants
 from services.consent.door.neighbours import Resources
 from services.consent.door.releasing import tell
 from services.consent.store import leases
@@ -21,7 +24,7 @@ SWEEP_SECONDS: Final = 5.0  # longer than any lease or withdrawal lasts
 
 
 async def sweep(resources: Resources) -> None:
-    """For ever: close and tell releases whose process died, carry out withdrawals whose process died.
+    """For ever: close and tell releases and carry out withdrawals whose process died, set clocks that are not set.
 
     What is seen in two rounds is old enough: the rounds are further apart than any lease or withdrawal lasts, by our
     own clock and not by times in rows, which a clock that is set may contradict. One that fails is logged, tried again
@@ -29,17 +32,32 @@ async def sweep(resources: Resources) -> None:
     """
     releases: set[tuple[UUID, UUID]] = set()
     intents: set[leases.Intent] = set()
+    unminded: set[UUID] = set()
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         async with resources.tools.engine.connect() as connection:
             releases_now, intents_now = set(await leases.untold(connection)), set(await leases.intents(connection))
+            unminded_now = set(await leases.unminded(connection))
         for wanted, of in sorted(releases & releases_now):
             async with transaction(resources.tools.engine) as tx:
                 await leases.close_lease(tx, wanted, delivered=False)
             await tell(resources, wanted, of)
         for intent in intents & intents_now:
             await _carry_out(resources, intent)
-        releases, intents = releases_now, intents_now
+        for person in sorted(unminded & unminded_now):
+            await _look(resources, person)
+        releases, intents, unminded = releases_now, intents_now, unminded_now
+
+
+async def _look(resources: Resources, person: UUID) -> None:
+    step = Step(PERSON, person, LookAgain(DutyId(new_id())))
+    try:
+        await resources.tools.executor.run(Work(Inner("unminded"), (step,)))
+    except (Overloaded, Unavailable):
+        return  # the next round finds it again
+    except Bug as error:
+        said = {"subject": str(person), "error_class": str(error)}
+        log.error("open answers cannot be looked at", extra=said)  # noqa: TRY400  # the executor has logged the stack
 
 
 async def _carry_out(resources: Resources, intent: leases.Intent) -> None:

@@ -261,6 +261,18 @@ def test_nothing_goes_from_a_restored_database_that_did_not_go_before(happens: C
     assert happens().goes_too_much() == set()
 
 
+def test_where_only_a_clearance_was_taken_back_everything_else_goes_as_before() -> None:
+    """Decision 0028: the consent stands, and what nobody had entrusted still rests on it."""
+    story = Lost(MINOR)
+    grant = a_grant(entrusted_included=True)
+    consent = story.gives(grant)
+    story.do(c.ClearGrants(consent, frozenset({grant.id}), Giver.GUARDIAN, ConsentForm.WRITTEN))
+    story.proposes(an_item(), an_item(entrusted=True, entruster=Giver.GUARDIAN))
+    story.keep_a_backup()
+    story.do(c.WithdrawClearance(consent, frozenset({grant.id})))
+    assert story.may_go(story.restored(), story.now) == story.may_go(story.person, story.now) != set()
+
+
 # --- who may declare, and what is due ---------------------------------------------------------------------------------
 
 

@@ -209,7 +209,7 @@ def decided(person: Person, said: Said) -> Remembered[Person]:
         transmission = known or proposed
     if transmission is None:
         return Remembered(_heard_of(person), lost=(PROPOSAL,))
-    lost = _lost_items(transmission.verdicts, fact.items)
+    lost = _lost_items(person, transmission.verdicts, fact.items)
     after = _ended(person, said.at, _grants_of(transmission, lost, known=known is not None))
     state = TransmissionState.CLOSED if transmission.state is TransmissionState.CLOSED else STATES[type(fact)]
     verdicts = tuple(ItemDecision(item.id, item.verdict, item.reason) for item in fact.items)
@@ -379,10 +379,24 @@ def _reads(transmission: Transmission) -> tuple[Errand, ...]:
     return (read_items(transmission),)
 
 
-def _lost_items(before: tuple[ItemDecision, ...], now: tuple[DecidedItem, ...]) -> tuple[ItemDecision, ...]:
-    """What was permitted, and then was not, because a grant had ended in a way that is not told."""
-    gone = {item.id for item in now if item.verdict is Verdict.DENY and item.reason in A_GRANT_ENDED}
-    return tuple(item for item in before if item.permitted and item.id in gone)
+def _lost_items(
+    person: Person, before: tuple[ItemDecision, ...], now: tuple[DecidedItem, ...]
+) -> tuple[ItemDecision, ...]:
+    """What was permitted, and then was not, because a grant had ended in a way that is not told.
+
+    Not so where all that has ended is the clearance, which is: the grant stands for everything else.
+    """
+    gone = {item.id: item.reason for item in now if item.verdict is Verdict.DENY and item.reason in A_GRANT_ENDED}
+    not_cleared = {
+        grant.id for consent in person.consents for grant in consent.grants
+        if grant.cleared is not None and not grant.let_go
+    }
+    return tuple(
+        item for item in before
+        if item.permitted and item.id in gone and not (
+            gone[item.id] is DecisionReason.ENTRUSTED and all(basis.grant in not_cleared for basis in item.bases)
+        )
+    )
 
 
 def _grants_of(transmission: Transmission, lost: tuple[ItemDecision, ...], *, known: bool) -> Any:

@@ -76,12 +76,16 @@ class Hear:
 
     `of` finds the own subjects where they are not in the event: one set-based query, event key -> subject ids,
     given to `do` as `meta.subjects`.
+
+    `again`: a restored database hears it again also where it knows a fact that was said because of it. For events whose
+    effect is more than such a fact says, and that do no harm twice; a memory may still say that it counts as heard.
     """
 
     event: type[Any]
     do: Callable[[Any, Meta], Sequence[Step]]
     of: SubjectQuery | None = None
     origin: Origin = "own"
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -383,14 +383,14 @@ class Running:
         self._tasks.append(asyncio.create_task(self._guarded(self._keep_looking)))
 
     async def _keep_looking(self) -> None:
-        """Look until the broker has answered; then look whether somebody has noticed, or mended, anything."""
+        """Look until the broker has answered and nothing is to be caught up; then whether anybody noticed something."""
         while True:
             if self._guard.standing is Standing.SOUND:
                 await self._restored.wait()
                 self._restored.clear()
             else:
                 await asyncio.sleep(GUARD_SECONDS)
-            if self._guard.standing is Standing.UNASKED:
+            if self._guard.standing in {Standing.UNASKED, Standing.CATCHING_UP}:
                 await self._guard.look()
             else:
                 await self._guard.refresh()
@@ -411,7 +411,7 @@ class Running:
         if not self._loops_begun:
             self._loops_begun = True
             self._tasks += [asyncio.create_task(self._guarded(loop)) for loop in self._loops]
-        if standing is Standing.SOUND and not self._speaks:
+        if standing.speaks and not self._speaks:
             self._speaks = True
             await self._relay.start()
             await self._consumer.start()

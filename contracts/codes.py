@@ -534,6 +534,13 @@ class DutyAnswer(StrEnum):
     RETAINED = "retained"
 
 
+class RenewalReason(StrEnum):
+    """Why somebody may declare by now for whom a guardian has consented (§ 36 SGB I)."""
+
+    INSIGHT = "insight"
+    OF_AGE = "of_age"
+
+
 class RetentionNorm(StrEnum):
     """The norm a recipient names when it retains what it should erase."""
 

@@ -10,6 +10,7 @@ from contracts.codes import (
     DutyAnswer,
     Giver,
     Purpose,
+    RenewalReason,
     RetentionNorm,
     Service,
     Side,
@@ -76,6 +77,57 @@ class ConsentWithdrawn(ConsentEvent):
     type: ClassVar[str] = "staffel.consent.withdrawn.v1"
 
     grants: tuple[GrantTold, ...] = Field(min_length=1, max_length=CODES_MAX)
+
+
+class ConsentReplaced(ConsentEvent):
+    """A newer consent has taken its place, in all it granted."""
+
+    type: ClassVar[str] = "staffel.consent.replaced.v1"
+
+
+class ConsentInvalidated(ConsentEvent):
+    """It never was one (§ 67b SGB X); why is told to nobody."""
+
+    type: ClassVar[str] = "staffel.consent.invalidated.v1"
+
+
+class ClearanceEvent(ConsentEvent):
+    """About what somebody else than the giver had entrusted, and these grants let go; who that is stays here."""
+
+    grants: tuple[GrantId, ...] = Field(min_length=1, max_length=CODES_MAX)
+
+
+class ConsentCleared(ClearanceEvent):
+    """Whoever entrusted it lets it go by these grants (§ 65(1) Nr. 1 SGB VIII)."""
+
+    type: ClassVar[str] = "staffel.consent.cleared.v1"
+
+
+class ConsentClearanceEnded(ClearanceEvent):
+    """It no longer goes by these grants: whoever had entrusted it has taken that back."""
+
+    type: ClassVar[str] = "staffel.consent.clearance_ended.v1"
+
+
+class ConsentRenewalDue(ConsentEvent):
+    """A guardian gave it, and the person may declare by now: it stands, and is to be renewed. Once for each reason."""
+
+    type: ClassVar[str] = "staffel.consent.renewal_due.v1"
+
+    reason: RenewalReason
+
+
+class ConsentInsightNoted(Event):
+    """Whether the person understands what a consent is (§ 36 SGB I) was noted, and is another answer than before."""
+
+    owner: ClassVar[Service] = Service.CONSENT
+    topic: ClassVar[TopicKind] = TopicKind.OWN
+    subject_kind: ClassVar[SubjectKind] = SubjectKind.PERSONS
+    key_field: ClassVar[str] = "person"
+    type: ClassVar[str] = "staffel.consent.insight_noted.v1"
+
+    person: PersonId
+    insight: bool
 
 
 class RestrictionEvent(Event):
@@ -179,6 +231,17 @@ class TransmissionReleased(ConsentHandoverEvent):
     items: int = Field(ge=0, le=ITEMS_MAX)
 
 
+class TransmissionTaskStated(ConsentHandoverEvent):
+    """A task was stated that makes it necessary, or no longer does; which one and for what stays in consent's database.
+
+    What follows from it is told by itself, as far as it is another decision than before.
+    """
+
+    type: ClassVar[str] = "staffel.transmission.task_stated.v1"
+
+    transmission: TransmissionId
+
+
 class ConsentErasureDemanded(ConsentHandoverEvent):
     """At the recipient: own intake must erase exactly what came by these releases."""
 
@@ -276,6 +339,12 @@ EVENTS: tuple[type[Event], ...] = (
     ConsentGiven,
     ConsentRefused,
     ConsentWithdrawn,
+    ConsentReplaced,
+    ConsentInvalidated,
+    ConsentCleared,
+    ConsentClearanceEnded,
+    ConsentRenewalDue,
+    ConsentInsightNoted,
     ConsentRestricted,
     ConsentRestrictionEnded,
     TransmissionPermitted,
@@ -284,6 +353,7 @@ EVENTS: tuple[type[Event], ...] = (
     TransmissionReduced,
     TransmissionEnded,
     TransmissionReleased,
+    TransmissionTaskStated,
     ConsentErasureDemanded,
     ConsentAnswerDue,
     ConsentAnswerOverdue,

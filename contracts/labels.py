@@ -358,6 +358,7 @@ LABELS: Final[Mapping[type[Enum], Mapping[object, str]]] = MappingProxyType(
             "unknown": "Unbekannt",
         },
         codes.DutyAnswer: {"erased": "Gelöscht", "retained": "Behalten"},
+        codes.RenewalReason: {"insight": "Ab 15 mit Einsicht", "of_age": "Volljährig"},
         codes.RetentionNorm: {
             "gdpr_17_3_b": "Rechtliche Verpflichtung oder öffentliche Aufgabe (Art. 17 Abs. 3 Buchst. b DSGVO)",
             "gdpr_17_3_e": "Rechtsansprüche (Art. 17 Abs. 3 Buchst. e DSGVO)",

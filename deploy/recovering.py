@@ -10,12 +10,14 @@ from chassis.service import Service, recover
 
 WHAT_IS_LOST = {
     "asked": "which categories were asked about: look at the other agency's question",
+    "clearance": "who let go what they had entrusted: the form is in the file; until it is entered it goes no more",
     "consent-not-known": "a consent that was written down after the backup: only that it has ended is known",
     "consent-wording": "for what was consented: the form is in the file; until it is entered again it permits nothing",
     "contact-person": "who became the contact person",
     "dossier": "what came with the dossier: ask the sender for a new handover of it",
     "duty": "a duty that was answered: the sender's word on it is gone from the channel",
     "grant-end": "which of its grants had ended, and how: those that may have are used no more",
+    "invalid-because": "why a consent was found to be none",
     "ledger-bases": "on which bases it left: at a withdrawal its recipient is told in any case",
     "outcome": "what became of it: ask the other agency",
     "person": "name, birth date and contents: register them anew from the file",
@@ -25,6 +27,7 @@ WHAT_IS_LOST = {
     "restriction-scope": "what was forbidden: until it is lifted nothing goes by law, nor on what was consented before",
     "review-day": "the day of the review: agree on a new one",
     "severity-of-needs": "how severe the needs are",
+    "stated-task": "which task was stated, or no longer: none counts until one is stated again for the handover",
     "transmission-proposal": "which items were proposed: the handover must be proposed again",
     "wording": "the wording of a draft",
 }

@@ -97,21 +97,25 @@ class Story:
         )
         return str(answer["id"])
 
-    async def consent_to(self, categories: Iterable[str] = CATEGORIES) -> dict[str, Any]:
+    async def consent_to(
+        self, categories: Iterable[str] = CATEGORIES, *, giver: str = "self", insight: bool = True,
+        entrusted_included: bool = False,
+    ) -> dict[str, Any]:
         """The young person consents: these categories, to this receiver, for the purpose of the handover."""
         grant = {
             "alliance": ALLIANCE,
             "recipient": self.receiver.agency,
             "purpose": self.purpose,
             "categories": list(categories),
+            "entrusted_included": entrusted_included,
         }
         answer = await self.sender.post(
             "consent",
             "/consents",
             {
                 "person": self.person,
-                "giver": "self",
-                "insight": True,
+                "giver": giver,
+                "insight": insight,
                 "young_person_heard": True,
                 "form": "written",
                 "notice": await self.publish_notice(),

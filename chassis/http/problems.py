@@ -55,6 +55,7 @@ class Trouble(StrEnum):
     UNAVAILABLE = "unavailable"
     RESTORED = "restored"
     UNCHECKED = "unchecked"
+    CATCHING_UP = "catching-up"
 
 
 TROUBLES: Mapping[StrEnum, Problem] = {
@@ -99,6 +100,9 @@ TROUBLES: Mapping[StrEnum, Problem] = {
     ),
     Trouble.UNCHECKED: Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, "Whether the database knows all this service has said is not known yet.", 2
+    ),
+    Trouble.CATCHING_UP: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "The database was restored, and has not heard again yet what it had heard.", 2
     ),
 }
 

@@ -196,6 +196,8 @@ class Desk:
                 raise Turned(Trouble.RESTORED)
             case Standing.UNASKED:
                 raise Turned(Trouble.UNCHECKED)
+            case Standing.CATCHING_UP:
+                raise Turned(Trouble.CATCHING_UP)
 
     def _caller(self, request: Request, now: datetime) -> Caller:
         try:

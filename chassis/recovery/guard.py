@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis.database import transaction
 from chassis.horizon import Horizon, OutOfSight
-from chassis.recovery.noticing import Finding, Topics, made_anew, notice
+from chassis.recovery.noticing import Finding, Topics, catching_up, made_anew, notice
 
 WHAT_TO_DO = "database and topics do not belong together: shut until `staffel recover` has mended it, `reason` says why"
 
@@ -27,11 +27,20 @@ log = logging.getLogger(__name__)
 
 
 class Standing(StrEnum):
-    """What is known of this database: nothing yet, that it is whole, or that it is older than what it has said."""
+    """What is known of this database: nothing yet, that it is whole, or that it is older than what it has said.
+
+    Or that it was, and has not heard again yet what it had heard: it speaks and hears, and gives nothing out.
+    """
 
     UNASKED = "unasked"
     SOUND = "sound"
     RESTORED = "restored"
+    CATCHING_UP = "catching-up"
+
+    @property
+    def speaks(self) -> bool:
+        """Whether a service on such a database may hear and say things."""
+        return self in {Standing.SOUND, Standing.CATCHING_UP}
 
 
 class Guard:
@@ -48,21 +57,27 @@ class Guard:
 
     async def may_speak(self) -> bool:
         """Asked by the relay before it publishes anything, each time it begins to lead."""
-        return await self._ask() is Standing.SOUND
+        return (await self._ask()).speaks
 
     async def _ask(self) -> Standing:
         if await self.refresh() is Standing.RESTORED:
             return self.standing
         try:
             findings = await notice(self._engine, self._horizon, self._topics)
+            behind = not findings and await self._catching_up()
         except OutOfSight as error:
             log.warning("the broker cannot be asked whether this database is whole", extra={"error_class": str(error)})
             return Standing.UNASKED
         if findings:
             await self._write_down(findings)
         else:
-            self.standing = Standing.SOUND
+            self.standing = Standing.CATCHING_UP if behind else Standing.SOUND
         return self.standing
+
+    async def _catching_up(self) -> bool:
+        """Asked until it was answered no: who has caught up once has caught up."""
+        sound = self.standing is Standing.SOUND
+        return not sound and await catching_up(self._engine, self._horizon, self._topics)
 
     async def made_anew(self, topic: str) -> None:
         """Told by the relay. Written down at once: a topic that grows on soon looks as if it had lost nothing.

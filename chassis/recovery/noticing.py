@@ -68,6 +68,32 @@ async def notice(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> list[
     return findings
 
 
+async def catching_up(engine: AsyncEngine, horizon: Horizon, topics: Topics) -> bool:
+    """Whether there is something to hear yet that lay there when this database was mended (`judged_up_to`).
+
+    A later life of it may have heard that already, and may have kept something back because of it. The broker is asked
+    only where a database was ever mended. Raises OutOfSight.
+    """
+    async with engine.connect() as tx:
+        rows = await tx.execute(_JUDGED, {"topics": list(topics.hears)})
+        judged = {Partition(row.topic, row.partition): row.next_offset for row in rows}
+    if not judged:
+        return False
+    there = await horizon.extents(sorted({place.topic for place in judged}))
+    left = {
+        place: Extent(extent.first, min(extent.next, judged[place])) for place, extent in there.items()
+        if place in judged
+    }
+    return bool(unread(await stands(engine, topics.consumer), left))
+
+
+async def stands(engine: AsyncEngine, consumer: str) -> dict[Partition, int]:
+    """Per partition the next offset that is to be heard."""
+    async with engine.connect() as tx:
+        rows = await tx.execute(_STANDS, {"consumer": consumer})
+        return {Partition(row.topic, row.partition): row.next_offset for row in rows}
+
+
 async def made_anew(engine: AsyncEngine, topic: str) -> list[Finding]:
     """What a topic has lost that is another one now, or was cut off: everything that was ever published to it.
 
@@ -249,6 +275,8 @@ _ALL = sa.text("""
 _JUDGED = sa.text("""
     SELECT topic, partition, next_offset FROM judged_up_to WHERE topic = ANY (:topics)
 """).bindparams(_TOPICS)
+
+_STANDS = sa.text("SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer")
 
 _HEARD = sa.text("""
     SELECT topic, partition, greatest(heard.next_offset, coalesce(judged.next_offset, 0)) AS next

@@ -98,6 +98,7 @@ async def recover(
     tail, ids = await _tail(engine, horizon, noticing.unread(said, there))
     heard = await _heard(engine, horizon, service, tail)
     committed = await horizon.committed([place for place in heard.extents if heard.extents[place].next])
+    to_hear = {place: max(extent.next, committed.get(place, 0)) for place, extent in heard.extents.items()}
     async with engine.connect() as connection:
         tx = await connection.begin()
         await connection.execute(_ONE_AT_A_TIME)
@@ -106,7 +107,7 @@ async def recover(
         recollection = await _remember(connection, service, facts, heard)
         causes = await _count_as_heard(connection, service.topics.consumer, facts, recollection, heard)
         republished = await _send_again(connection, findings)
-        await noticing.judge(connection, {place: extent.next for place, extent in there.items()} | dict(committed))
+        await noticing.judge(connection, {place: extent.next for place, extent in there.items()} | to_hear)
         report = Report(
             tuple(findings),
             _count(one.topic for one in facts),
@@ -182,9 +183,7 @@ async def _heard(engine: AsyncEngine, horizon: Horizon, service: Recollects, tai
     by_key: dict[UUID, list[Heard]] = defaultdict(list)
     if tail:
         causes, keys = {_cause(record) for record in tail}, {_envelope(record).key for record in tail}
-        async with engine.connect() as tx:
-            rows = await tx.execute(_STANDS, {"consumer": topics.consumer})
-            stands = {Partition(row.topic, row.partition): row.next_offset for row in rows}
+        stands = await noticing.stands(engine, topics.consumer)
         async for records in horizon.records(noticing.unread(stands, extents)):
             for record in records:
                 heard = service.hearing.read(record)
@@ -251,9 +250,13 @@ async def _remember(
 async def _count_as_heard(
     tx: AsyncConnection, consumer: str, facts: Sequence[Record], found: Recollection, ears: _Ears
 ) -> int:
-    """What a fact was said because of has had its effect: when it is read again it is known."""
+    """What a fact was said because of has had its effect: when it is read again it is known.
+
+    Not so where that effect is more than the fact says (`Hear.again`).
+    """
     every = {heard.meta.id: heard for several in ears.by_key.values() for heard in several} | dict(ears.by_id)
-    rows = {(heard.meta.id, heard.meta.subject): heard for heard in ears.by_id.values()}
+    told = (heard for heard in ears.by_id.values() if heard.hear is None or not heard.hear.again)
+    rows = {(heard.meta.id, heard.meta.subject): heard for heard in told}
     for id_, subjects in found.heard.items():
         rows |= {(id_, subject): every[id_] for subject in subjects if id_ in every}
     answered = {_cause(record) for record in facts}
@@ -346,8 +349,6 @@ _TOPICS, _KEYS = sa.bindparam("topics", type_=ARRAY(TEXT)), sa.bindparam("keys",
 _INTS, _LONGS, _IDS = ARRAY(sa.Integer), ARRAY(sa.BigInteger), ARRAY(PG_UUID(as_uuid=True))
 
 _ONE_AT_A_TIME = sa.text("SELECT pg_advisory_xact_lock(hashtext('recover'))")
-
-_STANDS = sa.text("SELECT topic, partition, next_offset FROM heard_up_to WHERE consumer = :consumer")
 
 _IN_STREAMS = sa.text("""
     SELECT pos, event_id, said.topic, said.key, seq, headers, outbox.pos IS NOT NULL AS waits

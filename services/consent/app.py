@@ -11,6 +11,7 @@ from chassis.inbox import Source
 from chassis.service import Service, Tools
 from contracts.addressing import feed_urls, heard_topics, postmarks, signing_jwks, told_topics
 from contracts.codes import Service as Name
+from contracts.ids import DutyId
 from contracts.new_ids import new_id
 from contracts.topics import Principal, written_by
 from services.consent.api import routes
@@ -53,7 +54,7 @@ def service(settings: Settings) -> Service:
         problems=PROBLEMS,
         scope_attribute="alliance",
         version_attribute="allianceversion",
-        deadlines={LOOK_AGAIN: Deadline(lambda person: Step(PERSON, person, LookAgain()))},
+        deadlines={LOOK_AGAIN: Deadline(lambda person: Step(PERSON, person, LookAgain(DutyId(new_id()))))},
         errands=ERRANDS,
         party_keys=keys_by(signing_jwks(alliances)),
         resources=resources,

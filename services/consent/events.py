@@ -113,15 +113,15 @@ def hear_answer(event: ConsentDataAnswered, meta: Meta) -> Sequence[Step]:
 
 
 HEARS: Final = (
-    Hear(CaseRegistered, know),
-    Hear(CaseChanged, know),
+    Hear(CaseRegistered, know, again=True),
+    Hear(CaseChanged, know, again=True),
     Hear(CaseDossierStored, confirm),
     Hear(CaseItemsErased, erased),
     Hear(HandoverProposed, open_transmission),
-    Hear(HandoverChanged, note_handover, of=persons_of_handovers),
+    Hear(HandoverChanged, note_handover, of=persons_of_handovers, again=True),
     Hear(ConsentStorageConfirmed, note_stored, of=persons_of_handovers, origin="channel"),
-    Hear(ConsentWithdrawalNotified, owe, origin="channel"),
-    Hear(ConsentDataAnswered, hear_answer, of=persons_of_handovers, origin="channel"),
+    Hear(ConsentWithdrawalNotified, owe, origin="channel", again=True),
+    Hear(ConsentDataAnswered, hear_answer, of=persons_of_handovers, origin="channel", again=True),
 )
 
 # --- own words --------------------------------------------------------------------------------------------------------
@@ -152,10 +152,17 @@ REMEMBERS: Final = (
     Memory(told.ConsentGiven, PERSON, memory.given),
     Memory(told.ConsentRefused, PERSON, memory.refused),
     Memory(told.ConsentWithdrawn, PERSON, memory.withdrawn),
+    Memory(told.ConsentReplaced, PERSON, memory.replaced),
+    Memory(told.ConsentInvalidated, PERSON, memory.invalidated),
+    Memory(told.ConsentCleared, PERSON, memory.cleared),
+    Memory(told.ConsentClearanceEnded, PERSON, memory.clearance_ended),
+    Memory(told.ConsentRenewalDue, PERSON, memory.renewal_due),
+    Memory(told.ConsentInsightNoted, PERSON, memory.insight_noted),
     Memory(told.ConsentRestricted, PERSON, memory.restricted),
     Memory(told.ConsentRestrictionEnded, PERSON, memory.restriction_ended),
     *(Memory(event, PERSON, memory.decided, whose_handover) for event in memory.STATES),
     Memory(told.TransmissionReleased, PERSON, memory.released, whose_handover),
+    Memory(told.TransmissionTaskStated, PERSON, memory.task_stated, whose_handover),
     Memory(told.ConsentErasureDemanded, PERSON, memory.erasing, by_reference),
     Memory(told.ConsentAnswerDue, PERSON, memory.reminded, whose_duty),
     Memory(told.ConsentAnswerOverdue, PERSON, memory.reminded, whose_duty),

@@ -74,6 +74,7 @@ class Life:
     heard: str
     stack: AsyncExitStack
     engine: AsyncEngine = field(init=False)
+    again: bool = False
 
     async def begin(self) -> Life:
         """Open it."""
@@ -93,8 +94,9 @@ class Life:
     def hearing(self) -> Hearing:
         """Balls of somebody else."""
         source = {self.heard: Source("b.boxes", "own")}
+        hears = [Hear(BallsPut, put_the_same, again=self.again)]
         return Hearing(
-            [Hear(BallsPut, put_the_same)], source, scope_attribute="scope", version_attribute="scopeversion"
+            hears, source, scope_attribute="scope", version_attribute="scopeversion"
         )
 
     @property
@@ -229,14 +231,48 @@ async def test_what_was_said_after_the_backup_is_known_again_to_the_byte_and_the
         assert await second.rows(what) == await first.rows(what)
     assert await second.balls(box) == [(6, 2)]
     assert await second.rows(f"SELECT kind FROM deadline WHERE subject = '{box}'") == [("shut",)]  # noqa: S608  # our own id
-    assert await second.guard.look() is Standing.SOUND
+    assert await second.guard.look() is Standing.CATCHING_UP, "the other's word lies there"
+    assert await second.guard.may_speak()
 
     await second.executor.hear([heard])
     assert await second.balls(box) == [(6, 2)], "what was answered is not heard twice"
+    assert await second.guard.look() is Standing.SOUND
     await put_by_another(second, box, [2], 1)
     assert await second.rows("SELECT error_class FROM parked") == []
     await second.publish()
     assert await numbers(second, box) == [1, 2, 3, 4]
+
+
+async def test_what_says_less_than_what_it_was_said_because_of_lets_that_be_heard_again(lives: Lives) -> None:
+    first, box = lives.first, new_id()
+    await first.put(box, 1)
+    await first.publish()
+    copy = await backup(first)
+    (heard,) = await put_by_another(first, box, [1], 3)
+    await first.publish()
+
+    second = await lives.restored(copy)
+    second.again = True
+    report = await second.recover()
+    assert report is not None
+    assert (report.facts, report.heard) == ({first.own: 1}, 0)
+    assert await second.balls(box) == [(4, 2)]
+    await second.executor.hear([heard])
+    assert await second.balls(box) == [(7, 3)], "whoever says so of an event takes care that twice does no harm"
+
+
+async def test_who_has_caught_up_once_has_caught_up_and_a_topic_that_grows_shuts_nobody(lives: Lives) -> None:
+    first, box = lives.first, new_id()
+    await first.put(box, 1)
+    await first.publish()
+    copy = await backup(first)
+    (heard,) = await put_by_another(first, box, [1], 3)
+    await first.publish()
+    second = await lives.restored(copy)
+    await second.recover()
+    await second.executor.hear([heard])
+    await put_by_another(first, box, [2], 1)
+    assert await second.guard.look() is Standing.SOUND, "that was not there when it was mended"
 
 
 async def test_what_was_decided_since_the_restore_and_not_sent_follows_what_was_said_before(lives: Lives) -> None:

@@ -19,6 +19,8 @@ from sqlalchemy.exc import OperationalError
 
 from chassis import metrics, service, telemetry
 from chassis.database import engine
+from chassis.http.problems import Trouble, Turned
+from chassis.http.serve import Desk
 from chassis.recovery import Standing
 from chassis.service import Running
 from tests.chassis.test_metrics import Points
@@ -110,6 +112,31 @@ async def test_the_last_answers_take_their_part_of_the_time_a_stop_has(monkeypat
     assert seconds <= service.STOP_SECONDS
 
 
+# --- who is answered ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (Standing.RESTORED, Trouble.RESTORED),
+        (Standing.UNASKED, Trouble.UNCHECKED),
+        (Standing.CATCHING_UP, Trouble.CATCHING_UP),
+        (Standing.SOUND, None),
+    ],
+)
+def test_programs_get_nothing_from_a_database_that_may_not_know_everything(
+    known: Standing, reason: Trouble | None
+) -> None:
+    """They give data out by our word; what is heard again may be a reason to give nothing out."""
+    desk = cast(Any, SimpleNamespace(standing=lambda: known))
+    if reason is None:
+        Desk._must_be_relied_on(desk)
+        return
+    with pytest.raises(Turned) as turned:
+        Desk._must_be_relied_on(desk)
+    assert turned.value.reason is reason
+
+
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
@@ -120,6 +147,7 @@ async def test_the_last_answers_take_their_part_of_the_time_a_stop_has(monkeypat
         (Standing.SOUND, True, True),
         (Standing.RESTORED, False, True),
         (Standing.UNASKED, False, True),
+        (Standing.CATCHING_UP, False, True),
     ],
 )
 async def test_where_the_database_cannot_be_looked_at_that_has_an_age_and_nothing_else_of_it_is_said(

@@ -201,10 +201,10 @@ def test_a_consent_that_expires_ends_what_rested_on_it_at_the_microsecond() -> N
     consent = story.gives(a_grant(valid_until=end))
     handover = story.proposes(an_item())
     story.now = end - timedelta(microseconds=1)
-    assert told(story.do(c.LookAgain())) == []
+    assert told(story.do(c.LookAgain(a_duty_id()))) == []
     assert list(story.last.deadlines) == [Arm(LOOK_AGAIN, end)]
     story.now = end
-    assert told(story.do(c.LookAgain())) == ["transmission.ended"]
+    assert told(story.do(c.LookAgain(a_duty_id()))) == ["transmission.ended"]
     assert (story.state(consent), story.state_of(handover)) == ("expired", "ended")
     assert list(story.last.deadlines) == [Disarm(LOOK_AGAIN)]
 
@@ -226,7 +226,7 @@ def test_a_grant_that_begins_later_permits_from_then_on() -> None:
     story.proposes(an_item())
     assert told(story.last) == ["transmission.denied"]
     story.now = begin
-    assert told(story.do(c.LookAgain())) == ["transmission.permitted"]
+    assert told(story.do(c.LookAgain(a_duty_id()))) == ["transmission.permitted"]
 
 
 def test_a_new_consent_in_the_place_of_an_older_one_keeps_what_it_still_permits() -> None:
@@ -235,7 +235,7 @@ def test_a_new_consent_in_the_place_of_an_older_one_keeps_what_it_still_permits(
     handover = story.proposes(an_item())
     newer = ConsentId(new_id())
     story.do(c.GiveConsent(newer, a_sheet(story.notice.id), replaces=older))
-    assert told(story.last) == ["consent.given"]
+    assert told(story.last) == ["consent.given", "consent.replaced"]
     assert (story.state(older), story.state(newer), story.state_of(handover)) == ("replaced", "given", "permitted")
     assert story.person.spoken_of is not None
     assert story.person.spoken_of.id == newer
@@ -246,7 +246,7 @@ def test_an_invalid_consent_ends_what_rested_on_it() -> None:
     consent = story.gives()
     story.proposes(an_item())
     story.do(c.InvalidateConsent(consent, InvalidReason.WRONG_FORM, a_duty_id()))
-    assert told(story.last) == ["transmission.ended"]
+    assert told(story.last) == ["consent.invalidated", "transmission.ended"]
 
 
 def test_every_decision_is_kept_with_the_version_of_the_alliance() -> None:
@@ -368,7 +368,7 @@ def test_withdrawing_a_newer_consent_reaches_whoever_received_something_by_an_ol
     story, older, _, line = released()
     if not replaced:
         story.now = story.person.consents[0].grants[0].valid_until
-        story.do(c.LookAgain())
+        story.do(c.LookAgain(a_duty_id()))
     newer = ConsentId(new_id())
     story.do(c.GiveConsent(newer, a_sheet(story.notice.id), replaces=older if replaced else None))
     story.now += SECOND
@@ -384,7 +384,7 @@ def test_a_consent_that_has_expired_can_still_be_withdrawn_and_that_is_told_once
     story, consent, _, line = released()
     grants = frozenset(grant.id for grant in story.person.consents[0].grants)
     story.now = story.person.consents[0].grants[0].valid_until
-    assert story.do(c.LookAgain()).subject.duties == ()
+    assert story.do(c.LookAgain(a_duty_id())).subject.duties == ()
     command = c.WithdrawGrants(consent, grants, a_duty_id()) if some else c.WithdrawConsent(consent, a_duty_id())
     assert told(story.do(command)) == ["consent.withdrawn", "consent.withdrawal_notified"]
     assert (story.state(consent), story.person.duties[0].releases) == ("expired", (line.release,))
@@ -398,7 +398,7 @@ def test_a_grant_taken_back_while_another_stood_is_told_when_that_one_is_taken_b
     story.person = replace(story.person, ledger=(replace(line, bases=(*line.bases, basis)),))
     story.do(c.WithdrawConsent(consent, a_duty_id()))
     story.now = story.person.consents[1].grants[0].valid_until
-    story.do(c.LookAgain())
+    story.do(c.LookAgain(a_duty_id()))
     assert "consent.withdrawal_notified" in told(story.do(c.WithdrawConsent(other, a_duty_id())))
 
 

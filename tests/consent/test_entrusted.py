@@ -19,6 +19,7 @@ from tests.consent.builders import (
     MUSTER,
     TASK,
     Story,
+    a_duty_id,
     an_item,
     of_two_youth_offices,
     refused,
@@ -117,7 +118,7 @@ def test_it_is_taken_back_by_saying_less_and_ends_with_the_row() -> None:
     (basis,) = story.transmission(second).verdicts[0].bases
     assert basis.until is not None
     story.now = basis.until
-    story.do(LookAgain())
+    story.do(LookAgain(a_duty_id()))
     assert story.state_of(second) == "ended"
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from chassis.transitions import Decided, Refused
 from contracts.alliance import StatutoryBasis
 from contracts.codes import AgeBand, ConsentForm, DataCategory, Giver, LegalBasis, Purpose, Role, Sphere
+from contracts.consent import ConsentRenewalDue
 from contracts.ids import AgencyId, CaseId, ConsentId, GrantId, HandoverRef, TransmissionId, WaiverId
 from contracts.new_ids import new_id
 from services.consent.api import routes
@@ -163,12 +164,47 @@ def test_a_guardians_consent_is_to_be_renewed_by_whoever_may_declare_by_now_and_
     story.do(c.KnowPerson(now))
     story.do(c.NoteInsight(insight=noted))
     assert story.to_be_renewed() == [due]
-    story.do(c.LookAgain())
+    story.do(c.LookAgain(a_duty_id()))
     assert story.state_of(handover) == "permitted"
     if due:
         renewed = ConsentId(new_id())
         story.do(c.GiveConsent(renewed, a_sheet(story.notice.id), replaces=story.person.consents[0].id))
         assert story.to_be_renewed() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("given_at", "insight", "then", "reason"),
+    [
+        (AgeBand.UNDER_15, True, c.KnowPerson(MINOR), "insight"),
+        (MINOR, False, c.NoteInsight(insight=True), "insight"),
+        (MINOR, False, c.KnowPerson(ADULT), "of_age"),
+    ],
+)
+def test_that_a_guardians_consent_is_to_be_renewed_is_told_once(
+    given_at: AgeBand, insight: bool, then: object, reason: str
+) -> None:
+    """R6, § 36 SGB I: at 15 with insight, when insight is noted, at 18; whoever hears it twice has two who ask."""
+    story = Story(given_at)
+    consent = story.gives(giver=Giver.GUARDIAN, insight=insight)
+    assert told(story.last) == ["consent.given"]
+    due = [tell.fact for tell in story.do(then).tells if isinstance(tell.fact, ConsentRenewalDue)]
+    assert [(each.person, each.consent, each.reason) for each in due] == [(story.person.id, consent, reason)]
+    for again in (then, c.LookAgain(a_duty_id()), then):
+        assert told(story.do(again)) == []
+
+
+def test_of_age_is_another_reason_than_insight_and_what_was_renewed_or_ended_is_not_told_of() -> None:
+    """R6, § 36 SGB I: at 18 it is told once more; insight that was taken back and noted again tells nothing new."""
+    story = Story(MINOR)
+    story.gives(giver=Giver.GUARDIAN, insight=False)
+    ended = story.gives(giver=Giver.GUARDIAN, insight=False)
+    story.do(c.WithdrawConsent(ended, a_duty_id()))
+    assert told(story.do(c.NoteInsight(insight=True))) == ["consent.insight_noted", "consent.renewal_due"]
+    assert told(story.do(c.NoteInsight(insight=True))) == []
+    assert told(story.do(c.NoteInsight(insight=False))) == ["consent.insight_noted"]
+    assert told(story.do(c.NoteInsight(insight=True))) == ["consent.insight_noted"]
+    assert told(story.do(c.KnowPerson(ADULT))) == ["consent.renewal_due"]
+    assert told(story.do(c.KnowPerson(AgeBand.FROM_21_TO_24))) == []
 
 
 # --- what is forbidden ------------------------------------------------------------------------------------------------
@@ -376,10 +412,10 @@ def test_what_somebody_else_entrusted_goes_on_the_consent_and_on_the_word_of_the
     consent = story.gives(grant, **sheet)
     assert story.reasons(handover) == ["entrusted"]
     clear = c.ClearGrants(consent, frozenset({grant.id}), entruster, ConsentForm.WRITTEN)
-    assert told(story.do(clear)) == ["transmission.permitted"]
+    assert told(story.do(clear)) == ["consent.cleared", "transmission.permitted"]
     assert story.reasons(handover) == ["consent"]
     ends = c.WithdrawClearance(consent, frozenset({grant.id}))
-    assert told(story.do(ends)) == ["transmission.ended"]
+    assert told(story.do(ends)) == ["consent.clearance_ended", "transmission.ended"]
     assert told(story.do(ends)) == []
     assert story.state(consent) == "given"
 
@@ -442,7 +478,7 @@ def test_a_release_from_confidentiality_frees_a_person_and_lets_no_item_go() -> 
         waiver = a_waiver()
         assert told(story.do(waiver)) == []
         assert story.person.spoken_of is not None
-        story.do(c.LookAgain())
+        story.do(c.LookAgain(a_duty_id()))
         assert story.reasons(handover) == before
         story.do(c.WithdrawWaiver(waiver.waiver))
         assert [str(each.state) for each in story.person.waivers] == ["withdrawn"]
@@ -455,7 +491,7 @@ def test_a_professional_secret_goes_on_a_consent_and_on_no_task_and_no_waiver() 
     handover = story.proposes(an_item(DataCategory.CONTACT, professional_secret=True))
     story.states_task(handover, DataCategory.CONTACT)
     story.do(a_waiver())
-    story.do(c.LookAgain())
+    story.do(c.LookAgain(a_duty_id()))
     assert story.reasons(handover) == ["professional_secret"]
     story.gives(a_grant(categories=frozenset({DataCategory.CONTACT})))
     assert story.reasons(handover) == ["consent"]

@@ -97,9 +97,11 @@ class Shelf:
 class Life(RuleBasedStateMachine):
     """One young person of 16, who comes of age at some time or other."""
 
+    book: type[Story] = Story
+
     @initialize()
     def begin(self) -> None:
-        self.story = Story(AgeBand.FROM_15_TO_17, law=LAW)
+        self.story = self.book(AgeBand.FROM_15_TO_17, law=LAW)
         self.shelf = Shelf()
         self.due: datetime | None = None
         self.adult = False
@@ -137,7 +139,7 @@ class Life(RuleBasedStateMachine):
         """The clock runs what is due on the way, at its instant."""
         while self.due is not None and self.due <= then:
             self.story.now, self.due = self.due, None
-            self._decide(c.LookAgain(), everything=True)
+            self._decide(c.LookAgain(a_duty_id()), everything=True)
         self.story.now = then
 
     # --- consents ---

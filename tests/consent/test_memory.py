@@ -11,7 +11,14 @@ from contracts import consent as told_by_us
 from contracts.codes import AgeBand, ConsentForm, ConsentState, DataCategory, Giver
 from contracts.new_ids import new_id
 from services.consent.domain import LOOK_AGAIN, memory
-from services.consent.domain.commands import InvalidateConsent, KnowPerson, LiftRestriction, LookAgain, WithdrawConsent
+from services.consent.domain.commands import (
+    ClearGrants,
+    InvalidateConsent,
+    KnowPerson,
+    LiftRestriction,
+    LookAgain,
+    WithdrawConsent,
+)
 from services.consent.domain.words import InvalidReason, Person, RestrictionState
 from services.consent.events import REMEMBERS
 from tests.consent.builders import NOW, Story, a_duty_id, a_grant, an_item, done
@@ -73,15 +80,39 @@ def test_an_older_consent_to_the_same_purpose_may_have_been_replaced_and_is_used
 
 
 def test_what_ended_without_a_word_of_its_own_ends_with_what_rested_on_it() -> None:
+    """As the version before had it, of which facts lie on the topics still."""
     story = Story()
     consent, handover = story.gives(), story.proposes(an_item())
     backup = story.person
     ended = story.do(InvalidateConsent(consent, InvalidReason.WRONG_FORM, a_duty_id()))
-    assert [type(tell.fact) for tell in ended.tells] == [told_by_us.TransmissionEnded]
-    known = remembered(backup, ended)
+    (shown,) = [tell for tell in ended.tells if isinstance(tell.fact, told_by_us.TransmissionEnded)]
+    known = remembered(backup, replace(ended, tells=(shown,)))
     assert known.lost == (memory.GRANT_ENDED,)
     assert all(not each.standing(LATER) for each in known.subject.consents)
     assert next(each for each in known.subject.transmissions if each.handover == handover).state == "ended"
+
+
+def test_a_consent_that_was_found_to_be_none_is_none_and_only_the_file_says_why() -> None:
+    story = Story()
+    consent = story.gives()
+    backup = story.person
+    known = remembered(backup, story.do(InvalidateConsent(consent, InvalidReason.WRONG_FORM, a_duty_id())))
+    assert (known.lost, known.deadlines) == ((memory.INVALID_BECAUSE,), (Arm(LOOK_AGAIN, LATER),))
+    (found,) = known.subject.consents
+    assert (found.state, found.ended_at) == (ConsentState.INVALIDATED, LATER)
+
+
+def test_what_was_cleared_after_the_backup_is_cleared_by_nobody_until_that_is_entered_again() -> None:
+    """§ 65(1) Nr. 1 SGB VIII: who, and in which form, is told to nobody."""
+    story = Story()
+    grant = a_grant(entrusted_included=True)
+    consent = story.gives(grant)
+    backup = story.person
+    clear = ClearGrants(consent, frozenset({grant.id}), Giver.GUARDIAN, ConsentForm.WRITTEN)
+    known = remembered(backup, story.do(clear))
+    assert (known.subject.consents, known.lost) == (backup.consents, (memory.CLEARED,))
+    story.person = known.subject
+    story.do(clear)
 
 
 def test_what_was_forbidden_after_the_backup_is_forbidden_whatever_it_was() -> None:
@@ -99,7 +130,7 @@ def test_what_was_forbidden_after_the_backup_is_forbidden_whatever_it_was() -> N
         restriction, True, None, frozenset(DataCategory)
     )
     story.person, story.now = known.subject, LATER + timedelta(seconds=1)
-    story.do(LookAgain())
+    story.do(LookAgain(a_duty_id()))
     assert story.state_of(handover) == "ended"
 
 

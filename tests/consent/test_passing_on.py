@@ -30,7 +30,7 @@ from contracts.intake import CaseDossierStored, CaseRegistered, StoredItem
 from contracts.new_ids import new_id
 from services.consent.domain import LOOK_AGAIN, Reason
 from services.consent.domain import commands as c
-from services.consent.domain.words import Disclosed, DutySaid, Item, PassedOn
+from services.consent.domain.words import Disclosed, DutySaid, DutyState, Item, PassedOn
 from tests.consent.builders import AGENTUR, JUGENDAMT, MUSTER, NOW, PURPOSE, Story, a_duty_id, an_item, refused, told
 from tests.consent.conftest import Consenting, opened
 
@@ -115,6 +115,21 @@ def test_the_answer_waits_for_theirs_and_says_what_they_said_but_not_who() -> No
         (DutyAnswer.RETAINED, RetentionNorm.SGB_X_84), (DutyAnswer.ERASED, None),
     ]
     assert JUGENDAMT not in answer.fact.model_dump_json()
+
+
+def test_an_answer_that_a_process_of_the_version_before_has_heard_is_answered_in_turn_at_the_next_look() -> None:
+    """Decision 0029: it takes the answer in and knows nobody who waits for it."""
+    chain = Chain()
+    chain.passes_on(*chain.items)
+    demand = chain.ends()
+    chain.do(c.AnswerRetained(demand.duty, RetentionNorm.GDPR_17_3_B))
+    heard = tuple(
+        replace(duty, state=DutyState.ANSWERED, answer=DutyAnswer.ERASED) if duty.side is Side.SENDER else duty
+        for duty in chain.person.duties
+    )
+    chain.person = replace(chain.person, duties=heard)
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == ["consent.data_answered"]
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == []
 
 
 def test_a_norm_of_ones_own_waits_for_the_others_too() -> None:
@@ -219,11 +234,11 @@ def test_an_open_answer_is_reminded_of_three_days_before_and_missed_once() -> No
     chain.ends()
     assert Arm(LOOK_AGAIN, DUE - timedelta(days=3)) in chain.last.deadlines
     chain.now = DUE - timedelta(days=3)
-    assert told(chain.do(c.LookAgain())) == ["consent.answer_due"]
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == ["consent.answer_due"]
     assert Arm(LOOK_AGAIN, DUE) in chain.last.deadlines
     chain.now = DUE
-    assert told(chain.do(c.LookAgain())) == ["consent.answer_overdue"]
-    assert told(chain.do(c.LookAgain())) == []
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == ["consent.answer_overdue"]
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == []
     assert [duty.said for duty in chain.person.duties] == [DutySaid.OVERDUE]
 
 
@@ -232,9 +247,9 @@ def test_who_waits_for_an_answer_is_told_when_it_is_late_and_not_before() -> Non
     chain.passes_on(chain.own)
     chain.do(c.WithdrawConsent(chain.consent, a_duty_id()))
     chain.now = DUE - timedelta(microseconds=1)
-    assert told(chain.do(c.LookAgain())) == []
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == []
     chain.now = DUE
-    assert told(chain.do(c.LookAgain())) == ["consent.answer_overdue"]
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == ["consent.answer_overdue"]
 
 
 def test_a_demand_that_came_after_its_answer_was_due_is_late_at_once() -> None:
@@ -243,7 +258,7 @@ def test_a_demand_that_came_after_its_answer_was_due_is_late_at_once() -> None:
     chain.now = DUE + timedelta(days=30)
     chain.ends()
     assert Arm(LOOK_AGAIN, chain.now) in chain.last.deadlines
-    assert told(chain.do(c.LookAgain())) == ["consent.answer_overdue"]
+    assert told(chain.do(c.LookAgain(a_duty_id()))) == ["consent.answer_overdue"]
 
 
 # --- the running service ----------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def withdrawn_bit_by_bit(story: Story) -> ConsentId:
 def expired(story: Story) -> ConsentId:
     consent = given(story)
     story.now += timedelta(days=400)
-    story.do(c.LookAgain())
+    story.do(c.LookAgain(a_duty_id()))
     return consent
 
 

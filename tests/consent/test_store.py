@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from chassis.database import transaction
-from contracts.codes import ConsentForm, DataCategory, Giver, HandoverState, RetentionNorm, Side
+from contracts.codes import AgeBand, ConsentForm, DataCategory, Giver, HandoverState, RetentionNorm, Side
 from contracts.ids import ConsentId, DutyId, GrantId, HandoverRef, PersonId, ReleaseId, WaiverId
 from contracts.new_ids import new_id
 from services.consent.domain import commands as c
@@ -25,7 +25,7 @@ async def loaded(tx: AsyncConnection, person: PersonId) -> Person:
 
 def full_of_everything() -> Person:
     """A person with every kind of part."""
-    story = Story()
+    story = Story(AgeBand.FROM_15_TO_17)
     consent = story.gives(a_grant(), a_grant(categories=frozenset({DataCategory.HEALTH}), entrusted_included=True))
     handover = story.proposes(an_item(), an_item(DataCategory.HEALTH, entrusted=True, entruster=Giver.GUARDIAN))
     story.do(moved(handover, HandoverState.ACCEPTED))
@@ -37,6 +37,7 @@ def full_of_everything() -> Person:
     story.do(c.AnswerRetained(duty, RetentionNorm.GDPR_17_3_B))
     story.do(c.ClearGrants(consent, grants(story, entrusted=True), Giver.GUARDIAN, ConsentForm.ELECTRONIC))
     story.do(c.WithdrawClearance(consent, grants(story, entrusted=True)))
+    story.gives(giver=Giver.GUARDIAN, insight=False)
     story.do(c.NoteInsight(insight=True))
     story.restricts(DataCategory.SCHOOL, DataCategory.HEALTH, recipient=None)
     lifted = story.restricts(DataCategory.SCHOOL)

@@ -24,6 +24,7 @@ from tests.consent.builders import (
     NOW,
     TASK,
     Story,
+    a_duty_id,
     a_restriction,
     an_item,
     context,
@@ -198,7 +199,7 @@ def test_when_the_row_is_over_the_handover_is_told_at_that_instant() -> None:
     decided = done(law.decide(story.person, stating(handover), context()))
     (clock,) = [each for each in decided.deadlines if isinstance(each, Arm)]
     assert clock.due.isoformat() == "2026-11-22T23:00:00+00:00"
-    over = done(law.decide(decided.subject, LookAgain(), context(clock.due)))
+    over = done(law.decide(decided.subject, LookAgain(a_duty_id()), context(clock.due)))
     assert over.subject.transmissions[0].state is TransmissionState.ENDED
     assert [type(tell.fact) for tell in over.tells] == [TransmissionEnded]
     assert [each for each in over.deadlines if isinstance(each, Disarm)]

@@ -21,7 +21,12 @@ from tests.judges import judge, wrong
 
 every_service = pytest.mark.parametrize("service", Service)
 # A consent speaks beside its table, from every place that can change one.
-TOLD_BESIDE_A_TABLE = {"staffel.consent.given.v1", "staffel.consent.refused.v1", "staffel.consent.withdrawn.v1"}
+TOLD_BESIDE_A_TABLE = {
+    f"staffel.consent.{name}.v1"
+    for name in (
+        "given", "refused", "withdrawn", "replaced", "invalidated", "cleared", "clearance_ended", "renewal_due",
+    )
+}
 
 
 @cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from chassis.auth import read_key, sign_party
+from deploy.desk import ProblemError
 from deploy.embedded.keys import SIGNING
 from tests.journeys.journey import Journey
 from tests.journeys.restoring import recover, restored, stays_shut
@@ -47,6 +49,57 @@ async def test_a_consent_withdrawn_after_the_backup_is_withdrawn_and_not_one_byt
     await asked.withdraw_consent()
     await town.journey().until_stored()
     assert await town.parked() == []
+
+
+async def test_what_no_longer_is_cleared_does_not_go_and_noted_insight_is_noted(town: Town, begun: Journey) -> None:
+    """§ 65(1) Nr. 1 SGB VIII, § 36 SGB I: both after the backup; on no topic stands who, in which form, or why."""
+    begun.birth_date = f"{datetime.now(UTC).year - 17}-12-31"
+    await begun.register()
+    secret = {"category": "school", "content": {"told": "Beispiel"}, "entrusted": True, "entruster": "guardian"}
+    await begun.sender.post("intake", f"/cases/{begun.case}/items", {"items": [secret]})
+    found = (await begun.sender.get("intake", f"/cases/{begun.case}/items"))["items"]
+    begun.items = [item["id"] for item in found]
+    (entrusted,) = [item["id"] for item in found if item["entrusted"]]
+    await begun.assign()
+    await begun.activate()
+    consent = await begun.consent_to(entrusted_included=True)
+    shown = await begun.sender.get("consent", f"/consents/{consent['id']}")
+    grants = {"person": begun.person, "grants": [grant["id"] for grant in shown["grants"]]}
+    clearance = f"/consents/{consent['id']}/clearance"
+    await begun.sender.post("consent", clearance, {**grants, "by": "guardian", "form": "written"})
+    await begun.draft()
+    await begun.propose()
+    await begun.receiver_is("requested")
+    assert (await _reasons(begun))[entrusted] == "consent"
+
+    async with town.stock.resting():
+        async with restored(town.system, CONSENT):
+            await begun.sender.post("consent", f"{clearance}/withdrawal", grants)
+            await begun.sender.post("consent", f"/persons/{begun.person}/insight", {"insight": True})
+        await stays_shut(town.system, CONSENT)
+        code, said = await recover(town.system, CONSENT, "--apply")
+        assert code == 0, said
+        assert f"person {begun.person}: consent.clearance_ended, " in said
+        await town.system.ready([CONSENT])
+
+    assert (await _reasons(begun))[entrusted] == "entrusted"
+    (grant,) = (await begun.sender.get("consent", f"/consents/{consent['id']}"))["grants"]
+    assert grant["cleared"]["ended_at"] is not None
+    with pytest.raises(ProblemError) as refused:
+        await begun.consent_to(giver="guardian", insight=False)
+    assert refused.value.reason == "wrong-giver"
+    await begun.act(begun.receiver, "acceptance")
+    await begun.dossier_is("stored")
+    there = (await begun.receiver.get("intake", f"/cases/{begun.handover}/items"))["items"]
+    assert len(there) == len(begun.items) - 1, "all but that is there"
+    assert not any(item["entrusted"] for item in there)
+    assert await town.parked() == []
+
+
+async def _reasons(journey: Journey) -> dict[str, str]:
+    """Of each proposed item, what was last decided."""
+    found = await journey.sender.get("consent", f"/handovers/{journey.handover}/transmission")
+    return {item["id"]: item["reason"] for item in found["items"]}
 
 
 async def test_a_handover_accepted_and_met_after_the_backup_leads_where_the_young_person_was_met(

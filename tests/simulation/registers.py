@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from chassis.transitions import Context, Decided, Refused, Reservation, Step
 from contracts.codes import Completeness, ConsentState, Side
-from contracts.ids import AgencyId, ConsentId, GrantId, PersonId, ReleaseId
+from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, PersonId, ReleaseId
 from services.consent.domain import LOOK_AGAIN, Law
 from services.consent.domain import commands as c
 from services.consent.domain.passing_on import onward
@@ -171,5 +171,6 @@ class Persons:
 
 def consent_rooms(agency: AgencyId, notice: Notice) -> Rooms:
     persons = Persons(agency, notice)
-    look = {LOOK_AGAIN: lambda person: Step(PERSON, person, c.LookAgain())}
+    # Nobody is left untold here, so that no duty ever gets this id: no process is of an older version.
+    look = {LOOK_AGAIN: lambda person: Step(PERSON, person, c.LookAgain(DutyId(uuid5(person, "look"))))}
     return Rooms({PERSON: persons}, {persons_of_handovers: persons.of_handover}, look)

@@ -13,6 +13,7 @@ from contracts.codes import (
     Giver,
     HandoverState,
     Purpose,
+    RenewalReason,
     RetentionNorm,
     Side,
 )
@@ -66,7 +67,9 @@ class NoteInsight:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """The clock: a grant begins or ends now."""
+    """The clock: a grant begins or ends now, or an answer is due; `first_duty` is for those not told of an end yet."""
+
+    first_duty: DutyId
 
 
 # --- about a consent --------------------------------------------------------------------------------------------------
@@ -172,6 +175,14 @@ class ExpireConsent:
     """All its grants are over; only the domain itself says this."""
 
     consent: ConsentId
+
+
+@dataclass(frozen=True, slots=True)
+class RemindOfRenewal:
+    """A guardian gave it, and the person may declare by now; only the domain itself says this."""
+
+    consent: ConsentId
+    reason: RenewalReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,23 @@
 """The table of a consent: who may declare it, and how it ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.transitions import Condition, Context, Row, Table, Tell
-from contracts.codes import AgeBand, ConsentState, Giver
-from contracts.consent import ConsentGiven, ConsentRefused, ConsentWithdrawn, GrantTold
+from contracts.codes import AgeBand, ConsentState, Giver, RenewalReason
+from contracts.consent import (
+    ConsentClearanceEnded,
+    ConsentCleared,
+    ConsentGiven,
+    ConsentInvalidated,
+    ConsentRefused,
+    ConsentRenewalDue,
+    ConsentReplaced,
+    ConsentWithdrawn,
+    GrantTold,
+)
 from contracts.ids import PersonId
 from services.consent.domain.commands import (
     ClearGrants,
@@ -16,6 +26,7 @@ from services.consent.domain.commands import (
     GiveConsent,
     InvalidateConsent,
     RefuseConsent,
+    RemindOfRenewal,
     ReplaceConsent,
     RequestConsent,
     Sheet,
@@ -83,6 +94,16 @@ def to_be_renewed(consent: Consent, age_band: AgeBand | None, *, insight_noted: 
     return by_guardian and rightful(age_band, insight=insight) is Giver.SELF
 
 
+def renewal_due(
+    consent: Consent, age_band: AgeBand | None, *, insight_noted: bool
+) -> RemindOfRenewal | None:
+    """That it is to be renewed, for a reason for which that was not said yet: a person of age is asked once more."""
+    if not to_be_renewed(consent, age_band, insight_noted=insight_noted):
+        return None
+    reason = RenewalReason.OF_AGE if age_band in ADULT else RenewalReason.INSIGHT
+    return None if reason in consent.renewals_said else RemindOfRenewal(consent.id, reason)
+
+
 def not_retroactive(facts: Facts, now: datetime) -> bool:
     """§ 67b SGB X: consent comes before; a grant begins now or later, and ends after it begins."""
     return all(now <= grant.valid_from < grant.valid_until for grant in facts.grants)
@@ -97,7 +118,7 @@ def clearable(consent: Consent, command: ClearGrants) -> bool:
     """Whether these grants include what was entrusted by somebody else than their giver, who was not asked before."""
     grants = [grant for grant in consent.grants if grant.id in command.grants]
     asked = all(
-        grant.entrusted_included and (grant.cleared is None or grant.cleared.ended_at is not None) for grant in grants
+        grant.entrusted_included and not grant.let_go for grant in grants
     )
     return asked and command.by is not consent.giver
 
@@ -193,6 +214,10 @@ def _clearance_ended(consent: Consent, command: WithdrawClearance, context: Cont
     ))
 
 
+def _renewal_said(consent: Consent, command: RemindOfRenewal, context: Context) -> Consent:
+    return replace(consent, renewals_said=consent.renewals_said | {command.reason})
+
+
 def _taken_back(consent: Consent, command: WithdrawConsent, context: Context) -> Consent:
     return replace(consent, grants=tuple(
         replace(grant, withdrawn_at=grant.withdrawn_at or context.now) for grant in consent.grants
@@ -207,12 +232,27 @@ def _told(grants: tuple[Grant, ...]) -> tuple[GrantTold, ...]:
 
 
 def told(person: PersonId, before: Consent, after: Consent) -> tuple[Tell, ...]:
-    """What a change of a consent says at home; other ends than by withdrawal show in `transmission.*`."""
+    """What a change of a consent says at home; that it has expired says the clock, to whoever knows its grants."""
     if after.state is ConsentState.GIVEN and before.state is not ConsentState.GIVEN:
         return (Tell(ConsentGiven(person=person, consent=after.id, grants=_told(after.grants))),)
-    if after.state is ConsentState.REFUSED and before.state is not ConsentState.REFUSED:
-        return (Tell(ConsentRefused(person=person, consent=after.id)),)
-    return _told_withdrawn(person, before, after)
+    said = ENDINGS.get(after.state) if after.state is not before.state else None
+    if said is not None:
+        return (Tell(said(person=person, consent=after.id)),)
+    return (
+        *_told_withdrawn(person, before, after),
+        *_told_cleared(person, before, after),
+        *(
+            Tell(ConsentRenewalDue(person=person, consent=after.id, reason=reason))
+            for reason in after.renewals_said - before.renewals_said
+        ),
+    )
+
+
+ENDINGS: Mapping[ConsentState | Before, type[ConsentRefused | ConsentReplaced | ConsentInvalidated]] = {
+    ConsentState.REFUSED: ConsentRefused,
+    ConsentState.REPLACED: ConsentReplaced,
+    ConsentState.INVALIDATED: ConsentInvalidated,
+}
 
 
 def _told_withdrawn(person: PersonId, before: Consent, after: Consent) -> tuple[Tell, ...]:
@@ -223,6 +263,18 @@ def _told_withdrawn(person: PersonId, before: Consent, after: Consent) -> tuple[
         if grant.id not in taken_back_before and (whole or grant.withdrawn_at is not None)
     )
     return (Tell(ConsentWithdrawn(person=person, consent=after.id, grants=_told(gone))),) if gone else ()
+
+
+def _told_cleared(person: PersonId, before: Consent, after: Consent) -> tuple[Tell, ...]:
+    """By ids: who has cleared it, and for what, is told to nobody."""
+    older = {grant.id: grant.cleared for grant in before.grants}
+    changed = [grant for grant in after.grants if grant.id in older and grant.cleared != older[grant.id]]
+    cleared = tuple(grant.id for grant in changed if grant.let_go)
+    ended = tuple(grant.id for grant in changed if not grant.let_go)
+    return (
+        *((Tell(ConsentCleared(person=person, consent=after.id, grants=cleared)),) if cleared else ()),
+        *((Tell(ConsentClearanceEnded(person=person, consent=after.id, grants=ended)),) if ended else ()),
+    )
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -239,6 +291,7 @@ AFTER = AGAIN + "; but whoever has received something is told"
 NO_REASON = "Art. 7(4) GDPR: no reason is asked, nothing follows"
 LAST = "its last grant is over"
 R9 = "§ 65(1) Nr. 1 SGB VIII: whoever entrusted it lets it go, beside the consent and never in its place"
+R6_LATER = "§ 36 SGB I: who may declare by now is asked; what a guardian gave stands until then"
 NEW = "a new record, never a change of an old one"
 DECLARING = dict[str, Any](provided=DECLARED, because=f"{R5}; {R6}")
 PART = dict[str, Any](provided=(HAS_GRANTS,))
@@ -262,6 +315,7 @@ CONSENTS = Table[Consent](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, rows=(
     Row(GIVEN,     ClearGrants,       GIVEN,     because=R9, does=(_cleared,),
         provided=(HAS_GRANTS, TO_CLEAR, CLEARS_IN_FORM)),
     Row(GIVEN,     ExpireConsent,     EXPIRED,   because=LAST, **END),
+    Row(GIVEN,     RemindOfRenewal,   GIVEN,     because=R6_LATER, does=(_renewal_said,)),
     Row(GIVEN,     ReplaceConsent,    REPLACED,  because=NEW, **END),
     Row(GIVEN,     InvalidateConsent, INVALID,   because=f"{R5}; {R6}", does=(_because, _ended_now)),
     *(Row(over,    WithdrawConsent,   over,      because=AGAIN) for over in OVER if over not in UNSAID),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from chassis.transitions import Arm, Errand, Remembered, Said
 from contracts import consent as told
@@ -35,6 +36,7 @@ from services.consent.domain.words import (
     ReceptionState,
     Restriction,
     RestrictionState,
+    Stated,
     Stored,
     Transmission,
     TransmissionState,
@@ -54,7 +56,8 @@ A_GRANT_ENDED: Final = frozenset(
     {DecisionReason.NO_BASIS, DecisionReason.ENTRUSTED, DecisionReason.PROFESSIONAL_SECRET}
 )
 WORDING, GRANT_ENDED, NOT_KNOWN, LEDGER = "consent-wording", "grant-end", "consent-not-known", "ledger-bases"
-PROPOSAL = "transmission-proposal"
+PROPOSAL, TASK = "transmission-proposal", "stated-task"
+CLEARED, INVALID_BECAUSE = "clearance", "invalid-because"
 FORBIDDEN, RESTRICTION_NOT_KNOWN = "restriction-scope", "restriction-not-known"
 
 
@@ -106,6 +109,62 @@ def withdrawn(person: Person, said: Said) -> Remembered[Person]:
     return Remembered(replace(person, consents=put(person.consents, consent)), look)
 
 
+def replaced(person: Person, said: Said) -> Remembered[Person]:
+    """A newer one stands in its place: whatever it granted is over."""
+    return _over(person, said, ConsentState.REPLACED)
+
+
+def invalidated(person: Person, said: Said) -> Remembered[Person]:
+    """It never was one; why stands in the file."""
+    return _over(person, said, ConsentState.INVALIDATED, INVALID_BECAUSE)
+
+
+def _over(person: Person, said: Said, state: ConsentState, *lost: str) -> Remembered[Person]:
+    """Ended as a whole, from the same instant on."""
+    look = (Arm(LOOK_AGAIN, said.at),)
+    consent = found(person.consents, said.fact.consent)
+    if consent is None:
+        return Remembered(_heard_of(person), look, lost=(NOT_KNOWN,))
+    ended = replace(consent, state=state, ended_at=said.at)
+    return Remembered(replace(person, consents=put(person.consents, ended)), look, lost=lost)
+
+
+def cleared(person: Person, said: Said) -> Remembered[Person]:
+    """Who has cleared it, and in which form, nobody knows: nothing more goes by it until that is entered again."""
+    known = found(person.consents, said.fact.consent) is not None
+    return Remembered(_heard_of(person), lost=(CLEARED,) if known else (NOT_KNOWN,))
+
+
+def clearance_ended(person: Person, said: Said) -> Remembered[Person]:
+    """Whoever had entrusted it has taken that back, from the same instant on."""
+    fact: told.ConsentClearanceEnded = said.fact
+    look = (Arm(LOOK_AGAIN, said.at),)
+    consent = found(person.consents, fact.consent)
+    if consent is None:
+        return Remembered(_heard_of(person), look, lost=(NOT_KNOWN,))
+    grants = tuple(
+        replace(grant, cleared=replace(grant.cleared, ended_at=grant.cleared.ended_at or said.at))
+        if grant.cleared is not None and grant.id in fact.grants else grant
+        for grant in consent.grants
+    )
+    return Remembered(replace(person, consents=put(person.consents, replace(consent, grants=grants))), look)
+
+
+def renewal_due(person: Person, said: Said) -> Remembered[Person]:
+    """That it is to be renewed was said: for this reason it is not said again."""
+    fact: told.ConsentRenewalDue = said.fact
+    consent = found(person.consents, fact.consent)
+    if consent is None:
+        return Remembered(_heard_of(person), lost=(NOT_KNOWN,))
+    consent = replace(consent, renewals_said=consent.renewals_said | {fact.reason})
+    return Remembered(replace(person, consents=put(person.consents, consent)))
+
+
+def insight_noted(person: Person, said: Said) -> Remembered[Person]:
+    """§ 36 SGB I: who may declare depends on it."""
+    return Remembered(replace(_heard_of(person), insight_noted=said.fact.insight))
+
+
 # --- what was forbidden -----------------------------------------------------------------------------------------------
 
 
@@ -145,14 +204,20 @@ def restriction_ended(person: Person, said: Said) -> Remembered[Person]:
 
 
 def decided(person: Person, said: Said) -> Remembered[Person]:
-    """What was told of every item; where the own handover's proposal can still be read, the transmission is opened."""
+    """What was told of every item; where the own handover's proposal can still be read, the transmission is opened.
+
+    What was proposed after that is heard again, and decided.
+    """
     fact: told.TransmissionEvent = said.fact
     proposals = tuple((id_, event) for id_, event in said.heard if isinstance(event, HandoverProposed))
-    known = _of_handover(person, fact.handover)
-    transmission = known or _proposed(fact, proposals)
+    known, proposed = _of_handover(person, fact.handover), _proposed(fact, proposals)
+    if known is not None and {item.id for item in fact.items} != set(known.asked):
+        transmission: Transmission | None = _cut(known, fact, proposed)
+    else:
+        transmission = known or proposed
     if transmission is None:
         return Remembered(_heard_of(person), lost=(PROPOSAL,))
-    lost = _lost_items(transmission.verdicts, fact.items)
+    lost = _lost_items(person, transmission.verdicts, fact.items)
     after = _ended(person, said.at, _grants_of(transmission, lost, known=known is not None))
     state = TransmissionState.CLOSED if transmission.state is TransmissionState.CLOSED else STATES[type(fact)]
     verdicts = tuple(ItemDecision(item.id, item.verdict, item.reason) for item in fact.items)
@@ -161,7 +226,7 @@ def decided(person: Person, said: Said) -> Remembered[Person]:
     return Remembered(
         after,
         errands=() if transmission.items else _reads(transmission),
-        heard=tuple(id_ for id_, _ in proposals),
+        heard=_up_to(proposals, None if proposed is None else proposed.proposal),
         lost=(GRANT_ENDED,) if _ends(person, after) else (),
     )
 
@@ -175,6 +240,22 @@ def released(person: Person, said: Said) -> Remembered[Person]:
     items = tuple(item.id for item in transmission.verdicts if item.permitted) or transmission.asked
     left = Found(fact.release, transmission, fact.completeness, fact.items, said.at, items)
     return Remembered(replace(person, found_again=(*person.found_again, left)), lost=(LEDGER,))
+
+
+def task_stated(person: Person, said: Said) -> Remembered[Person]:
+    """That something was stated is known, not what: no task that was stated before counts until one is stated again."""
+    fact: told.TransmissionTaskStated = said.fact
+    transmission = _of_handover(person, fact.handover)
+    if transmission is None:
+        return Remembered(_heard_of(person), lost=(PROPOSAL,))
+    standing = {each.norm: each for each in transmission.stated}  # of one norm the last one counts
+    norms = sorted(norm for norm, each in standing.items() if each.categories)
+    nothing = tuple(
+        Stated(norm, frozenset(), id=UUID(int=said.id.int + n), at=said.at) for n, norm in enumerate(norms)
+    )
+    transmission = replace(transmission, stated=transmission.stated + nothing)
+    after = replace(person, transmissions=put(person.transmissions, transmission))
+    return Remembered(after, (Arm(LOOK_AGAIN, said.at),), lost=(TASK,))
 
 
 # --- what was received ------------------------------------------------------------------------------------------------
@@ -285,15 +366,45 @@ def _proposed(
     return None
 
 
+def _cut(known: Transmission, fact: told.TransmissionEvent, proposed: Transmission | None) -> Transmission:
+    """Proposed anew with other items: it is about those the fact names, and no others."""
+    asked = tuple(item.id for item in fact.items)
+    items = tuple(item for item in known.items if item.id in asked)
+    return replace(
+        known, proposal=known.proposal if proposed is None else proposed.proposal, asked=asked,
+        items=items if len(items) == len(asked) else (),
+    )
+
+
+def _up_to(proposals: tuple[tuple[Any, HandoverProposed], ...], last: Any) -> tuple[Any, ...]:
+    """Those heard before this one, and itself: their effect is known. None where it was heard before the backup."""
+    ids = tuple(id_ for id_, _ in proposals)
+    return ids[: ids.index(last) + 1] if last in ids else ()
+
+
 def _reads(transmission: Transmission) -> tuple[Errand, ...]:
     """What the items are is on no topic: own intake is asked again."""
     return (read_items(transmission),)
 
 
-def _lost_items(before: tuple[ItemDecision, ...], now: tuple[DecidedItem, ...]) -> tuple[ItemDecision, ...]:
-    """What was permitted, and then was not, because a grant had ended in a way that is not told."""
-    gone = {item.id for item in now if item.verdict is Verdict.DENY and item.reason in A_GRANT_ENDED}
-    return tuple(item for item in before if item.permitted and item.id in gone)
+def _lost_items(
+    person: Person, before: tuple[ItemDecision, ...], now: tuple[DecidedItem, ...]
+) -> tuple[ItemDecision, ...]:
+    """What was permitted, and then was not, because a grant had ended in a way that is not told.
+
+    Not so where all that has ended is the clearance, which is: the grant stands for everything else.
+    """
+    gone = {item.id: item.reason for item in now if item.verdict is Verdict.DENY and item.reason in A_GRANT_ENDED}
+    not_cleared = {
+        grant.id for consent in person.consents for grant in consent.grants
+        if grant.cleared is not None and not grant.let_go
+    }
+    return tuple(
+        item for item in before
+        if item.permitted and item.id in gone and not (
+            gone[item.id] is DecisionReason.ENTRUSTED and all(basis.grant in not_cleared for basis in item.bases)
+        )
+    )
 
 
 def _grants_of(transmission: Transmission, lost: tuple[ItemDecision, ...], *, known: bool) -> Any:

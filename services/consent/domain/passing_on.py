@@ -27,6 +27,16 @@ def passed_on(
     )
 
 
+def untold(person: Person) -> tuple[tuple[Disclosed, ...], datetime | None]:
+    """What was passed on of that for which an answer is owed here, and nobody was told of; and when that is due.
+
+    Where the answer was demanded before this service knew whom to tell, or the database has forgotten whom it had told.
+    """
+    owed = [duty for duty in person.duties if duty.side is Side.RECEIVER and duty.state in OPEN]
+    lines = {line: None for duty in owed for line in passed_on(person, duty.releases, duty.items)}
+    return tuple(lines), min((duty.answer_by for duty in owed if duty.answer_by is not None), default=None)
+
+
 def came_by(person: Person, handover: HandoverRef) -> frozenset[ReleaseId]:
     """The releases by which something came under this handover, those included that are not heard of here yet."""
     others = {

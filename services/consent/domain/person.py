@@ -10,14 +10,15 @@ from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Tab
 from contracts.alliance import Alliance
 from contracts.calendar import day_of
 from contracts.codes import END_STATES, ConsentState, Giver, Side
+from contracts.consent import ConsentInsightNoted
 from contracts.events import ITEMS_MAX
 from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ItemId, ReleaseId
 from services.consent.domain import commands as c
-from services.consent.domain.consents import ADULT, CONSENTS, granted, told
+from services.consent.domain.consents import ADULT, CONSENTS, granted, renewal_due, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
 from services.consent.domain.fallen import fallen, nothing_left
-from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, word_about
+from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, untold, word_about
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES
@@ -60,8 +61,15 @@ def _insight(person: Person, command: c.NoteInsight, context: Context) -> Person
     return replace(person, insight_noted=command.insight)
 
 
+def _insight_told(before: Person, after: Person, command: object, context: Context) -> tuple[Tell, ...]:
+    """Who has noted the same again has said nothing."""
+    fact = ConsentInsightNoted(person=after.id, insight=after.insight_noted)
+    return (Tell(fact),) if after.insight_noted is not before.insight_noted else ()
+
+
 P = PersonState
-PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=frozenset({c.NoteInsight}), rows=(
+BY_PEOPLE = frozenset({c.NoteInsight})
+PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, always=(_insight_told,), rows=(
     Row(P.NONE, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.HEARD_OF, c.KnowPerson, P.KNOWN, does=(_age,), because="§ 36 SGB I: who may declare depends on the age"),
     Row(P.KNOWN, c.KnowPerson, P.KNOWN, does=(_age,), because="a birthday, or another case of the same person"),
@@ -95,18 +103,19 @@ class Law:
     def know(self, person: Person, command: c.KnowPerson, context: Context) -> Answer:
         """The age band, and what of a guardian's restrictions holds at it. A consent that was given before stands."""
         decided = PERSONS.decide(replace(person, spoken_of=None), command, context)
-        return decided if isinstance(decided, Refused) else self._at_that_age(decided, context)
+        return decided if isinstance(decided, Refused) else self._at_that_age(_to_renew(decided, context), context)
 
     def note_insight(self, person: Person, command: c.NoteInsight, context: Context) -> Answer:
-        """Whether the person understands; from then on a guardian's consents are shown as to be renewed."""
+        """Whether the person understands; from then on a guardian's consents are to be renewed."""
         if person.state is not PersonState.KNOWN:
             return Refused(Reason.UNKNOWN_PERSON, unknown=person.id)
-        return PERSONS.decide(replace(person, spoken_of=None), command, context)
+        decided = PERSONS.decide(replace(person, spoken_of=None), command, context)
+        return decided if isinstance(decided, Refused) else _to_renew(decided, context)
 
-    def look_again(self, person: Person, _: c.LookAgain, context: Context) -> Answer:
+    def look_again(self, person: Person, command: c.LookAgain, context: Context) -> Answer:
         """A grant begins or ends by the clock: consents whose last grant is over expire, everything is decided anew.
 
-        Answers that are due soon or late are spoken of.
+        Answers that are due soon or late are spoken of; who should have been told in turn and was not, is.
         """
         after, tells = replace(person, spoken_of=None), tuple[Tell, ...]()
         for consent in person.consents:
@@ -116,7 +125,10 @@ class Law:
         for duty in person.duties:
             if (word := word_about(duty, context.now)) is not None:
                 after, tells = _folded(after, tells, DUTIES.decide(duty, word, context))
-        return self._decided_again(Decided(replace(after, spoken_of=None), tells), context)
+        lines, latest = untold(after)
+        looked = Decided(replace(after, spoken_of=None), tells)
+        told_onward = self._told_onward(looked, lines, command.first_duty, context, latest=latest)
+        return self._decided_again(told_onward, context)
 
     # --- about a consent ------------------------------------------------------------------------------------------
 
@@ -465,7 +477,20 @@ def _in_its_place(decided: Decided[Person], replaced: ConsentId, context: Contex
     if isinstance(ended, Refused):
         return ended
     after, tells = _folded(decided.subject, decided.tells, ended)
+    tells += told(after.id, older, ended.subject)
     return replace(decided, subject=replace(after, spoken_of=decided.subject.spoken_of), tells=tells)
+
+
+def _to_renew(decided: Decided[Person], context: Context) -> Decided[Person]:
+    """A guardian's consents of which it is not said yet that they are to be renewed, for this reason."""
+    person, tells = decided.subject, decided.tells
+    for consent in person.consents:
+        word = renewal_due(consent, person.age_band, insight_noted=person.insight_noted)
+        if word is not None:
+            reminded = CONSENTS.decide(consent, word, context)
+            person, tells = _folded(person, tells, reminded)
+            tells += told(person.id, consent, found(person.consents, consent.id) or consent)
+    return replace(decided, subject=replace(person, spoken_of=None), tells=tells)
 
 
 # --- parts of a person ------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from contracts.consent import (
     TransmissionPartly,
     TransmissionPermitted,
     TransmissionReduced,
+    TransmissionTaskStated,
 )
 from services.consent.domain.commands import (
     AllPermitted,
@@ -108,6 +109,12 @@ def _says(event: type[TransmissionEvent]) -> Callable[[Transmission, Any, Contex
     return tell
 
 
+def _task_told(transmission: Transmission, command: StateTask, context: Context) -> Tell:
+    """That something was stated; what, and why, stays here."""
+    fact = TransmissionTaskStated(handover=transmission.handover, transmission=transmission.id)
+    return Tell(fact, scope=transmission.alliance)
+
+
 PERMITTED_TOLD, PARTLY_TOLD = _says(TransmissionPermitted), _says(TransmissionPartly)
 DENIED_TOLD, REDUCED_TOLD, ENDED_TOLD = _says(TransmissionDenied), _says(TransmissionReduced), _says(TransmissionEnded)
 
@@ -171,7 +178,7 @@ TRANSMISSIONS = Table[Transmission](not_now=Reason.NOT_NOW, by_people=frozenset(
     *(Row(state,     TakeFlags,         state,       NOTHING,           because=TWICE, does=(_missing_flags,))
       for state in (*OPEN[1:], *OVER)),
 
-    *(Row(state,     StateTask,         state,       NOTHING,           because=NECESSARY, does=(_task,),
+    *(Row(state,     StateTask,         state,       (_task_told,),     because=NECESSARY, does=(_task,),
           provided=(FEW, APPROVED, HARMLESS)) for state in OPEN),
 
     Row(S.UNDECIDED, AllPermitted,      S.PERMITTED, (PERMITTED_TOLD,), **BASIS),

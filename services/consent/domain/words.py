@@ -19,6 +19,7 @@ from contracts.codes import (
     HandoverState,
     LegalBasis,
     Purpose,
+    RenewalReason,
     RetentionNorm,
     Side,
     Verdict,
@@ -170,6 +171,11 @@ class Grant:
     withdrawn_at: datetime | None = None  # withdrawn alone, while the rest of the consent stands
     cleared: Clearance | None = None
 
+    @property
+    def let_go(self) -> bool:
+        """Whether whoever entrusted it, beside its giver, lets it go."""
+        return self.cleared is not None and self.cleared.ended_at is None
+
     def stands(self, at: datetime) -> bool:
         """Whether it may be used at that instant; `valid_until` itself is too late."""
         return self.withdrawn_at is None and self.valid_from <= at < self.valid_until
@@ -206,6 +212,7 @@ class Consent:
     ended_at: datetime | None = None
     invalid_because: InvalidReason | None = None
     requested_at: datetime | None = None  # when the form was handed out; none where it was declared at once
+    renewals_said: frozenset[RenewalReason] = frozenset()  # for which reasons it was said to be due for renewal
 
     def standing(self, at: datetime) -> tuple[Grant, ...]:
         """The grants that may be used at that instant."""

@@ -1,6 +1,7 @@
-"""What a process that died leaves behind: releases that nobody closed, withdrawals that nobody carried out.
+"""What a process leaves behind that died, or was of the version before.
 
-And what was written down to forbid something, and never answered: that is forgotten.
+Releases that nobody closed, withdrawals that nobody carried out, open answers of which no clock will speak. What was
+written down to forbid something and never answered is forgotten.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from chassis.database import transaction
 from chassis.executor import Bug, Inner, Overloaded, Step, Unavailable, Work
 from contracts.ids import ConsentId, DutyId, GrantId
 from contracts.new_ids import new_id
-from services.consent.domain.commands import WithdrawConsent, WithdrawGrants
+from services.consent.domain.commands import LookAgain, WithdrawConsent, WithdrawGrants
 from services.consent.door.neighbours import Resources
 from services.consent.door.releasing import tell
 from services.consent.store import leases
@@ -24,7 +25,7 @@ SWEEP_SECONDS: Final = 5.0  # longer than any lease or withdrawal lasts
 
 
 async def sweep(resources: Resources) -> None:
-    """For ever: close and tell releases whose process died, carry out withdrawals whose process died.
+    """For ever: close and tell releases and carry out withdrawals whose process died, set clocks that are not set.
 
     What is seen in two rounds is old enough: the rounds are further apart than any lease or withdrawal lasts, by our
     own clock and not by times in rows, which a clock that is set may contradict. One that fails is logged, tried again
@@ -33,11 +34,13 @@ async def sweep(resources: Resources) -> None:
     releases: set[tuple[UUID, UUID]] = set()
     intents: set[leases.Intent] = set()
     forbidding: set[UUID] = set()
+    unminded: set[UUID] = set()
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         async with resources.tools.engine.connect() as connection:
             releases_now, intents_now = set(await leases.untold(connection)), set(await leases.intents(connection))
             forbidding_now = set(await leases.forbidding(connection))
+            unminded_now = set(await leases.unminded(connection))
         for wanted, of in sorted(releases & releases_now):
             async with transaction(resources.tools.engine) as tx:
                 await leases.close_lease(tx, wanted, delivered=False)
@@ -47,7 +50,21 @@ async def sweep(resources: Resources) -> None:
         if unanswered := sorted(forbidding & forbidding_now):
             async with transaction(resources.tools.engine) as tx:
                 await leases.forget_forbidding(tx, unanswered)
-        releases, intents, forbidding = releases_now, intents_now, forbidding_now
+        for person in sorted(unminded & unminded_now):
+            await _look(resources, person)
+        releases, intents = releases_now, intents_now
+        forbidding, unminded = forbidding_now, unminded_now
+
+
+async def _look(resources: Resources, person: UUID) -> None:
+    step = Step(PERSON, person, LookAgain(DutyId(new_id())))
+    try:
+        await resources.tools.executor.run(Work(Inner("unminded"), (step,)))
+    except (Overloaded, Unavailable):
+        return  # the next round finds it again
+    except Bug as error:
+        said = {"subject": str(person), "error_class": str(error)}
+        log.error("open answers cannot be looked at", extra=said)  # noqa: TRY400  # the executor has logged the stack
 
 
 async def _carry_out(resources: Resources, intent: leases.Intent) -> None:

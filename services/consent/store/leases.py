@@ -11,10 +11,12 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import among, insert
-from contracts.codes import Completeness, DataCategory
+from contracts.codes import Completeness, DataCategory, Side
 from contracts.ids import AgencyId, ItemId, PersonId, ReleaseId
-from services.consent.domain.words import Basis, Transmission
-from services.consent.store.rows import bases_kept, transmission_of
+from services.consent.domain import LOOK_AGAIN
+from services.consent.domain.duties import OPEN, REMIND_BEFORE
+from services.consent.domain.words import Basis, DutySaid, Transmission
+from services.consent.store.rows import bases_kept, kept_state, transmission_of
 from services.consent.store.tables import (
     IDS,
     consent,
@@ -147,6 +149,29 @@ async def intents(tx: AsyncConnection) -> Sequence[Intent]:
 async def intended_age(tx: AsyncConnection) -> float:
     """How long the oldest of these has waited, in seconds; 0 where there is none."""
     return await _age(tx, sa.select(sa.func.min(withdrawal_intent.c.intended_at)))
+
+
+async def unminded(tx: AsyncConnection) -> Sequence[UUID]:
+    """Persons of whom an answer is open that no clock will speak of in time, as `next_word_at` has it.
+
+    A process of the version before minds no answers, and sets the clock without them.
+    """
+    return (await tx.execute(_UNMINDED, {"most": SWEPT_MAX})).scalars().all()
+
+
+_UNMINDED = sa.text(f"""
+    SELECT DISTINCT person FROM duty
+    WHERE answered_at IS NULL AND said <> '{DutySaid.OVERDUE}'
+      AND state IN {tuple(sorted({str(kept_state(state)) for state in OPEN}))}
+      AND NOT EXISTS (
+        SELECT FROM deadline
+        WHERE kind = '{LOOK_AGAIN}' AND subject = duty.person AND due_at <= greatest(statement_timestamp(), CASE
+            WHEN side = '{Side.RECEIVER}' AND said = '{DutySaid.NOTHING}'
+             AND answer_by - interval '{REMIND_BEFORE.days} days' > statement_timestamp()
+            THEN answer_by - interval '{REMIND_BEFORE.days} days' ELSE answer_by END)
+      )
+    ORDER BY person LIMIT :most
+""")  # noqa: S608  # put together from the constants above
 
 
 # --- release ----------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from services.consent.domain.commands import (
     HearAnswer,
     HearErased,
     InvalidateConsent,
+    LookAgain,
     NoteHandover,
     OweAnswer,
     RequestConsent,
@@ -127,6 +128,7 @@ async def save_notices(tx: AsyncConnection, changed: Sequence[tuple[Notice, Noti
 ABOUT_NOTICES = (RequestConsent, GiveConsent)
 ABOUT_LEDGER = (
     WithdrawConsent, WithdrawGrants, InvalidateConsent, OweAnswer, HearAnswer, AnswerRetained, AnswerErased, HearErased,
+    LookAgain,
 )
 
 

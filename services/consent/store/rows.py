@@ -18,6 +18,7 @@ from contracts.codes import (
     HandoverState,
     LegalBasis,
     Purpose,
+    RenewalReason,
     RetentionNorm,
     Side,
     Verdict,
@@ -40,6 +41,7 @@ from contracts.ids import (
 )
 from services.consent.domain.words import (
     Basis,
+    Before,
     Clearance,
     Consent,
     Disclosed,
@@ -92,6 +94,7 @@ def consent_of(row: Any, grants: Sequence[Any]) -> Consent:
         or_none(ConsentForm, row.form), None if row.notice is None else NoticeId(row.notice),
         tuple(_grant(each) for each in grants if each.consent == row.id),
         row.given_at, row.ended_at, or_none(InvalidReason, row.invalid_because), row.requested_at,
+        frozenset(map(RenewalReason, row.renewals_said)),
     )
 
 
@@ -173,10 +176,23 @@ def reception_of(row: Any) -> Reception:
     )
 
 
+def kept_state(state: DutyState) -> DutyState:
+    """As it stands in a row: who waits is kept as `erasing`, with an answer, which nobody has who is erasing.
+
+    So a process of the version before, which knows no waiting, can read every row.
+    """
+    return DutyState.ERASING if state is DutyState.WAITS else state
+
+
+def _duty_state(row: Any) -> DutyState:
+    waits = row.state == DutyState.ERASING and row.answer is not None
+    return DutyState.WAITS if waits else DutyState(row.state)
+
+
 def duty_of(row: Any) -> Duty:
     """A duty."""
     return Duty(
-        DutyId(row.id), row.version, DutyState(row.state), Side(row.side), HandoverRef(row.handover),
+        DutyId(row.id), row.version, _duty_state(row), Side(row.side), HandoverRef(row.handover),
         AgencyId(row.counterpart), AllianceId(row.alliance), None if row.consent is None else ConsentId(row.consent),
         tuple(ReleaseId(each) for each in row.releases), tuple(ItemId(each) for each in row.items), row.answer_by,
         or_none(DutyAnswer, row.answer), or_none(RetentionNorm, row.norm),
@@ -229,6 +245,7 @@ def consent_row(of: UUID, each: Consent) -> Row:
         "insight": each.insight, "young_person_heard": each.young_person_heard, "form": each.form,
         "notice": each.notice, "given_at": each.given_at, "ended_at": each.ended_at,
         "invalid_because": each.invalid_because, "requested_at": each.requested_at,
+        "renewals_said": sorted(each.renewals_said),
     }
 
 
@@ -327,8 +344,9 @@ def reception_row(of: UUID, each: Reception) -> Row:
 
 def duty_row(of: UUID, each: Duty) -> Row:
     """A duty."""
+    state = each.state if isinstance(each.state, Before) else kept_state(each.state)
     return {
-        "id": each.id, "person": of, "version": each.version, "state": each.state, "side": each.side,
+        "id": each.id, "person": of, "version": each.version, "state": state, "side": each.side,
         "handover": each.handover, "counterpart": each.counterpart, "alliance": each.alliance, "consent": each.consent,
         "releases": list(each.releases), "items": list(each.items), "answer_by": each.answer_by,
         "answer": each.answer, "norm": each.norm, "answered_at": each.answered_at, "said": each.said,

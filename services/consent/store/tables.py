@@ -40,6 +40,7 @@ consent = _table(
     _column("notice", ID, null=True),
     _column("given_at", MOMENT, null=True), _column("ended_at", MOMENT, null=True),
     _column("invalid_because", TEXT, null=True), _column("requested_at", MOMENT, null=True),
+    _column("renewals_said", TEXTS, default="{}"),
     sa.Index("consent_person", "person"),
 )
 

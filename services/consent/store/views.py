@@ -16,6 +16,7 @@ from services.consent.domain.duties import OPEN
 from services.consent.domain.words import (
     Consent,
     Duty,
+    DutyState,
     Notice,
     Person,
     PersonState,
@@ -222,11 +223,18 @@ _NOTE = sa.text("""
 """).bindparams(sa.bindparam("release", type_=sa.Uuid)).columns(lines=JSONB, consents=JSONB, tasks=JSONB)
 
 
+# As `rows.kept_state` has it: who waits is kept as `erasing`, with an answer.
+STATE_OF_DUTY = sa.case(
+    (sa.and_(duty.c.state == DutyState.ERASING, duty.c.answer.is_not(None)), sa.literal(str(DutyState.WAITS))),
+    else_=duty.c.state,
+)
+
+
 async def duties(tx: AsyncConnection, states: Sequence[str], *, overdue: bool) -> list[Duty]:
     """Duties in these states (all, where none is named), the most urgent first."""
     query = sa.select(duty).order_by(duty.c.answer_by, duty.c.id).limit(ROWS_MAX)
     if states:
-        query = query.where(duty.c.state.in_(states))
+        query = query.where(STATE_OF_DUTY.in_(states))
     if overdue:
         query = query.where(
             duty.c.answered_at.is_(None), duty.c.answer_by < sa.func.clock_timestamp(), duty.c.state.in_(OPEN)

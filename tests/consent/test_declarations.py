@@ -337,6 +337,8 @@ async def test_what_a_guardian_entrusted_of_somebody_of_16_goes_on_both_words(co
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/consent/nothing-permitted")
     (grant,) = (await consenting.get(f"/consents/{consent['id']}"))["grants"]
     assert (grant["cleared"]["by"], grant["cleared"]["ended_at"] is not None) == ("guardian", True)
+    (duty,) = (await consenting.get("/duties", state="awaits"))["duties"]
+    assert (duty["handover"], duty["counterpart"]) == (str(handover), JUGENDAMT)
 
 
 # --- insight, and what is due -----------------------------------------------------------------------------------------

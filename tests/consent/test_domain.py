@@ -1,5 +1,6 @@
 """The law of consent: who may declare, what follows when a grant begins or ends, what a withdrawal brings about."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -400,6 +401,65 @@ def test_a_grant_taken_back_while_another_stood_is_told_when_that_one_is_taken_b
     story.now = story.person.consents[1].grants[0].valid_until
     story.do(c.LookAgain(a_duty_id()))
     assert "consent.withdrawal_notified" in told(story.do(c.WithdrawConsent(other, a_duty_id())))
+
+
+def cleared_and_released() -> tuple[Story, c.WithdrawClearance, dict[str, Disclosed]]:
+    """Of two items that went on one grant a guardian has entrusted one, and lets it go; the person alone the other."""
+    story = Story(AgeBand.FROM_15_TO_17)
+    grant = a_grant(entrusted_included=True)
+    consent = story.gives(grant)
+    story.do(c.ClearGrants(consent, frozenset({grant.id}), Giver.GUARDIAN, ConsentForm.WRITTEN))
+    items = {"entrusted": an_item(entrusted=True, entruster=Giver.GUARDIAN), "own": an_item()}
+    handover = story.proposes(*items.values())
+    lines = {name: disclosed(story, handover, item, consent) for name, item in items.items()}
+    lines["own"] = replace(lines["own"], release=lines["entrusted"].release)
+    story.person = replace(story.person, ledger=tuple(lines.values()))
+    return story, c.WithdrawClearance(consent, frozenset({grant.id}), a_duty_id()), lines
+
+
+def test_whoever_has_received_what_was_entrusted_is_told_when_that_is_no_longer_cleared() -> None:
+    """R8, R9, § 65(1) Nr. 1 SGB VIII; Art. 7(3), 19 GDPR: a clearance taken back is a withdrawal by who gave it."""
+    story, ends, lines = cleared_and_released()
+    assert told(story.do(ends)) == [
+        "consent.clearance_ended", "consent.withdrawal_notified", "transmission.reduced",
+    ]
+    (duty,) = story.person.duties
+    assert (duty.releases, duty.items) == ((lines["entrusted"].release,), (lines["entrusted"].item,))
+    assert told(story.do(replace(ends, first_duty=a_duty_id()))) == []
+
+    story.do(c.WithdrawConsent(ends.consent, a_duty_id()))
+    assert [duty.items for duty in story.person.duties] == [(lines["entrusted"].item,), (lines["own"].item,)], "once"
+
+
+def by_law(_: Story) -> Basis:
+    return Basis(LegalBasis.SGB_VIII_65_EXCEPTION, task="§ 8a SGB VIII")
+
+
+def by_the_guardians_own_consent(story: Story) -> Basis:
+    story.person = replace(story.person, age_band=AgeBand.UNDER_15)
+    consent = story.gives(
+        a_grant(entrusted_included=True), giver=Giver.GUARDIAN, insight=False, young_person_heard=True
+    )
+    return Basis(LegalBasis.CONSENT_SGB_X_67B, consent, story.person.consents[-1].grants[0].id)
+
+
+@pytest.mark.parametrize("other", [by_law, by_the_guardians_own_consent])
+def test_what_still_goes_on_something_else_is_not_asked_back_when_a_clearance_ends(
+    other: Callable[[Story], Basis]
+) -> None:
+    story, ends, lines = cleared_and_released()
+    entrusted = replace(lines["entrusted"], bases=(*lines["entrusted"].bases, other(story)))
+    story.person = replace(story.person, ledger=(entrusted, lines["own"]))
+    story.do(ends)
+    assert story.person.duties == ()
+
+
+def test_a_clearance_taken_back_after_the_consent_has_expired_is_told_all_the_same() -> None:
+    story, ends, lines = cleared_and_released()
+    story.now = story.person.consents[0].grants[0].valid_until
+    story.do(c.LookAgain(a_duty_id()))
+    assert "consent.withdrawal_notified" in told(story.do(ends))
+    assert [duty.items for duty in story.person.duties] == [(lines["entrusted"].item,)]
 
 
 def test_duties_of_one_withdrawal_have_different_ids_and_one_per_handover() -> None:

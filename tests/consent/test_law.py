@@ -414,7 +414,7 @@ def test_what_somebody_else_entrusted_goes_on_the_consent_and_on_the_word_of_the
     clear = c.ClearGrants(consent, frozenset({grant.id}), entruster, ConsentForm.WRITTEN)
     assert told(story.do(clear)) == ["consent.cleared", "transmission.permitted"]
     assert story.reasons(handover) == ["consent"]
-    ends = c.WithdrawClearance(consent, frozenset({grant.id}))
+    ends = c.WithdrawClearance(consent, frozenset({grant.id}), a_duty_id())
     assert told(story.do(ends)) == ["consent.clearance_ended", "transmission.ended"]
     assert told(story.do(ends)) == []
     assert story.state(consent) == "given"
@@ -430,7 +430,7 @@ def test_the_word_of_the_one_who_entrusted_it_alone_lets_nothing_go() -> None:
     assert story.state_of(handover) == "permitted"
     story.do(c.WithdrawConsent(consent, a_duty_id()))
     assert (story.state_of(handover), story.reasons(handover)) == ("ended", ["entrusted"])
-    story.do(c.WithdrawClearance(consent, frozenset({grant.id})))
+    story.do(c.WithdrawClearance(consent, frozenset({grant.id}), a_duty_id()))
 
 
 @pytest.mark.parametrize(

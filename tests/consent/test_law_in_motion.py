@@ -215,7 +215,7 @@ class Life(RuleBasedStateMachine):
         for key, line in papers.lines.items():
             other = OTHER[Giver(line.signed_by)]
             if ends:
-                self.do(c.WithdrawClearance(papers.id, frozenset({key})), everything=True)
+                self.do(c.WithdrawClearance(papers.id, frozenset({key}), a_duty_id()), everything=True)
                 papers.lines[key] = line._replace(countersigned_by="", countersigned="")
             else:
                 command = c.ClearGrants(papers.id, frozenset({key}), other, form)

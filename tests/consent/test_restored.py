@@ -111,7 +111,7 @@ def a_clearance_taken_back() -> Lost:
     consent = story.gives(grant)
     story.do(c.ClearGrants(consent, frozenset({grant.id}), Giver.GUARDIAN, ConsentForm.WRITTEN))
     story.keep_a_backup()
-    story.do(c.WithdrawClearance(consent, frozenset({grant.id})))
+    story.do(c.WithdrawClearance(consent, frozenset({grant.id}), a_duty_id()))
     return story
 
 
@@ -269,7 +269,7 @@ def test_where_only_a_clearance_was_taken_back_everything_else_goes_as_before() 
     story.do(c.ClearGrants(consent, frozenset({grant.id}), Giver.GUARDIAN, ConsentForm.WRITTEN))
     story.proposes(an_item(), an_item(entrusted=True, entruster=Giver.GUARDIAN))
     story.keep_a_backup()
-    story.do(c.WithdrawClearance(consent, frozenset({grant.id})))
+    story.do(c.WithdrawClearance(consent, frozenset({grant.id}), a_duty_id()))
     assert story.may_go(story.restored(), story.now) == story.may_go(story.person, story.now) != set()
 
 

@@ -36,7 +36,7 @@ def full_of_everything() -> Person:
     story.do(replace(owed(received, release, items=(an_item().id,)), duty=duty, answer_by=NOW))
     story.do(c.AnswerRetained(duty, RetentionNorm.GDPR_17_3_B))
     story.do(c.ClearGrants(consent, grants(story, entrusted=True), Giver.GUARDIAN, ConsentForm.ELECTRONIC))
-    story.do(c.WithdrawClearance(consent, grants(story, entrusted=True)))
+    story.do(c.WithdrawClearance(consent, grants(story, entrusted=True), a_duty_id()))
     story.gives(giver=Giver.GUARDIAN, insight=False)
     story.do(c.NoteInsight(insight=True))
     story.restricts(DataCategory.SCHOOL, DataCategory.HEALTH, recipient=None)

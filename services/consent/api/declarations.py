@@ -12,7 +12,7 @@ from chassis.http import Body, Call, Routes, Text
 from chassis.transitions import Refused
 from contracts.codes import ConsentForm, DataCategory, Giver
 from contracts.events import CODES_MAX
-from contracts.ids import AgencyId, ConsentId, GrantId, RestrictionId, WaiverId
+from contracts.ids import AgencyId, ConsentId, DutyId, GrantId, RestrictionId, WaiverId
 from services.consent.api.commands import (
     ANYBODY_WHO_IS_TOLD,
     DONE,
@@ -187,5 +187,9 @@ async def when_nothing_entrusted_can_follow(call: Call, resources: Resources, an
     before=out_of_the_way_of_its_end, after=when_nothing_entrusted_can_follow,
 )
 def withdraw_clearance(call: Call, consent: UUID, body: ClearanceEndBody) -> Step:
-    """They take that back: what was entrusted goes no more, the consent stands. Never refused where there is one."""
-    return Step(PERSON, body.person, WithdrawClearance(ConsentId(consent), frozenset(body.grants)))
+    """They take that back: what was entrusted goes no more, the consent stands. Never refused where there is one.
+
+    Whoever has received it is told, and owes an answer as after a withdrawal.
+    """
+    command = WithdrawClearance(ConsentId(consent), frozenset(body.grants), DutyId(call.new_id()))
+    return Step(PERSON, body.person, command)

@@ -157,10 +157,11 @@ class ClearGrants:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawClearance:
-    """They take that back. No reason is asked; what else was granted stands."""
+    """They take that back. No reason is asked; what else was granted stands. `first_duty`: as with a withdrawal."""
 
     consent: ConsentId
     grants: frozenset[GrantId]
+    first_duty: DutyId
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who has to be told of a withdrawal: what has left on grants of which none stands any more."""
+"""Who has to be told of a withdrawal: what has left on grants, or on a clearance, of which none stands any more."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -6,7 +6,8 @@ from datetime import datetime
 from contracts.codes import ConsentState
 from contracts.ids import GrantId, HandoverRef
 from services.consent.domain.duties import left_nothing
-from services.consent.domain.words import Consent, Disclosed, Grant, Person
+from services.consent.domain.passing_on import demanded
+from services.consent.domain.words import Basis, Consent, Disclosed, Grant, Item, Person
 
 
 def fallen(before: Person, after: Person, named: frozenset[GrantId], now: datetime) -> tuple[Disclosed, ...]:
@@ -24,6 +25,39 @@ def fallen(before: Person, after: Person, named: frozenset[GrantId], now: dateti
         if any(_carries(grant, line) for grant in newly)
         and all(basis.grant is not None and basis.grant not in standing for basis in line.bases)
         and not _told(before, line, ends)
+        and not demanded(before, line)
+    )
+
+
+def uncleared(person: Person, named: frozenset[GrantId], now: datetime) -> tuple[Disclosed, ...]:
+    """Lines of the ledger about what was entrusted, which nobody's word lets go any more and nobody was told of.
+
+    By these grants, or in their place, it had gone on the word of whoever had entrusted it, which is taken back. What
+    an item was, where that is not known any more, counts as entrusted: too much is asked back rather than too little.
+    """
+    grants = {grant.id: (consent, grant) for consent in person.consents for grant in consent.grants}
+    items = {(each.handover, item.id): item for each in person.transmissions for item in each.items}
+
+    def lets_go(consent: Consent, grant: Grant, item: Item | None) -> bool:
+        theirs = item is not None and (not item.entrusted or item.entruster is consent.giver)
+        return theirs or grant.let_go
+
+    def stands(basis: Basis, line: Disclosed) -> bool:
+        if basis.grant is None:
+            return True
+        consent, grant = grants[basis.grant]
+        return grant in consent.standing(now) and lets_go(consent, grant, items.get((line.handover, line.item)))
+
+    ended = [each for key, each in grants.items() if key in named]
+    return tuple(
+        line
+        for line in person.ledger
+        if any(
+            _carries(grant, line) and not lets_go(consent, grant, items.get((line.handover, line.item)))
+            for consent, grant in ended
+        )
+        and not any(stands(basis, line) for basis in line.bases)
+        and not demanded(person, line)
     )
 
 

@@ -23,7 +23,7 @@ def passed_on(
         for line in person.ledger
         if line.received_by in came
         and (not items or line.source_item is None or line.source_item in items)
-        and not _demanded(person, line)
+        and not demanded(person, line)
     )
 
 
@@ -88,7 +88,8 @@ def next_word_at(duty: Duty, now: datetime) -> datetime | None:
     return max(duty.answer_by, now) if reminded else remind
 
 
-def _demanded(person: Person, line: Disclosed) -> bool:
+def demanded(person: Person, line: Disclosed) -> bool:
+    """Whether its recipient was told already that it has lost its basis, of whatever end."""
     return any(
         duty.side is Side.SENDER and duty.state is not DutyState.LAPSED and duty.names(line.release, line.item)
         for duty in person.duties

@@ -17,7 +17,7 @@ from services.consent.domain import commands as c
 from services.consent.domain.consents import ADULT, CONSENTS, granted, renewal_due, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
-from services.consent.domain.fallen import fallen, nothing_left
+from services.consent.domain.fallen import fallen, nothing_left, uncleared
 from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, untold, word_about
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
@@ -190,12 +190,20 @@ class Law:
         return eligible(question(Person(_NOBODY), asked, alliance, self.agency, now))
 
     def clear(self, person: Person, command: c.ClearGrants | c.WithdrawClearance, context: Context) -> Answer:
-        """Somebody who entrusted data lets them go, or no longer does: what rests on that is decided anew."""
+        """Somebody who entrusted data lets them go, or no longer does: what rests on that is decided anew.
+
+        Whoever has received what nobody lets go any more must answer, as after a withdrawal.
+        """
         consent = found(person.consents, command.consent)
         if consent is None:
             return Refused(Reason.UNKNOWN_CONSENT, unknown=command.consent)
         decided = self._about_consent(person, consent, command, context)
-        return decided if isinstance(decided, Refused) else self._decided_again(decided, context)
+        if isinstance(decided, Refused):
+            return decided
+        if isinstance(command, c.WithdrawClearance):
+            lines = uncleared(decided.subject, command.grants, context.now)
+            decided = self._demand_answers(decided, lines, command.first_duty, context, consent=command.consent)
+        return self._decided_again(decided, context)
 
     # --- about what was forbidden ---------------------------------------------------------------------------------
 

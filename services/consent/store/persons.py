@@ -43,6 +43,7 @@ from services.consent.domain.commands import (
     OweAnswer,
     RequestConsent,
     TellRelease,
+    WithdrawClearance,
     WithdrawConsent,
     WithdrawGrants,
     WithdrawWaiver,
@@ -128,7 +129,7 @@ async def save_notices(tx: AsyncConnection, changed: Sequence[tuple[Notice, Noti
 ABOUT_NOTICES = (RequestConsent, GiveConsent)
 ABOUT_LEDGER = (
     WithdrawConsent, WithdrawGrants, InvalidateConsent, OweAnswer, HearAnswer, AnswerRetained, AnswerErased, HearErased,
-    LookAgain,
+    LookAgain, WithdrawClearance,
 )
 
 

@@ -168,8 +168,9 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "who guesses codes of receipts may go on",
         "services/consent/api/receipts/phone.py",
-        [("    if not resources.tries.begin(place):\n", "    if not place:\n")],
-        "tests/consent/test_receipts.py::test_who_guesses_is_stopped_and_nobody_else_is_slowed",
+        [("        await asyncio.sleep(turn.in_seconds)\n", ""),
+         ("        if not wrong:  # nor where nobody could say\n", "        if turn:\n")],
+        "tests/consent/test_receipts.py::test_who_guesses_stands_in_line_and_nobody_elsewhere_is_slowed",
     ),
     Mutant(
         "with the code of one consent a part of another one is taken back",

@@ -1,10 +1,11 @@
 """What consent is and decides: one table per file, `person.py` puts their decisions together."""
 
 from services.consent.domain import memory
+from services.consent.domain.clock import LOOK_AGAIN
 from services.consent.domain.consents import CONSENTS
 from services.consent.domain.duties import DUTIES
 from services.consent.domain.notices import NOTICES
-from services.consent.domain.person import LOOK_AGAIN, PERSONS, Law
+from services.consent.domain.person import PERSONS, Law
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES

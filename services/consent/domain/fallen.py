@@ -6,6 +6,7 @@ from datetime import datetime
 from contracts.codes import ConsentState
 from contracts.ids import GrantId, HandoverRef
 from services.consent.domain.duties import left_nothing
+from services.consent.domain.parts import of_handover
 from services.consent.domain.passing_on import demanded
 from services.consent.domain.words import Basis, Consent, Disclosed, Grant, Item, Person
 
@@ -72,7 +73,7 @@ def may_be_asked_back(person: Person, consent: Consent, now: datetime) -> frozen
 
 def nothing_left(person: Person, handover: HandoverRef) -> bool:
     """Whether that handover has ended so that its recipient has nothing of it."""
-    transmission = next((each for each in person.transmissions if each.handover == handover), None)
+    transmission = of_handover(person, handover)
     return transmission is not None and left_nothing(transmission)
 
 

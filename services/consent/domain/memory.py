@@ -16,9 +16,10 @@ from contracts import consent as told
 from contracts.codes import ConsentState, DataCategory, DecisionReason, DutyAnswer, Side, Verdict
 from contracts.consent import ConsentWithdrawalNotified, DecidedItem
 from contracts.handover import HandoverProposed
-from contracts.ids import GrantId, HandoverRef
+from contracts.ids import GrantId
 from contracts.topics import parse
-from services.consent.domain.person import LOOK_AGAIN
+from services.consent.domain.clock import LOOK_AGAIN
+from services.consent.domain.parts import of_handover
 from services.consent.domain.transmissions import read_items
 from services.consent.domain.words import (
     NO_ALLIANCE,
@@ -210,7 +211,7 @@ def decided(person: Person, said: Said) -> Remembered[Person]:
     """
     fact: told.TransmissionEvent = said.fact
     proposals = tuple((id_, event) for id_, event in said.heard if isinstance(event, HandoverProposed))
-    known, proposed = _of_handover(person, fact.handover), _proposed(fact, proposals)
+    known, proposed = of_handover(person, fact.handover), _proposed(fact, proposals)
     if known is not None and {item.id for item in fact.items} != set(known.asked):
         transmission: Transmission | None = _cut(known, fact, proposed)
     else:
@@ -234,7 +235,7 @@ def decided(person: Person, said: Said) -> Remembered[Person]:
 def released(person: Person, said: Said) -> Remembered[Person]:
     """Something left: everything that was permitted then counts as told to the recipient, on bases nobody knows."""
     fact: told.TransmissionReleased = said.fact
-    transmission = _of_handover(person, fact.handover)
+    transmission = of_handover(person, fact.handover)
     if transmission is None:
         return Remembered(_heard_of(person), lost=(PROPOSAL,))
     items = tuple(item.id for item in transmission.verdicts if item.permitted) or transmission.asked
@@ -245,7 +246,7 @@ def released(person: Person, said: Said) -> Remembered[Person]:
 def task_stated(person: Person, said: Said) -> Remembered[Person]:
     """That something was stated is known, not what: no task that was stated before counts until one is stated again."""
     fact: told.TransmissionTaskStated = said.fact
-    transmission = _of_handover(person, fact.handover)
+    transmission = of_handover(person, fact.handover)
     if transmission is None:
         return Remembered(_heard_of(person), lost=(PROPOSAL,))
     standing = {each.norm: each for each in transmission.stated}  # of one norm the last one counts
@@ -346,10 +347,6 @@ def reminded(person: Person, said: Said) -> Remembered[Person]:
 
 def _heard_of(person: Person) -> Person:
     return replace(person, state=PersonState.HEARD_OF) if person.state is PersonState.NONE else person
-
-
-def _of_handover(person: Person, handover: HandoverRef) -> Transmission | None:
-    return next((each for each in person.transmissions if each.handover == handover), None)
 
 
 def _proposed(

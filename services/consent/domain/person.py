@@ -1,24 +1,33 @@
 """One young person: what changes where data about them may go is decided here, with everything that follows from it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chassis.transitions import Arm, Context, Decided, Disarm, Refused, Row, Table, Tell
+from chassis.transitions import Context, Decided, Refused, Row, Table, Tell
 from contracts.alliance import Alliance
 from contracts.calendar import day_of
 from contracts.codes import END_STATES, ConsentState, Giver, Side
 from contracts.consent import ConsentInsightNoted
-from contracts.events import ITEMS_MAX
-from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef, ItemId, ReleaseId
+from contracts.ids import AgencyId, AllianceId, ConsentId, DutyId, HandoverRef
 from services.consent.domain import commands as c
+from services.consent.domain.answers import (
+    answered_in_turn,
+    by_handover,
+    lapsed,
+    part_of,
+    received_by_duty,
+    releases_of,
+)
+from services.consent.domain.clock import any_left, next_look
 from services.consent.domain.consents import ADULT, CONSENTS, granted, renewal_due, told
 from services.consent.domain.decision import decide_all, eligible, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
 from services.consent.domain.fallen import fallen, nothing_left, uncleared
-from services.consent.domain.passing_on import all_answered, came_by, next_word_at, passed_on, untold, word_about
+from services.consent.domain.parts import Answer, folded, of_handover, of_person, with_part
+from services.consent.domain.passing_on import came_by, passed_on, untold, word_about
 from services.consent.domain.reasons import Reason
 from services.consent.domain.receptions import RECEPTIONS
 from services.consent.domain.releases import RELEASES
@@ -30,27 +39,19 @@ from services.consent.domain.words import (
     Decision,
     Disclosed,
     Duty,
-    DutyState,
     Grant,
     NoticeState,
-    Part,
     Person,
     PersonState,
     Reception,
     ReceptionState,
-    Release,
     Restriction,
     RestrictionState,
     Transmission,
     TransmissionState,
     Waiver,
     found,
-    put,
 )
-
-LOOK_AGAIN = "look_again"  # the deadline at which the next grant begins or ends, or a row of the matrix
-
-Answer = Decided[Person] | Refused
 
 
 def _age(person: Person, command: c.KnowPerson, context: Context) -> Person:
@@ -75,10 +76,6 @@ PERSONS = Table[Person](not_now=Reason.NOT_NOW, by_people=BY_PEOPLE, always=(_in
     Row(P.KNOWN, c.KnowPerson, P.KNOWN, does=(_age,), because="a birthday, or another case of the same person"),
     Row(P.KNOWN, c.NoteInsight, P.KNOWN, does=(_insight,), because="§ 36 SGB I: who may declare depends on it"),
 ))
-
-
-class MissingRowError(LookupError):
-    """A command that only the domain gives has no row in the state it met: a bug, found by the tests of the tables."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +116,12 @@ class Law:
         """
         after, tells = replace(person, spoken_of=None), tuple[Tell, ...]()
         for consent in person.consents:
-            if consent.state is ConsentState.GIVEN and not _any_left(consent, context.now):
+            if consent.state is ConsentState.GIVEN and not any_left(consent, context.now):
                 expired = CONSENTS.decide(consent, c.ExpireConsent(consent.id), context)
-                after, tells = _folded(after, tells, expired)
+                after, tells = folded(after, tells, expired)
         for duty in person.duties:
             if (word := word_about(duty, context.now)) is not None:
-                after, tells = _folded(after, tells, DUTIES.decide(duty, word, context))
+                after, tells = folded(after, tells, DUTIES.decide(duty, word, context))
         lines, latest = untold(after)
         looked = Decided(replace(after, spoken_of=None), tells)
         told_onward = self._told_onward(looked, lines, command.first_duty, context, latest=latest)
@@ -171,7 +168,7 @@ class Law:
         decided = CONSENTS.decide(consent, command, context)
         if isinstance(decided, Refused):
             return replace(decided, unknown=person.id) if decided.reason is Reason.UNKNOWN_PERSON else decided
-        after, _ = _folded(person, (), decided)
+        after, _ = folded(person, (), decided)
         return Decided(after, told(person.id, consent, decided.subject))
 
     def _facts(self, person: Person, sheet: c.Sheet, now: datetime) -> c.Facts:
@@ -225,7 +222,7 @@ class Law:
     def _about_restriction(
         self, person: Person, restriction: Restriction, command: object, context: Context
     ) -> Answer:
-        decided = _person(person, RESTRICTIONS.decide(restriction, command, context))
+        decided = of_person(person, RESTRICTIONS.decide(restriction, command, context))
         if isinstance(decided, Refused):
             return replace(decided, unknown=person.id) if decided.reason is Reason.UNKNOWN_PERSON else decided
         return self._decided_again(decided, context)
@@ -243,7 +240,7 @@ class Law:
             return decided
         for each in theirs:
             word = c.LapseRestriction(each.id) if of_age else c.ReinstateRestriction(each.id)
-            person, tells = _folded(person, tells, RESTRICTIONS.decide(each, word, context))
+            person, tells = folded(person, tells, RESTRICTIONS.decide(each, word, context))
         return self._decided_again(replace(decided, subject=replace(person, spoken_of=None), tells=tells), context)
 
     # --- about a release from confidentiality ---------------------------------------------------------------------
@@ -254,14 +251,14 @@ class Law:
         decided = WAIVERS.decide(Waiver(command.waiver), command, context)
         if isinstance(decided, Refused) and decided.reason is Reason.UNKNOWN_PERSON:
             return replace(decided, unknown=person.id)
-        return _person(person, decided)
+        return of_person(person, decided)
 
     def withdraw_waiver(self, person: Person, command: c.WithdrawWaiver, context: Context) -> Answer:
         """That person is bound again."""
         waiver = found(person.waivers, command.waiver)
         if waiver is None:
             return Refused(Reason.UNKNOWN_WAIVER, unknown=command.waiver)
-        return _person(person, WAIVERS.decide(waiver, command, context))
+        return of_person(person, WAIVERS.decide(waiver, command, context))
 
     # --- about a transmission -------------------------------------------------------------------------------------
 
@@ -269,15 +266,15 @@ class Law:
         """Items are proposed; what they are is read from own intake first."""
         if command.alliance not in self.alliances:
             return Refused(Reason.UNKNOWN_ALLIANCE)
-        transmission = _of_handover(person, command.handover) or Transmission(command.transmission, command.handover)
-        return _person(person, TRANSMISSIONS.decide(transmission, command, context))
+        transmission = of_handover(person, command.handover) or Transmission(command.transmission, command.handover)
+        return of_person(person, TRANSMISSIONS.decide(transmission, command, context))
 
     def take_flags(self, person: Person, command: c.TakeFlags, context: Context) -> Answer:
         """The items are known now: decide. An answer to an older proposal changes nothing."""
-        transmission = _of_handover(person, command.handover)
+        transmission = of_handover(person, command.handover)
         if transmission is None:
             return Refused(Reason.UNKNOWN_HANDOVER, unknown=command.handover)
-        decided = _person(person, TRANSMISSIONS.decide(transmission, command, context))
+        decided = of_person(person, TRANSMISSIONS.decide(transmission, command, context))
         fresh = transmission.state is TransmissionState.UNDECIDED and command.proposal == transmission.proposal
         if isinstance(decided, Refused) or not fresh:
             return decided
@@ -285,24 +282,24 @@ class Law:
 
     def state_task(self, person: Person, command: c.StateTask, context: Context) -> Answer:
         """A task of the law is stated: what rests on it is decided at once."""
-        transmission = _of_handover(person, command.handover)
+        transmission = of_handover(person, command.handover)
         if transmission is None:
             return Refused(Reason.UNKNOWN_HANDOVER, unknown=command.handover)
         about = question(
             person, transmission, self.alliances.get(transmission.alliance), self.agency, context.now
         )
         command = replace(command, rows=naming(command.stated.norm, about))
-        decided = _person(person, TRANSMISSIONS.decide(transmission, command, context))
+        decided = of_person(person, TRANSMISSIONS.decide(transmission, command, context))
         if isinstance(decided, Refused) or not transmission.decided:
             return decided
         return self._decided_alone(person, decided, transmission.id, context)
 
     def note_stored(self, person: Person, command: c.NoteStored, context: Context) -> Answer:
         """The recipient has it: it is not to be fetched again."""
-        transmission = _of_handover(person, command.handover)
+        transmission = of_handover(person, command.handover)
         if transmission is None:
             return Refused(Reason.UNKNOWN_HANDOVER, unknown=command.handover)
-        return _person(person, TRANSMISSIONS.decide(transmission, command, context))
+        return of_person(person, TRANSMISSIONS.decide(transmission, command, context))
 
     def note_handover(self, person: Person, command: c.NoteHandover, context: Context) -> Answer:
         """The own copy of the handover has moved: at the sender a transmission, at the receiver a reception."""
@@ -313,9 +310,9 @@ class Law:
         left = NOTHING_LEFT & {command.handover_state, command.recorded}
         if not left or isinstance(decided, Refused):
             return decided
-        decided = _lapsed(decided, command.handover, context)
+        decided = lapsed(decided, command.handover, context)
         if command.side is Side.SENDER:
-            return _answered_in_turn(decided, context)
+            return answered_in_turn(decided, context)
         lines = passed_on(decided.subject, came_by(decided.subject, command.handover))
         decided = self._told_onward(decided, lines, command.first_duty, context)
         return self._decided_again(decided, context) if person.transmissions else decided
@@ -325,7 +322,7 @@ class Law:
         release = found(person.releases, command.release)
         if release is None:
             return Refused(Reason.UNKNOWN_RELEASE, unknown=command.release)
-        return _person(person, RELEASES.decide(release, command, context))
+        return of_person(person, RELEASES.decide(release, command, context))
 
     # --- about what was received ----------------------------------------------------------------------------------
 
@@ -346,7 +343,7 @@ class Law:
         if known and reception is not None and reception.sender != command.counterpart:
             return Refused(Reason.NOT_THE_COUNTERPART)
         nothing = reception is not None and left_nothing(reception)
-        decided = _person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
+        decided = of_person(person, DUTIES.decide(duty, c.OweNothing(command) if nothing else command, context))
         if isinstance(decided, Refused):
             return decided
         lines = passed_on(decided.subject, command.releases, command.items)
@@ -359,9 +356,9 @@ class Law:
         if duty is None:
             return Refused(Reason.UNKNOWN_DUTY, unknown=command.duty)
         if isinstance(command, c.AnswerErased):
-            command = replace(command, items=_received_by(person, duty))
-        decided = _person(person, DUTIES.decide(duty, command, context))
-        return decided if isinstance(decided, Refused) else _answered_in_turn(decided, context)
+            command = replace(command, items=received_by_duty(person, duty))
+        decided = of_person(person, DUTIES.decide(duty, command, context))
+        return decided if isinstance(decided, Refused) else answered_in_turn(decided, context)
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
@@ -373,7 +370,8 @@ class Law:
                 after, more = self._decide_transmission(after, transmission.id, context)
                 tells += more
         after = replace(after, spoken_of=decided.subject.spoken_of)
-        return replace(decided, subject=after, tells=tells, deadlines=(*decided.deadlines, _clock(after, context.now)))
+        deadlines = (*decided.deadlines, next_look(after, context.now))
+        return replace(decided, subject=after, tells=tells, deadlines=deadlines)
 
     def _decided_alone(
         self, before: Person, decided: Decided[Person], wanted: UUID, context: Context
@@ -383,8 +381,8 @@ class Law:
         It seldom does: only a row of the matrix ends otherwise than a grant, whose giving has set the clock.
         """
         after, tells = self._decide_transmission(decided.subject, wanted, context)
-        clock = _clock(after, context.now)
-        deadlines = decided.deadlines if clock == _clock(before, context.now) else (*decided.deadlines, clock)
+        look = next_look(after, context.now)
+        deadlines = decided.deadlines if look == next_look(before, context.now) else (*decided.deadlines, look)
         return replace(decided, subject=after, tells=decided.tells + tells, deadlines=deadlines)
 
     def _decide_transmission(self, person: Person, wanted: UUID, context: Context) -> tuple[Person, tuple[Tell, ...]]:
@@ -399,9 +397,9 @@ class Law:
         )
         person = replace(person, decisions=(*person.decisions, decision))
         if transmission.state is not TransmissionState.UNDECIDED and _same(transmission.verdicts, verdicts):
-            return _with_part(person, replace(transmission, verdicts=verdicts)), ()  # on other bases, perhaps
+            return with_part(person, replace(transmission, verdicts=verdicts)), ()  # on other bases, perhaps
         spoken = TRANSMISSIONS.decide(transmission, outcome(transmission.verdicts, verdicts), context)
-        return _folded(person, (), spoken)
+        return folded(person, (), spoken)
 
     def _told_onward(
         self, decided: Decided[Person], lines: tuple[Disclosed, ...], first: DutyId, context: Context,
@@ -411,7 +409,7 @@ class Law:
 
         `latest`: when our own answer is due, which waits for theirs.
         """
-        return _answered_in_turn(self._demand_answers(decided, lines, first, context, latest=latest), context)
+        return answered_in_turn(self._demand_answers(decided, lines, first, context, latest=latest), context)
 
     def _demand_answers(
         self, decided: Decided[Person], lines: tuple[Disclosed, ...], first: DutyId, context: Context,
@@ -423,14 +421,14 @@ class Law:
         """
         person, tells = decided.subject, decided.tells
         spoken_of = person.spoken_of
-        for n, (handover, left) in enumerate(_by_handover(lines)):
-            releases = _releases(left)
+        for n, (handover, left) in enumerate(by_handover(lines)):
+            releases = releases_of(left)
             demand = c.DemandAnswer(
                 DutyId(UUID(int=first.int + n)), consent, handover, left[0].recipient, left[0].alliance, releases,
-                _part(person, releases, left), self._answer_by(left[0], latest, context.now),
+                part_of(person, releases, left), self._answer_by(left[0], latest, context.now),
             )
             if not nothing_left(person, handover):
-                person, tells = _folded(person, tells, DUTIES.decide(Duty(demand.duty), demand, context))
+                person, tells = folded(person, tells, DUTIES.decide(Duty(demand.duty), demand, context))
         return replace(decided, subject=replace(person, spoken_of=spoken_of), tells=tells)
 
     def _answer_by(self, line: Disclosed, latest: datetime | None, now: datetime) -> datetime:
@@ -484,7 +482,7 @@ def _in_its_place(decided: Decided[Person], replaced: ConsentId, context: Contex
     ended = CONSENTS.decide(older, c.ReplaceConsent(replaced), context)
     if isinstance(ended, Refused):
         return ended
-    after, tells = _folded(decided.subject, decided.tells, ended)
+    after, tells = folded(decided.subject, decided.tells, ended)
     tells += told(after.id, older, ended.subject)
     return replace(decided, subject=replace(after, spoken_of=decided.subject.spoken_of), tells=tells)
 
@@ -496,70 +494,24 @@ def _to_renew(decided: Decided[Person], context: Context) -> Decided[Person]:
         word = renewal_due(consent, person.age_band, insight_noted=person.insight_noted)
         if word is not None:
             reminded = CONSENTS.decide(consent, word, context)
-            person, tells = _folded(person, tells, reminded)
+            person, tells = folded(person, tells, reminded)
             tells += told(person.id, consent, found(person.consents, consent.id) or consent)
     return replace(decided, subject=replace(person, spoken_of=None), tells=tells)
 
 
-# --- parts of a person ------------------------------------------------------------------------------------------------
-
-
-PARTS: Mapping[type[Any], str] = {
-    Consent: "consents", Transmission: "transmissions", Reception: "receptions", Duty: "duties", Release: "releases",
-    Restriction: "restrictions", Waiver: "waivers",
-}
-
-
-def _with_part(person: Person, part: Part) -> Person:
-    """The person with this part in its place, spoken of."""
-    name = PARTS[type(part)]
-    parts = put(getattr(person, name), part)
-    changed: dict[str, Any] = {name: parts, "spoken_of": found(parts, part.id)}
-    return replace(person, **changed)
-
-
-def _person(person: Person, decided: Decided[Part] | Refused) -> Answer:
-    """A part's decision as the person's."""
-    if isinstance(decided, Refused):
-        return decided
-    return Decided(_with_part(person, decided.subject), decided.tells, decided.deadlines, decided.errands)
-
-
-def _folded(
-    person: Person, tells: tuple[Tell, ...], decided: Decided[Part] | Refused
-) -> tuple[Person, tuple[Tell, ...]]:
-    """Add a part's decision that has a row in every state it is asked in."""
-    if isinstance(decided, Refused):
-        raise MissingRowError(f"{decided.reason} in {decided.state}")
-    return _with_part(person, decided.subject), tells + decided.tells
-
-
-def _of_handover(person: Person, handover: HandoverRef) -> Transmission | None:
-    return next((t for t in person.transmissions if t.handover == handover), None)
-
-
 def _reception(person: Person, command: c.NoteHandover | c.ConfirmStorage, context: Context) -> Answer:
     reception = found(person.receptions, command.handover) or Reception(command.handover)
-    return _person(person, RECEPTIONS.decide(reception, command, context))
+    return of_person(person, RECEPTIONS.decide(reception, command, context))
 
 
 def _moved(person: Person, command: c.NoteHandover, context: Context) -> Answer:
     """A handover that ended before anything was proposed has no transmission, and nothing to close."""
-    transmission = _of_handover(person, command.handover)
+    transmission = of_handover(person, command.handover)
     if transmission is None:
         return Decided(replace(person, spoken_of=None))
     over = command.handover_state in END_STATES
     word = c.CloseTransmission(command) if over else c.KeepOpen(command)
-    return _person(person, TRANSMISSIONS.decide(transmission, word, context))
-
-
-def _lapsed(decided: Decided[Person], handover: HandoverRef, context: Context) -> Decided[Person]:
-    """Nothing is left at the receiver: no duty of this handover is owed any more."""
-    person, tells = decided.subject, decided.tells
-    for duty in person.duties:
-        if duty.handover == handover:
-            person, tells = _folded(person, tells, DUTIES.decide(duty, c.NothingLeft(duty.id), context))
-    return replace(decided, subject=person, tells=tells)
+    return of_person(person, TRANSMISSIONS.decide(transmission, word, context))
 
 
 # --- grants and what rests on them ------------------------------------------------------------------------------------
@@ -573,82 +525,8 @@ def _whole(consent: Consent, command: Ending) -> Ending:
     return command if left else c.WithdrawConsent(command.consent, command.first_duty)
 
 
-def _any_left(consent: Consent, now: datetime) -> bool:
-    return any(grant.withdrawn_at is None and now < grant.valid_until for grant in consent.grants)
-
-
-def _clock(person: Person, now: datetime) -> Arm | Disarm:
-    """Look again when the next grant begins or ends, or a row something rests on, or for an answer that is open."""
-    rows = (
-        basis.until
-        for transmission in person.transmissions
-        if transmission.decided
-        for verdict in transmission.verdicts
-        for basis in verdict.bases
-        if basis.task is not None and basis.until is not None and basis.until > now
-    )
-    words = (next_word_at(duty, now) for duty in person.duties)
-    bounds = [each for each in (_next_bound(person.consents, now), *rows, *words) if each is not None]
-    return Arm(LOOK_AGAIN, min(bounds)) if bounds else Disarm(LOOK_AGAIN)
-
-
-def _next_bound(consents: Iterable[Consent], now: datetime) -> datetime | None:
-    """The next instant at which a grant begins or ends by itself."""
-    bounds = (
-        bound
-        for consent in consents
-        if consent.state is ConsentState.GIVEN
-        for grant in consent.grants
-        if grant.withdrawn_at is None
-        for bound in (grant.valid_from, grant.valid_until)
-    )
-    return min((bound for bound in bounds if bound > now), default=None)
-
-
 def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
     """Whether the same would be said of every item again."""
     return [(i.id, i.verdict, i.reason) for i in before] == [(i.id, i.verdict, i.reason) for i in now]
 
 
-def _by_handover(lines: tuple[Disclosed, ...]) -> list[tuple[HandoverRef, list[Disclosed]]]:
-    grouped: dict[HandoverRef, list[Disclosed]] = {}
-    for line in lines:
-        grouped.setdefault(line.handover, []).append(line)
-    return sorted(grouped.items())
-
-
-def _releases(lines: list[Disclosed]) -> tuple[ReleaseId, ...]:
-    return tuple(dict.fromkeys(line.release for line in lines))
-
-
-def _part(person: Person, releases: tuple[ReleaseId, ...], lines: list[Disclosed]) -> tuple[ItemId, ...]:
-    """Which items of these releases it is about; nothing where it is all that has left by them.
-
-    Nor where they are more than one event can name: then all of it has to go, rather than too little.
-    """
-    left = {(line.release, line.item) for line in person.ledger if line.release in releases}
-    whole = left == {(line.release, line.item) for line in lines} or len(lines) > ITEMS_MAX
-    return () if whole else tuple(dict.fromkeys(line.item for line in lines))
-
-
-def _answered_in_turn(decided: Decided[Person], context: Context) -> Decided[Person]:
-    """What was waited for may have come: whose own part is done has answered when everybody has whom it had told."""
-    person, tells = decided.subject, decided.tells
-    for duty in person.duties:
-        if duty.state is DutyState.WAITS and (word := all_answered(person, duty)) is not None:
-            person, tells = _folded(person, tells, DUTIES.decide(duty, word, context))
-    spoken_of = decided.subject.spoken_of
-    if isinstance(spoken_of, Duty):
-        spoken_of = found(person.duties, spoken_of.id)
-    return replace(decided, subject=replace(person, spoken_of=spoken_of), tells=tells)
-
-
-def _received_by(person: Person, duty: Duty) -> tuple[Any, ...]:
-    """What is stored here by the releases the duty names."""
-    return tuple(
-        item
-        for reception in person.receptions
-        for stored in reception.stored
-        for item in stored.items
-        if duty.names(stored.release, item)
-    )

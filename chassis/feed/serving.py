@@ -68,6 +68,7 @@ def feed_routes(readers: Mapping[str, Collection[str]], sisters: Collection[str]
         answer=FeedPage,
         media_type=MEDIA_TYPE,
         headers={"Link": LINK},
+        unheeding=True,
     )
     async def feed(
         call: Call,

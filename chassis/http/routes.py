@@ -164,6 +164,8 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     shown: Shown | None = None
     """How a no is shown to a browser; without it, and to programs, as a problem document."""
+    unheeding: bool = False
+    """Whether what it answers does not depend on what the service has heard."""
 
     @property
     def places(self) -> frozenset[str]:
@@ -245,6 +247,7 @@ class Routes:
         answer: type[BaseModel] | None = None,
         media_type: str = "application/json",
         headers: Mapping[str, str] = MappingProxyType({}),
+        unheeding: bool = False,
     ) -> Callable[[F], F]:
         """`async def handler(call, tx, <path, query parameters>) -> Model | Refused`; a `version` becomes an ETag.
 
@@ -259,7 +262,7 @@ class Routes:
             if model is None:
                 raise ValueError(f"GET {path}: say in the annotation which model is returned")
             said = ("GET", path, handler, allow, 200, model, None, adapters, query, types)
-            self.listed.append(View(*said, media_type=media_type, headers=headers))
+            self.listed.append(View(*said, media_type=media_type, headers=headers, unheeding=unheeding))
             return handler
 
         return add
@@ -309,6 +312,7 @@ class Routes:
         body: type[BaseModel] | None = None,
         answer: type[BaseModel] | None = None,
         media_type: str = "application/json",
+        unheeding: bool = False,
     ) -> Callable[[F], F]:
         """`async def handler(call, resources, <path parameters>, body) -> StreamingAnswer | Answer | Refused`.
 
@@ -321,7 +325,7 @@ class Routes:
             if annotated is not body or query:
                 raise ValueError(f"{method} {path}: a stream takes call, resources, path parameters and its body")
             said = (method, path, handler, allow, 200, answer, body, adapters, query, types)
-            self.listed.append(Stream(*said, media_type=media_type))
+            self.listed.append(Stream(*said, media_type=media_type, unheeding=unheeding))
             return handler
 
         return add

@@ -165,7 +165,7 @@ class Desk:
         if not route.allow.admits(caller):
             raise Turned(Trouble.FORBIDDEN)
         if caller.kind != "person":
-            self._must_be_relied_on()
+            self._must_be_relied_on(route)
         return Call(caller, now, self.new_id)
 
     async def body(
@@ -186,8 +186,10 @@ class Desk:
             raise Turned(Trouble.INVALID_INPUT, [{"field": "", "code": "no_body_expected"}])
         return raw, None
 
-    def _must_be_relied_on(self) -> None:
+    def _must_be_relied_on(self, route: Route) -> None:
         """Programs act on our word, and give data out by it: they get none from a database that may be too old.
+
+        What does not depend on what was heard is theirs while that is heard again: two may wait for each other's.
 
         People are shown what there is; whoever commands is turned away by the executor.
         """
@@ -196,7 +198,7 @@ class Desk:
                 raise Turned(Trouble.RESTORED)
             case Standing.UNASKED:
                 raise Turned(Trouble.UNCHECKED)
-            case Standing.CATCHING_UP:
+            case Standing.CATCHING_UP if not route.unheeding:
                 raise Turned(Trouble.CATCHING_UP)
 
     def _caller(self, request: Request, now: datetime) -> Caller:

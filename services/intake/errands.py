@@ -218,6 +218,9 @@ async def _own_copy(tools: Tools, handover: UUID) -> str:
 def _stored(call: ErrandCall, settings: Settings, sender: AgencyId, dossier: Dossier) -> Step:
     now = _clock()
     kept = _listed(dossier.items, settings.sphere_of(sender, call.about["alliance"]), settings.sphere)
+    if len(kept) < len(dossier.items):
+        said = {"count": len(dossier.items) - len(kept), "reason": DossierReason.NOT_LISTED, "party": sender}
+        log.error("items not kept", extra={**said, "subject": str(call.subject)})
     if dossier.items and not kept:
         return _refused(call, DossierReason.NOT_LISTED)
     items = tuple(_item(one, dossier.release, sender, now) for one in kept)
@@ -230,10 +233,7 @@ def _stored(call: ErrandCall, settings: Settings, sender: AgencyId, dossier: Dos
 
 def _listed(items: Sequence[DossierItem], sender: Sphere | None, receiver: Sphere) -> list[DossierItem]:
     """What may be collected on its basis. The rest is stored nowhere, and its sender is told of what is stored only."""
-    kept = [item for item in items if may_be_kept(item.category, item.bases, sender, receiver)]
-    if len(kept) < len(items):
-        log.error("items not kept", extra={"count": len(items) - len(kept), "reason": DossierReason.NOT_LISTED})
-    return kept
+    return [item for item in items if may_be_kept(item.category, item.bases, sender, receiver)]
 
 
 def _item(sealed: DossierItem, release: ReleaseId, sender: AgencyId, now: datetime) -> Item:

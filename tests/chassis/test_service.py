@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from chassis import metrics, service, telemetry
 from chassis.database import engine
+from chassis.feed import feed_routes
 from chassis.http.problems import Trouble, Turned
 from chassis.http.serve import Desk
 from chassis.recovery import Standing
@@ -129,12 +130,22 @@ def test_programs_get_nothing_from_a_database_that_may_not_know_everything(
 ) -> None:
     """They give data out by our word; what is heard again may be a reason to give nothing out."""
     desk = cast(Any, SimpleNamespace(standing=lambda: known))
+    route = cast(Any, SimpleNamespace(unheeding=False))
     if reason is None:
-        Desk._must_be_relied_on(desk)
+        Desk._must_be_relied_on(desk, route)
         return
     with pytest.raises(Turned) as turned:
-        Desk._must_be_relied_on(desk)
+        Desk._must_be_relied_on(desk, route)
     assert turned.value.reason is reason
+
+
+def test_two_that_were_restored_can_read_what_they_missed_of_each_other() -> None:
+    """Each catches up from the other's feed, which tells what was said and depends on nothing that was heard."""
+    (feed,) = feed_routes({"musterland.catalogue": ("handover",)}, ("handover",)).listed
+    Desk._must_be_relied_on(cast(Any, SimpleNamespace(standing=lambda: Standing.CATCHING_UP)), feed)
+    for known in (Standing.RESTORED, Standing.UNASKED):
+        with pytest.raises(Turned):
+            Desk._must_be_relied_on(cast(Any, SimpleNamespace(standing=lambda known=known: known)), feed)
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------

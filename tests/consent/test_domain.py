@@ -454,6 +454,38 @@ def test_what_still_goes_on_something_else_is_not_asked_back_when_a_clearance_en
     assert story.person.duties == ()
 
 
+def test_the_last_word_of_the_one_who_entrusted_it_is_told_in_whatever_order_they_are_taken_back() -> None:
+    """The person's consent stands, and lets nothing go any more that somebody else has entrusted."""
+    story, ends, lines = cleared_and_released()
+    basis = by_the_guardians_own_consent(story)
+    assert basis.consent is not None
+    entrusted = replace(lines["entrusted"], bases=(*lines["entrusted"].bases, basis))
+    story.person = replace(story.person, ledger=(entrusted, lines["own"]))
+    story.do(ends)
+    story.do(c.WithdrawConsent(basis.consent, a_duty_id()))
+    assert [duty.items for duty in story.person.duties] == [(entrusted.item,)]
+
+
+def test_where_nobody_ever_cleared_anything_nobody_is_told_that_it_is_over() -> None:
+    story, ends, _ = cleared_and_released()
+    never = story.gives(a_grant(entrusted_included=True))
+    story.now = story.person.consents[0].grants[0].valid_until
+    story.do(c.LookAgain(a_duty_id()))
+    grants = frozenset(grant.id for grant in story.person.consents[-1].grants)
+    assert told(story.do(replace(ends, consent=never, grants=grants))) == []
+
+
+def test_of_a_consent_whose_giver_a_restored_database_does_not_know_it_is_told_all_the_same() -> None:
+    story, ends, lines = cleared_and_released()
+    (consent,) = story.person.consents
+    forgotten = replace(consent, form=None, giver=Giver.GUARDIAN, grants=tuple(
+        replace(grant, categories=frozenset(), cleared=None) for grant in consent.grants
+    ))
+    story.person = replace(story.person, consents=(forgotten,))
+    story.do(ends)
+    assert {item for duty in story.person.duties for item in duty.items} == {lines["entrusted"].item}
+
+
 def test_a_clearance_taken_back_after_the_consent_has_expired_is_told_all_the_same() -> None:
     story, ends, lines = cleared_and_released()
     story.now = story.person.consents[0].grants[0].valid_until

@@ -17,6 +17,7 @@ from services.consent.domain.commands import (
     KnowPerson,
     LiftRestriction,
     LookAgain,
+    WithdrawClearance,
     WithdrawConsent,
 )
 from services.consent.domain.words import InvalidReason, Person, RestrictionState
@@ -113,6 +114,24 @@ def test_what_was_cleared_after_the_backup_is_cleared_by_nobody_until_that_is_en
     assert (known.subject.consents, known.lost) == (backup.consents, (memory.CLEARED,))
     story.person = known.subject
     story.do(clear)
+
+
+def test_what_an_older_version_ended_without_a_word_ends_though_a_clearance_had_ended_too() -> None:
+    """Of an item that was permitted after the backup nobody knows on which grant it was."""
+    story = Story(AgeBand.FROM_15_TO_17)
+    grant = a_grant(entrusted_included=True)
+    consent = story.gives(grant)
+    clear = ClearGrants(consent, frozenset({grant.id}), Giver.GUARDIAN, ConsentForm.WRITTEN)
+    story.do(clear)
+    story.do(WithdrawClearance(consent, frozenset({grant.id}), a_duty_id()))
+    handover = story.proposes(an_item(entrusted=True, entruster=Giver.GUARDIAN))
+    backup = story.person
+    permitted = remembered(backup, story.do(clear)).subject
+    assert next(each for each in permitted.transmissions if each.handover == handover).state == "permitted"
+    ended = story.do(InvalidateConsent(consent, InvalidReason.WRONG_FORM, a_duty_id()))
+    (shown,) = [tell for tell in ended.tells if isinstance(tell.fact, told_by_us.TransmissionEnded)]
+    known = remembered(permitted, replace(ended, tells=(shown,)))
+    assert all(not each.standing(LATER) for each in known.subject.consents)
 
 
 def test_what_was_forbidden_after_the_backup_is_forbidden_whatever_it_was() -> None:

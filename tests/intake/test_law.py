@@ -291,6 +291,16 @@ def test_a_refusal_of_the_door_is_shown_and_can_be_asked_again() -> None:
     assert reason_of(decide(a_received_case(), asked.FetchDossier())) == Reason.NOTHING_TO_FETCH
 
 
+def test_where_all_that_may_be_kept_has_come_in_parts_the_rest_is_no_refusal() -> None:
+    """§ 31a SGB III: what its list does not have is never confirmed, and so comes last, alone, and again."""
+    case = a_received_case()
+    waiting = replace(case, dossier=DossierState.PENDING)
+    over = after(waiting, asked.NoteRefusal(DossierReason.NOT_LISTED))
+    assert (over.dossier, over.dossier_reason) == (DossierState.STORED, None)
+    nothing = after(Case(reference := new_id()), announce(reference), asked.NoteRefusal(DossierReason.NOT_LISTED))
+    assert (nothing.dossier, nothing.dossier_reason) == (DossierState.REFUSED, DossierReason.NOT_LISTED)
+
+
 def test_a_handover_accepted_again_after_a_denied_cancellation_asks_the_door_again() -> None:
     case = after(Case(reference := new_id()), announce(reference), asked.NoteRefusal(DossierReason.NOT_OPEN))
     again = decide(case, announce(reference))

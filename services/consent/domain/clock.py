@@ -13,7 +13,7 @@ LOOK_AGAIN = "look_again"  # the deadline at which the next grant begins or ends
 
 def any_left(consent: Consent, now: datetime) -> bool:
     """Whether a grant of it stands, or begins yet."""
-    return any(grant.withdrawn_at is None and now < grant.valid_until for grant in consent.grants)
+    return any(grant.left(now) for grant in consent.grants)
 
 
 def next_look(person: Person, now: datetime) -> Arm | Disarm:

@@ -8,7 +8,7 @@ from contracts.ids import GrantId, HandoverRef
 from services.consent.domain.duties import left_nothing
 from services.consent.domain.parts import of_handover
 from services.consent.domain.passing_on import demanded
-from services.consent.domain.words import Basis, Consent, Disclosed, Grant, Item, Person
+from services.consent.domain.words import Consent, Disclosed, Grant, Person
 
 
 def fallen(before: Person, after: Person, named: frozenset[GrantId], now: datetime) -> tuple[Disclosed, ...]:
@@ -18,13 +18,13 @@ def fallen(before: Person, after: Person, named: frozenset[GrantId], now: dateti
     on which the item left, and nobody was told when that one was replaced or expired.
     """
     newly = [grant for grant, taken_back in _once_given(before) if grant.id in named and taken_back is None]
-    standing = {grant.id for consent in after.consents for grant in consent.standing(now)}
     ends = {grant.id: ends_at(consent, grant) for consent in before.consents for grant in consent.grants}
+    standing = _Standing(after, now)
     return tuple(
         line
         for line in after.ledger
         if any(_carries(grant, line) for grant in newly)
-        and all(basis.grant is not None and basis.grant not in standing for basis in line.bases)
+        and not standing.of(line)
         and not _told(before, line, ends)
         and not demanded(before, line)
     )
@@ -33,33 +33,50 @@ def fallen(before: Person, after: Person, named: frozenset[GrantId], now: dateti
 def uncleared(person: Person, named: frozenset[GrantId], now: datetime) -> tuple[Disclosed, ...]:
     """Lines of the ledger about what was entrusted, which nobody's word lets go any more and nobody was told of.
 
-    By these grants, or in their place, it had gone on the word of whoever had entrusted it, which is taken back. What
-    an item was, where that is not known any more, counts as entrusted: too much is asked back rather than too little.
+    By these grants, or in their place, it had gone on the word of whoever had entrusted it, which is taken back.
     """
-    grants = {grant.id: (consent, grant) for consent in person.consents for grant in consent.grants}
-    items = {(each.handover, item.id): item for each in person.transmissions for item in each.items}
-
-    def lets_go(consent: Consent, grant: Grant, item: Item | None) -> bool:
-        theirs = item is not None and (not item.entrusted or item.entruster is consent.giver)
-        return theirs or grant.let_go
-
-    def stands(basis: Basis, line: Disclosed) -> bool:
-        if basis.grant is None:
-            return True
-        consent, grant = grants[basis.grant]
-        return grant in consent.standing(now) and lets_go(consent, grant, items.get((line.handover, line.item)))
-
-    ended = [each for key, each in grants.items() if key in named]
+    ended = [
+        grant for consent in person.consents for grant in consent.grants
+        if grant.id in named and (grant.cleared is not None or not grant.categories)  # or nobody knows any more
+    ]
+    standing = _Standing(person, now)
     return tuple(
         line
         for line in person.ledger
-        if any(
-            _carries(grant, line) and not lets_go(consent, grant, items.get((line.handover, line.item)))
-            for consent, grant in ended
-        )
-        and not any(stands(basis, line) for basis in line.bases)
+        if any(_carries(grant, line) and not standing.lets_go(grant.id, line) for grant in ended)
+        and not standing.of(line)
         and not demanded(person, line)
     )
+
+
+class _Standing:
+    """What still lets items go that have left: as the decision about them has it, by what is known of them.
+
+    What an item was, or who has given a consent, where a restored database does not know it, counts as entrusted by
+    somebody else: too much is asked back rather than too little.
+    """
+
+    def __init__(self, person: Person, now: datetime) -> None:
+        self._grants = {grant.id: (consent, grant) for consent in person.consents for grant in consent.grants}
+        self._items = {(each.handover, item.id): item for each in person.transmissions for item in each.items}
+        self._now = now
+
+    def of(self, line: Disclosed) -> bool:
+        """Whether any of its bases still does."""
+        return any(basis.grant is None or self._stands(basis.grant, line) for basis in line.bases)
+
+    def _stands(self, wanted: GrantId, line: Disclosed) -> bool:
+        consent, grant = self._grants.get(wanted, (None, None))
+        return consent is not None and grant in consent.standing(self._now) and self.lets_go(wanted, line)
+
+    def lets_go(self, wanted: GrantId, line: Disclosed) -> bool:
+        """Whether nobody else's word is needed for the item, or that is there."""
+        consent, grant = self._grants[wanted]
+        item = self._items.get((line.handover, line.item))
+        theirs = item is not None and (
+            not item.entrusted or (consent.form is not None and item.entruster is consent.giver)
+        )
+        return theirs or grant.let_go
 
 
 def may_be_asked_back(person: Person, consent: Consent, now: datetime) -> frozenset[GrantId]:

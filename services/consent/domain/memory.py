@@ -399,7 +399,9 @@ def _lost_items(
     return tuple(
         item for item in before
         if item.permitted and item.id in gone and not (
-            gone[item.id] is DecisionReason.ENTRUSTED and all(basis.grant in not_cleared for basis in item.bases)
+            gone[item.id] is DecisionReason.ENTRUSTED
+            and item.bases
+            and all(basis.grant in not_cleared for basis in item.bases)
         )
     )
 

@@ -199,7 +199,7 @@ class Law:
             return decided
         if isinstance(command, c.WithdrawClearance):
             lines = uncleared(decided.subject, command.grants, context.now)
-            decided = self._demand_answers(decided, lines, command.first_duty, context, consent=command.consent)
+            decided = self._demand_answers(decided, lines, command.first_duty, context)
         return self._decided_again(decided, context)
 
     # --- about what was forbidden ---------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def left(consent: Consent, now: datetime) -> tuple[Grant, ...]:
     """The grants that are still allowed, or will be."""
     if consent.state is not ConsentState.GIVEN:
         return ()
-    return tuple(grant for grant in consent.grants if grant.withdrawn_at is None and now < grant.valid_until)
+    return tuple(grant for grant in consent.grants if grant.left(now))
 
 
 # --- ISO/IEC TS 27560 -------------------------------------------------------------------------------------------------

@@ -176,6 +176,10 @@ class Grant:
         """Whether whoever entrusted it, beside its giver, lets it go."""
         return self.cleared is not None and self.cleared.ended_at is None
 
+    def left(self, at: datetime) -> bool:
+        """Whether it stands then, or begins yet."""
+        return self.withdrawn_at is None and at < self.valid_until
+
     def stands(self, at: datetime) -> bool:
         """Whether it may be used at that instant; `valid_until` itself is too late."""
         return self.withdrawn_at is None and self.valid_from <= at < self.valid_until

@@ -62,7 +62,8 @@ async def no_longer_intended(resources: Resources, intent: UUID) -> None:
 async def withdraw(resources: Resources, of: PersonId, consent: ConsentId, grant: GrantId | None) -> None:
     """A withdrawal from beginning to end, whole or of one grant, for whoever sends no command.
 
-    Raises Overloaded, Unavailable and Bug: the will is written down all the same, and the sweeper carries it out.
+    Raises Overloaded, Unavailable and Bug: the will is written down all the same, and the sweeper carries it out. Not
+    where the consent is over: by that one nothing leaves any more, and who got no answer asks again.
     """
     await intend(resources, of, consent, None if grant is None else [grant])
     first = DutyId(new_id())

@@ -52,7 +52,9 @@ class PartyToken(BaseModel):
     token: str
 
 
-@routes.stream("POST", "/internal/parties/{party}/token", allow=OWN_SERVICES, answer=PartyToken)
+@routes.stream(
+    "POST", "/internal/parties/{party}/token", allow=OWN_SERVICES, answer=PartyToken, unheeding=True
+)
 async def party_token(call: Call, resources: Tools, party: str) -> Answer:
     """The agency's signature under who is asking: nobody gets one for another service than its own counterpart.
 

@@ -9,6 +9,7 @@ from chassis.transitions import Context, Reservation
 from services.intake.domain import commands as asked
 from services.intake.domain.case import (
     Case,
+    DossierReason,
     DossierState,
     HeldItem,
     PhaseChange,
@@ -291,7 +292,9 @@ def excuse_guardian_information(case: Case, command: asked.ExcuseGuardianInforma
 
 
 def note_refusal(case: Case, command: asked.NoteRefusal, context: Context) -> Case:
-    """The door said no for good; shown at the case."""
+    """The door said no for good; shown at the case. What is left after all that may be kept has come is no loss."""
+    if command.reason is DossierReason.NOT_LISTED and case.held:
+        return replace(case, dossier=DossierState.STORED)
     return replace(case, dossier=DossierState.REFUSED, dossier_reason=command.reason)
 
 

@@ -17,6 +17,7 @@ WHAT_IS_LOST = {
     "dossier": "what came with the dossier: ask the sender for a new handover of it",
     "duty": "a duty that was answered: the sender's word on it is gone from the channel",
     "grant-end": "which of its grants had ended, and how: those that may have are used no more",
+    "how-the-guardian-was-informed": "in which way a guardian was informed: nothing is owed any more",
     "invalid-because": "why a consent was found to be none",
     "ledger-bases": "on which bases it left: at a withdrawal its recipient is told in any case",
     "outcome": "what became of it: ask the other agency",

@@ -76,6 +76,8 @@ SAID: dict[str, tuple[str, ...]] = {
         f"{limits.COMING_IN_BYTES_OF_ONE // MIB} MB |"),
         (f"| bodies that are worked on | {limits.WORKED_ON_BYTES_MAX // MIB} MB, of one caller "
         f"{limits.WORKED_ON_BYTES_OF_ONE // MIB} MB:"),
+        (f"| wrong codes of receipts from one address | {limits.WRONG_AT_ONCE}, one forgotten a minute; then one try a "
+        f"second, in a line of {limits.IN_LINE_SECONDS_MAX:.0f} s, which holds its connection meanwhile | 429 |"),
         f"| an answer that nobody reads | {line.UNREAD_SECONDS_MAX:.0f} s |",
         f"of one partition {consumer.PARTITION_BYTES // KIB} KB as they are sent",
         f"a record of {RECORD_BYTES // MB} MB ended the process",

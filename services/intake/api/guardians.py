@@ -99,7 +99,11 @@ class GuardianInformationBody(Body):
 
 
 class WelfareBody(Body):
-    """Why it would be contrary to the person's welfare; the words are kept with the case and go to nobody."""
+    """Why it would be contrary to the person's welfare, or why there is nothing to inform of.
+
+    Whoever has only sought counsel at a youth office has applied for nothing (§ 8(3) SGB VIII). The words are kept with
+    the case and go to nobody.
+    """
 
     why: Text
 

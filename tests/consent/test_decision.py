@@ -81,6 +81,7 @@ INSTANTS = (
     Instant("29 March, midnight, summer time", datetime(2027, 3, 28, 22, tzinfo=UTC), False, False),
 )
 IN_WINTER = INSTANTS[6]
+AROUND_THE_ROW = INSTANTS[:6]  # later no row holds: the tasks of exceptions are over then as those of ordinary rows are
 RECIPIENTS = (JUGENDAMT, AGENTUR, STRANGER)
 PURPOSES = (PURPOSE, Purpose.CASE_CONFERENCE)
 WAYS = tuple(product(RECIPIENTS, PURPOSES))
@@ -119,6 +120,9 @@ TASKS = (
     Task("exception not approved", frozenset(), IN_ROW, approved=False, by_youth_office=True, harmless=True),
     Task("both, a help endangered", IN_ROW, IN_ROW, by_youth_office=True),
 )
+
+
+OF_ORDINARY_ROWS = 5  # the first of them; each is asked at every instant
 
 
 class Line(NamedTuple):
@@ -226,13 +230,14 @@ def may_receive(recipient: AgencyId, purpose: Purpose, agreement: str, instant: 
 
 
 def lines(
-    instants: Iterable[Instant] = INSTANTS, *, every: int = 1, ways: Iterable[tuple[AgencyId, Purpose]] = WAYS
+    instants: Iterable[Instant] = INSTANTS, *, every: int = 1, ways: Iterable[tuple[AgencyId, Purpose]] = WAYS,
+    tasks: Iterable[Task] = TASKS,
 ) -> Iterator[Line]:
     """The whole product, or of its questions every so many-th; each question is asked of every item."""
     things = items()
     alliances = {(task, agreement): alliance(task, agreement) for task, agreement in product(TASKS, AGREEMENTS)}
     said = {task: stated(task) for task in TASKS}
-    wanted = product(instants, ways, consents(), FORBIDDEN, TASKS, AGREEMENTS)
+    wanted = product(instants, ways, consents(), FORBIDDEN, tasks, AGREEMENTS)
     for instant, way, (named, given, papers), forbidden, task, agreement in islice(wanted, 0, None, every):
         recipient, purpose = way
         banned, bans = restrictions(forbidden, given[0].giver if given else None)
@@ -276,7 +281,7 @@ def test_the_decision_is_the_one_a_second_reading_of_the_law_gives(say: Say) -> 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("instant", INSTANTS, ids=lambda instant: instant.name)
 def test_the_whole_table_agrees_with_the_second_reading(instant: Instant, say: Say) -> None:
-    seen = compared(lines([instant]))
+    seen = compared(lines([instant], tasks=TASKS if instant in AROUND_THE_ROW else TASKS[:OF_ORDINARY_ROWS]))
     say(f"decision table, {instant.name}: all {sum(seen.values())} combinations agree with the second reading")
 
 

@@ -371,7 +371,7 @@ def test_in_every_order_of_things_nothing_goes_from_a_restored_database_that_did
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
 def test_in_very_many_orders_of_things_nothing_goes_from_a_restored_database_that_did_not_go_before() -> None:
-    run_state_machine_as_test(Restoring, settings=settings(max_examples=1000, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Restoring, settings=settings(max_examples=300, stateful_step_count=40, deadline=None))
 
 
 def test_a_door_that_forgets_would_be_noticed() -> None:

@@ -168,8 +168,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "who guesses codes of receipts may go on",
         "services/consent/api/receipts/phone.py",
-        [("        await asyncio.sleep(turn.in_seconds)\n", ""),
-         ("        if not wrong:  # nor where nobody could say\n", "        if turn:\n")],
+        [("resources.tries.begin(place_of(call.address))", "resources.tries.begin(body.code)")],
         "tests/consent/test_receipts.py::test_who_guesses_stands_in_line_and_nobody_elsewhere_is_slowed",
     ),
     Mutant(

@@ -13,7 +13,7 @@ from chassis.inbox import Fate, Heard, Lanes
 from chassis.transitions import Table
 from contracts.codes import END_STATES, Side
 from contracts.codes import HandoverState as S
-from services.consent.domain import DUTIES, TRANSMISSIONS, decision, person, words
+from services.consent.domain import DUTIES, TRANSMISSIONS, answers, decision, person, words
 from services.consent.domain import commands as consent
 from services.consent.domain.words import DutyState, TransmissionState
 from services.handover import domain as handover
@@ -130,7 +130,7 @@ def passed_on_untold(patch: Patch) -> None:
 
 
 def answer_that_waits_for_nobody(patch: Patch) -> None:
-    patch.setattr(person, "all_answered", lambda _, duty: consent.AllAnswered(duty.id, ()))
+    patch.setattr(answers, "all_answered", lambda _, duty: consent.AllAnswered(duty.id, ()))
 
 
 def duty_lapses_at_the_receiver_alone(patch: Patch) -> None:

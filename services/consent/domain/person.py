@@ -488,11 +488,14 @@ def _in_its_place(decided: Decided[Person], replaced: ConsentId, context: Contex
 
 
 def _to_renew(decided: Decided[Person], context: Context) -> Decided[Person]:
-    """A guardian's consents of which it is not said yet that they are to be renewed, for this reason."""
+    """A guardian's consents of which it is not said yet that they are to be renewed, for this reason.
+
+    One that is over by the clock is none of them, also where nobody has looked since.
+    """
     person, tells = decided.subject, decided.tells
     for consent in person.consents:
         word = renewal_due(consent, person.age_band, insight_noted=person.insight_noted)
-        if word is not None:
+        if word is not None and any_left(consent, context.now):
             reminded = CONSENTS.decide(consent, word, context)
             person, tells = folded(person, tells, reminded)
             tells += told(person.id, consent, found(person.consents, consent.id) or consent)

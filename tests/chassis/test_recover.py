@@ -207,6 +207,16 @@ async def put_by_another(life: Life, box: UUID, seqs: Sequence[int], balls: int)
     return records
 
 
+async def heard_after_a_backup(life: Life, box: UUID) -> tuple[str, Any]:
+    """A copy of the database as it was before it heard somebody else's fact, and that fact; all is published."""
+    await life.put(box, 1)
+    await life.publish()
+    copy = await backup(life)
+    (heard,) = await put_by_another(life, box, [1], 3)
+    await life.publish()
+    return copy, heard
+
+
 async def test_what_was_said_after_the_backup_is_known_again_to_the_byte_and_the_number(lives: Lives) -> None:
     first, box = lives.first, new_id()
     await first.put(box, 1)
@@ -245,11 +255,7 @@ async def test_what_was_said_after_the_backup_is_known_again_to_the_byte_and_the
 
 async def test_what_says_less_than_what_it_was_said_because_of_lets_that_be_heard_again(lives: Lives) -> None:
     first, box = lives.first, new_id()
-    await first.put(box, 1)
-    await first.publish()
-    copy = await backup(first)
-    (heard,) = await put_by_another(first, box, [1], 3)
-    await first.publish()
+    copy, heard = await heard_after_a_backup(first, box)
 
     second = await lives.restored(copy)
     second.again = True
@@ -263,11 +269,7 @@ async def test_what_says_less_than_what_it_was_said_because_of_lets_that_be_hear
 
 async def test_who_has_caught_up_once_has_caught_up_and_a_topic_that_grows_shuts_nobody(lives: Lives) -> None:
     first, box = lives.first, new_id()
-    await first.put(box, 1)
-    await first.publish()
-    copy = await backup(first)
-    (heard,) = await put_by_another(first, box, [1], 3)
-    await first.publish()
+    copy, heard = await heard_after_a_backup(first, box)
     second = await lives.restored(copy)
     await second.recover()
     await second.executor.hear([heard])

@@ -18,6 +18,7 @@ from services.consent.api.commands import (
     DONE,
     STAFF,
     PersonBody,
+    when_nothing_can_follow,
 )
 from services.consent.domain.commands import (
     ClearGrants,
@@ -176,10 +177,9 @@ async def out_of_the_way_of_its_end(
 
 
 async def when_nothing_entrusted_can_follow(call: Call, resources: Resources, answer: Answer) -> None:
-    """The answer is given when no byte can follow it; a repeated one waits anew."""
+    """As with a withdrawal."""
     await no_longer_intended(resources, _intent(call))
-    if answer.status == DONE:
-        await settled(resources, UUID(json.loads(answer.body)["id"]))
+    await when_nothing_can_follow(call, resources, answer)
 
 
 @routes.command(

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import sqlalchemy as sa
+
 from contracts.codes import (
     Completeness,
     ConsentForm,
@@ -69,6 +71,7 @@ from services.consent.domain.words import (
     Waiver,
     WaiverState,
 )
+from services.consent.store.tables import duty
 
 Row = Mapping[str, Any]
 E = TypeVar("E")
@@ -187,6 +190,13 @@ def kept_state(state: DutyState) -> DutyState:
 def _duty_state(row: Any) -> DutyState:
     waits = row.state == DutyState.ERASING and row.answer is not None
     return DutyState.WAITS if waits else DutyState(row.state)
+
+
+# The same, asked of the database.
+STATE_OF_DUTY = sa.case(
+    (sa.and_(duty.c.state == DutyState.ERASING, duty.c.answer.is_not(None)), sa.literal(str(DutyState.WAITS))),
+    else_=duty.c.state,
+)
 
 
 def duty_of(row: Any) -> Duty:

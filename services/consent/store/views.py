@@ -16,7 +16,6 @@ from services.consent.domain.duties import OPEN
 from services.consent.domain.words import (
     Consent,
     Duty,
-    DutyState,
     Notice,
     Person,
     PersonState,
@@ -26,6 +25,7 @@ from services.consent.domain.words import (
     Waiver,
 )
 from services.consent.store.rows import (
+    STATE_OF_DUTY,
     consent_of,
     duty_of,
     notice_of,
@@ -221,13 +221,6 @@ _NOTE = sa.text("""
     FROM release AS one LEFT JOIN transmission ON transmission.id = one.transmission
     WHERE one.id = :release
 """).bindparams(sa.bindparam("release", type_=sa.Uuid)).columns(lines=JSONB, consents=JSONB, tasks=JSONB)
-
-
-# As `rows.kept_state` has it: who waits is kept as `erasing`, with an answer.
-STATE_OF_DUTY = sa.case(
-    (sa.and_(duty.c.state == DutyState.ERASING, duty.c.answer.is_not(None)), sa.literal(str(DutyState.WAITS))),
-    else_=duty.c.state,
-)
 
 
 async def duties(tx: AsyncConnection, states: Sequence[str], *, overdue: bool) -> list[Duty]:

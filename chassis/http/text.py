@@ -43,14 +43,15 @@ def _text(value: str) -> str:
 
 def _all_seen(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     waiting: list[JsonValue] = [value]
-    while waiting:
-        match waiting.pop():
-            case str(text) if _UNSEEN.search(text):
+    for part in waiting:  # grows while it is read; `match` takes five times as long, and this may be 80,000 parts
+        if isinstance(part, str):
+            if _UNSEEN.search(part):
                 raise PydanticCustomError("text_unseen", "contains characters that cannot be seen")
-            case dict(members):
-                waiting += [*members, *members.values()]
-            case list(parts):
-                waiting += parts
+        elif isinstance(part, dict):
+            waiting += part
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
     return value
 
 

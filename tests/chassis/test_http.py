@@ -12,12 +12,12 @@ from uuid import UUID
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.exc import OperationalError
 
 from chassis.auth import thumbprint_of
 from chassis.executor import Bug, Overloaded, Step, Unavailable
-from chassis.http import Call, Instant, Name, Problem, Routes, Text, anyone, openapi, people
+from chassis.http import Call, Instant, Name, Problem, Routes, Text, anyone, openapi, parse, people, serve
 from chassis.http.limits import WAITERS_PER_CALLER
 from chassis.http.problems import TROUBLES, Problems, Trouble
 from chassis.http.routes import Command, check_unambiguous
@@ -225,6 +225,29 @@ async def test_waiting_has_room_for_a_few_per_caller(site: Site, monkeypatch: py
 
 
 # --- views and streams ------------------------------------------------------------------------------------------------
+
+
+async def test_of_large_bodies_one_is_read_in_a_round_of_the_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read at once they would keep out those that are still on their way, and these be told that they are late."""
+    this_round, read_in = 0, []
+
+    async def count() -> None:
+        nonlocal this_round
+        while True:
+            this_round += 1
+            await asyncio.sleep(0)
+
+    def noted(model: type[BaseModel], raw: bytes, names: frozenset[str]) -> BaseModel:
+        read_in.append(this_round)
+        return parse.parse_body(model, raw, names)
+
+    monkeypatch.setattr(serve, "parse_body", noted)
+    large = json.dumps({"colour": "red", "parts": [{"size": 1}] * (serve.AT_ONCE_BYTES_MAX // 10)})
+    counting = asyncio.create_task(count())
+    answers = await asyncio.gather(*(site.post(PAINT, large, idempotency_key=f"k{n}") for n in range(9)))
+    counting.cancel()
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(set(read_in)) == len(read_in) == len(answers)
 
 
 async def test_a_view_with_a_version_has_an_etag(site: Site) -> None:

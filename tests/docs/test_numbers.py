@@ -9,7 +9,7 @@ import pytest
 from chassis import brake, consumer, parking, relay, service
 from chassis.executor import run as executor
 from chassis.feed import reading
-from chassis.http import limits, line, server
+from chassis.http import limits, line, serve, server
 from chassis.inbox import REMEMBERED
 from chassis.metrics import INSTRUMENTS
 from contracts.events import TopicKind
@@ -76,6 +76,7 @@ SAID: dict[str, tuple[str, ...]] = {
         f"{limits.COMING_IN_BYTES_OF_ONE // MIB} MB |"),
         (f"| bodies that are worked on | {limits.WORKED_ON_BYTES_MAX // MIB} MB, of one caller "
         f"{limits.WORKED_ON_BYTES_OF_ONE // MIB} MB:"),
+        f"of those over {serve.AT_ONCE_BYTES_MAX // KIB} KB one is read at a time",
         (f"| wrong codes of receipts from one address | {limits.WRONG_AT_ONCE}, one forgotten a minute; then one try a "
         f"second, in a line of {limits.IN_LINE_SECONDS_MAX:.0f} s, which holds its connection meanwhile | 429 |"),
         f"| an answer that nobody reads | {line.UNREAD_SECONDS_MAX:.0f} s |",

@@ -399,14 +399,8 @@ class Alliance(FilePart):
         agreed = {(a.sender, a.receiver) for a in self.agreements}
         return tuple(sorted(agreed | {(receiver, sender) for sender, receiver in agreed}))
 
-    def bases(
-        self, sender: AgencyId, receiver: AgencyId, category: DataCategory, on: date
-    ) -> tuple[StatutoryBasis, ...]:
-        """The approved rows of the matrix that let this category go that way that day; mostly none."""
-        return tuple(row for row in self.rows(sender, receiver, on) if category in row.categories)
-
     def rows(self, sender: AgencyId, receiver: AgencyId, on: date) -> tuple[StatutoryBasis, ...]:
-        """The approved rows of the matrix that hold on that way that day."""
+        """The approved rows of the matrix that hold on that way that day; mostly none."""
         giving, taking = self.agency(sender), self.agency(receiver)
         if giving is None or taking is None:
             return ()

@@ -17,7 +17,7 @@ from services.consent.api import routes
 from services.consent.domain import Law, Reason
 from services.consent.domain import commands as c
 from services.consent.domain.consents import rightful
-from services.consent.domain.decision import Question, eligible
+from services.consent.domain.decision import Question
 from services.consent.domain.words import PersonState, RestrictionState, Stated
 from tests.consent.builders import (
     AGENTUR,
@@ -530,7 +530,7 @@ def test_a_free_provider_receives_nothing_once_its_protection_agreement_is_over(
     last_evening = NOW.replace(hour=22, minute=59)
     for at, may in ((last_evening, True), (last_evening + timedelta(minutes=1), False)):
         asked = Question(at, JUGENDAMT, BRUECKE, Purpose.STABILISATION, over, ())
-        assert eligible(asked) is may
+        assert asked.recipient_eligible is may
 
 
 @pytest.mark.parametrize("outside", [Sphere.SCHULE, Sphere.DRITTE])

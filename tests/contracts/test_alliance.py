@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from contracts.alliance import Alliance, StatutoryBasis
-from contracts.codes import DataCategory, Kind, Purpose, Sphere
+from contracts.codes import Kind, Purpose, Sphere
 from contracts.ids import AgencyId
 from tests.approving import approved
 
@@ -175,18 +175,16 @@ def test_a_free_provider_receives_nothing_after_its_data_protection_agreement(al
 
 
 def test_without_an_approved_row_there_is_no_statutory_basis(written: dict[str, Any], alliance: Alliance) -> None:
-    contact = DataCategory.CONTACT
-    assert alliance.bases(JOBCENTER, JUGENDAMT, contact, TODAY) == ()
+    assert alliance.rows(JOBCENTER, JUGENDAMT, TODAY) == ()
     put("matrix", to=[a_basis()])(written)
-    assert Alliance.model_validate(written).bases(JOBCENTER, JUGENDAMT, contact, TODAY) == ()
+    assert Alliance.model_validate(written).rows(JOBCENTER, JUGENDAMT, TODAY) == ()
 
 
-def test_an_approved_row_is_a_basis_for_its_way_its_categories_and_its_days(written: dict[str, Any]) -> None:
+def test_an_approved_row_is_a_basis_for_its_way_and_its_days(written: dict[str, Any]) -> None:
     alliance = with_matrix(written, approved(a_row(), JOBCENTER, JUGENDAMT))
-    assert [row.norm for row in alliance.bases(JOBCENTER, JUGENDAMT, DataCategory.CONTACT, TODAY)] == ["§ 13 SGB VIII"]
-    assert alliance.bases(JUGENDAMT, JOBCENTER, DataCategory.CONTACT, TODAY) == ()
-    assert alliance.bases(JOBCENTER, JUGENDAMT, DataCategory.HEALTH, TODAY) == ()
-    assert alliance.bases(JOBCENTER, JUGENDAMT, DataCategory.CONTACT, date(2027, 1, 1)) == ()
+    assert [row.norm for row in alliance.rows(JOBCENTER, JUGENDAMT, TODAY)] == ["§ 13 SGB VIII"]
+    assert alliance.rows(JUGENDAMT, JOBCENTER, TODAY) == ()
+    assert alliance.rows(JOBCENTER, JUGENDAMT, date(2027, 1, 1)) == ()
 
 
 def a_row(**changes: Any) -> StatutoryBasis:

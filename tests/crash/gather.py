@@ -38,7 +38,10 @@ WAITS: Mapping[str, str] = {
     "open lease": "SELECT 'release' FROM release WHERE closed_at IS NULL OR NOT told",
 }
 ONLY_CONSENT = {"not carried out", "open lease"}
-ERRAND = "SELECT name || ' ' || coalesce(last_word, '') FROM errand"
+ERRAND = """
+    SELECT name || ' ' || coalesce(last_word, '') AS word, extract(epoch FROM next_at - clock_timestamp()) AS due_in
+    FROM errand
+"""
 
 
 class Eyes:
@@ -78,13 +81,19 @@ class Eyes:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def errands_left(self, seconds_max: float) -> list[str]:
-        """Errands that have not come back after that long; each has been tried again by then."""
-        until = time.monotonic() + seconds_max
-        while True:
-            left = [f"{p} errand {row[0]}" for p in self._principals for row in await self.rows(p, ERRAND)]
-            if not left or time.monotonic() > until:
-                return left
+        """Errands that have not come back so long after the try that each waits for now; most are tried twice by then.
+
+        That try may be later than any back-off: what got no answer waits as long as it was tried in vain before.
+        """
+        left = await self._errands()
+        until = time.monotonic() + max([0.0, *(float(row.due_in) for _, row in left)]) + seconds_max
+        while left and time.monotonic() < until:
             await asyncio.sleep(LOOK_SECONDS)
+            left = await self._errands()
+        return [f"{principal} errand {row.word}" for principal, row in left]
+
+    async def _errands(self) -> list[tuple[str, sa.Row[Any]]]:
+        return [(principal, row) for principal in self._principals for row in await self.rows(principal, ERRAND)]
 
     async def _waiting(self) -> list[str]:
         found = []

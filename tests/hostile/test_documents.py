@@ -22,7 +22,7 @@ from tests.hostile.target import AGENCY, SERVING, Target
 
 SEED = random.SystemRandom().randrange(2**32)  # put a printed one here to be asked the same again
 OF_A_BOUND = 4  # questions of each kind and address in the short form
-AT_RANDOM = 30  # of each kind and address in the long form
+AT_RANDOM = 18  # of each kind and address in the long form
 SCENES_PLAYED = 3  # of each in the long form: a command that succeeds leaves its subject in another state
 ASKED_MIN = 20_000
 

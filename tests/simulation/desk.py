@@ -149,9 +149,10 @@ class Desk:
             outcome = room.decide(before, step.command, Context(now, granted))
             if isinstance(outcome, Refused):
                 return outcome
-            if outcome.subject is not before and outcome.subject != before:
-                outcome = replace(outcome, subject=replace(outcome.subject, version=before.version + 1))
-            made.after[key] = outcome.subject
+            after = outcome.subject
+            if after is not before and after != before:
+                after = replace(after, version=before.version + 1)
+            made.after[key] = after
             made.held.update(dict.fromkeys(granted, step.subject))
             made.held.update({r: None for r in outcome.frees if self._holder(made, r) == step.subject})
             made.decided.append((step, outcome))

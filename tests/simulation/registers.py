@@ -84,10 +84,13 @@ class Persons:
         """Who answers now has waited for everybody whom it had told."""
         known = self.rows.get(after.id)
         answered = {duty.id for duty in known.duties if duty.state is DutyState.ANSWERED} if known else set()
-        whole = replace(after, ledger=tuple(self.ledger.get(after.id, ())))
-        for duty in after.duties:
-            now = duty.side is Side.RECEIVER and duty.state is DutyState.ANSWERED and duty.id not in answered
-            if now and any(each.state is DutyState.AWAITS for each in onward(whole, duty)):
+        now = [
+            duty for duty in after.duties
+            if duty.side is Side.RECEIVER and duty.state is DutyState.ANSWERED and duty.id not in answered
+        ]  # fmt: skip
+        whole = replace(after, ledger=tuple(self.ledger.get(after.id, ()))) if now else after
+        for duty in now:
+            if any(each.state is DutyState.AWAITS for each in onward(whole, duty)):
                 raise Broken(laws.WAITS_FOR_ALL, f"duty {duty.answer}")
 
     def forget_intents(self) -> None:

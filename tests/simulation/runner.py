@@ -52,7 +52,7 @@ def run(first: int, count: int, processes: int = 1) -> Found:
         for chunk in chunks:
             found.add(some(chunk))
     else:
-        with get_context("spawn").Pool(processes) as pool:
+        with get_context("spawn").Pool(processes, gc.freeze) as pool:  # what is imported is there for good
             for part in pool.imap_unordered(some, chunks):
                 found.add(part)
     found.seconds = perf_counter() - begun

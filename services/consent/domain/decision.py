@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 
 from contracts.alliance import Alliance, StatutoryBasis
 from contracts.calendar import day_of, end_of
@@ -36,9 +37,12 @@ HEALTH = frozenset({DataCategory.HEALTH, DataCategory.ADDICTION})  # § 67b(2) S
 STRONG_FORMS = frozenset({ConsentForm.WRITTEN, ConsentForm.ELECTRONIC})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
-    """Everything about one item's recipient and moment that its decision may look at."""
+    """Everything about one item's recipient and moment that its decision may look at.
+
+    What is the same for all items of a package is found out once.
+    """
 
     at: datetime
     sender: AgencyId
@@ -51,10 +55,30 @@ class Question:
     duties: tuple[Duty, ...] = ()
     receptions: tuple[Reception, ...] = ()
 
-    @property
+    @cached_property
     def day(self) -> date:
         """The day it is in Germany."""
         return day_of(self.at)
+
+    @cached_property
+    def recipient_eligible(self) -> bool:
+        """The recipient is in the alliance, an agreement for the purpose holds, a free provider's protection holds too.
+
+        An agreement in either direction will do for answering: it is part of every agreement.
+        """
+        if self.alliance is None:
+            return False
+        recipient = self.alliance.agency(self.recipient)
+        agreement = self.alliance.agreement(self.sender, self.recipient, self.day)
+        if self.purpose is Purpose.ANSWER_TO_HANDOVER and agreement is None:
+            agreement = self.alliance.agreement(self.recipient, self.sender, self.day)
+        agreed = agreement is not None and self.purpose in (*agreement.purposes, Purpose.ANSWER_TO_HANDOVER)
+        return recipient is not None and recipient.may_receive(self.day) and agreed
+
+    @cached_property
+    def rows(self) -> tuple[StatutoryBasis, ...]:
+        """The approved rows of the matrix that hold on that way that day, whatever they let go."""
+        return () if self.alliance is None else self.alliance.rows(self.sender, self.recipient, self.day)
 
 
 def question(person: Person, transmission: Transmission, alliance: Alliance | None, sender: AgencyId,
@@ -98,7 +122,7 @@ def against(item: Item, about: Question) -> tuple[DecisionReason, ...]:
 
 def _against(item: Item, about: Question, *, based: bool) -> tuple[DecisionReason, ...]:
     shut = tuple(reason for holds, reason in (
-        (not eligible(about), DecisionReason.RECIPIENT_NOT_ELIGIBLE),
+        (not about.recipient_eligible, DecisionReason.RECIPIENT_NOT_ELIGIBLE),
         (source_ended(item, about), DecisionReason.CONSENT_WITHDRAWN),
     ) if holds)  # fmt: skip
     if based:
@@ -133,21 +157,6 @@ def _gone_where_it_came(item: Item, about: Question) -> bool:
         each for each in about.receptions if any(stored.release == item.received_by for stored in each.stored)
     ] or about.receptions  # what came by it may not have been heard of here yet
     return bool(brought) and all(map(left_nothing, brought))
-
-
-def eligible(about: Question) -> bool:
-    """The recipient is in the alliance, an agreement for the purpose holds, a free provider's protection holds too.
-
-    An agreement in either direction will do for answering: it is part of every agreement.
-    """
-    if about.alliance is None:
-        return False
-    recipient = about.alliance.agency(about.recipient)
-    agreement = about.alliance.agreement(about.sender, about.recipient, about.day)
-    if about.purpose is Purpose.ANSWER_TO_HANDOVER and agreement is None:
-        agreement = about.alliance.agreement(about.recipient, about.sender, about.day)
-    agreed = agreement is not None and about.purpose in (*agreement.purposes, Purpose.ANSWER_TO_HANDOVER)
-    return recipient is not None and recipient.may_receive(about.day) and agreed
 
 
 def _granted(item: Item, about: Question) -> tuple[Basis, ...]:
@@ -217,28 +226,25 @@ def _statutory(item: Item, about: Question) -> tuple[Basis, ...]:
 
     What was entrusted goes on the rows that name an exception of § 65(1) SGB VIII, everything else on the others.
     """
-    if not about.stated or about.alliance is None:
-        return ()
-    if item.professional_secret or _restricted(item, about):
+    if not about.stated or item.professional_secret or _restricted(item, about):
         return ()
     stated = {statement.norm: statement for statement in about.stated}  # of one norm the last one counts
-    rows = about.alliance.bases(about.sender, about.recipient, item.category, about.day)
     return tuple(
         Basis(row.basis, task=row.norm, until=end_of(row.last_day), exception=row.exception)
-        for row in rows
+        for row in about.rows
         if row.of_entrusted is item.entrusted and _stated_for(item, row, stated.get(row.norm))
     )
 
 
 def _stated_for(item: Item, row: StatutoryBasis, statement: Stated | None) -> bool:
-    return statement is not None and item.category in statement.categories and harmless(row, statement)
+    if statement is None or item.category not in row.categories:
+        return False
+    return item.category in statement.categories and harmless(row, statement)
 
 
 def naming(norm: str, about: Question) -> tuple[StatutoryBasis, ...]:
-    """The approved rows of the matrix that name this task and hold on that way that day, whatever they let go."""
-    if about.alliance is None:
-        return ()
-    return tuple(row for row in about.alliance.rows(about.sender, about.recipient, about.day) if row.norm == norm)
+    """Those of the rows that hold on that way that day that name this task."""
+    return tuple(row for row in about.rows if row.norm == norm)
 
 
 def harmless(row: StatutoryBasis, statement: Stated) -> bool:

@@ -11,7 +11,6 @@ from services.consent.domain.decision import (
     Question,
     against,
     decide_item,
-    eligible,
     gone,
     source_ended,
     strong_enough,
@@ -61,7 +60,7 @@ def helps(
     None does where the recipient may receive nothing at all, where the agency an item came from has said that its basis
     ended, nor where it was entrusted by somebody who is neither the young person nor the guardian (§ 65 SGB VIII).
     """
-    if not eligible(about) or age_band is None:
+    if not about.recipient_eligible or age_band is None:
         return ()
     able = frozenset(rightful(age_band, insight=insight) for insight in (True, False))
     together: dict[tuple[frozenset[Giver], frozenset[ConsentForm], bool, Giver | None], list[Item]] = defaultdict(list)

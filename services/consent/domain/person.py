@@ -23,7 +23,7 @@ from services.consent.domain.answers import (
 )
 from services.consent.domain.clock import any_left, next_look
 from services.consent.domain.consents import ADULT, CONSENTS, granted, renewal_due, told
-from services.consent.domain.decision import decide_all, eligible, naming, question
+from services.consent.domain.decision import decide_all, naming, question
 from services.consent.domain.duties import ANSWER_WITHIN, DUTIES, NOTHING_LEFT, REMIND_BEFORE, left_nothing
 from services.consent.domain.fallen import fallen, nothing_left, uncleared
 from services.consent.domain.parts import Answer, folded, of_handover, of_person, with_part
@@ -184,7 +184,7 @@ class Law:
         """Whether the named recipient could receive at all; an alliance that is not known here has none."""
         asked = Transmission(_NOBODY, HandoverRef(_NOBODY), recipient=grant.recipient, purpose=grant.purpose)
         alliance = self.alliances.get(grant.alliance)
-        return eligible(question(Person(_NOBODY), asked, alliance, self.agency, now))
+        return question(Person(_NOBODY), asked, alliance, self.agency, now).recipient_eligible
 
     def clear(self, person: Person, command: c.ClearGrants | c.WithdrawClearance, context: Context) -> Answer:
         """Somebody who entrusted data lets them go, or no longer does: what rests on that is decided anew.

@@ -3,10 +3,10 @@
 PYTHON ?= python3
 ARGS ?=
 # Tests run in so many processes; each that needs them starts a Kafka and a PostgreSQL of its own. One more than the two
-# processors we promise for: whoever tests running services mostly waits for them. Of proofs two at a time: what dies and
-# comes back is waited for, too, and what computes does so beside it.
+# processors we promise for: whoever tests running services mostly waits for them. Of proofs three at a time, too, but
+# those that compute on both processors count as two (tests/turns.py).
 PROCESSES ?= 3
-PROOFS ?= 2
+PROOFS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

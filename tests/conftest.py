@@ -22,7 +22,7 @@ from chassis.database import chassis_revisions, chassis_tables, engine
 from deploy.embedded.cluster import Addresses
 from deploy.migrations import migrate
 from tests.embedded import embedded_for_tests
-from tests.turns import turn
+from tests.turns import seated
 
 AGENCIES = ["jobcenter", "jugendamt", "agentur"]
 SERVICES = ["intake", "consent", "handover", "offers"]
@@ -76,11 +76,13 @@ def _place(path: str) -> int:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before its time begins to count
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Proofs of one run go side by side, but for those that measure what the machine can do."""
+    """Proofs of one run go side by side; one that needs more of the machine says how many `seats`."""
     if item.get_closest_marker("prove") is None:
         return (yield)
     cache: pytest.Cache = item.config.cache
-    with turn(cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None):
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    needs = item.get_closest_marker("seats")
+    with seated(cache.mkdir("seats"), 1 if needs is None else needs.args[0], processes):
         return (yield)
 
 

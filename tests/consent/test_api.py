@@ -27,6 +27,7 @@ from services.consent.store import leases
 from tests.conftest import Say
 from tests.consent.builders import JUGENDAMT, MUSTER, PURPOSE
 from tests.consent.conftest import DECLARED, Consenting, opened, token
+from tests.turns import ALL
 
 HELD_SECONDS = 0.05  # a reader has the person's row so long
 WITHDRAWN_SECONDS_MAX = 3.0  # the promise, for 99 of 100 withdrawals
@@ -252,7 +253,7 @@ async def test_where_the_ledger_cannot_be_written_nothing_leaves(consenting: Con
 
 @pytest.mark.parametrize(
     ("readers", "withdrawals"),
-    [(100, 1), pytest.param(16, 150, marks=[pytest.mark.prove, pytest.mark.alone, pytest.mark.timeout(900)])],
+    [(100, 1), pytest.param(16, 150, marks=[pytest.mark.prove, pytest.mark.seats(ALL), pytest.mark.timeout(900)])],
 )
 async def test_overlapping_readers_do_not_starve_a_withdrawal(
     consenting: Consenting, monkeypatch: pytest.MonkeyPatch, say: Say, readers: int, withdrawals: int

@@ -16,8 +16,9 @@ from tests.hostile.fence import PEAK_BYTES_MAX, peak_bytes
 from tests.hostile.flood import CREATED, SERVICE, Flood, Timed
 from tests.hostile.target import AGENCY, Target
 from tests.hostile.test_flood import bad_manners, offers
+from tests.turns import ALL
 
-pytestmark = [pytest.mark.prove, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.prove, pytest.mark.seats(ALL), pytest.mark.timeout(900)]
 SEED = random.SystemRandom().randrange(2**32)  # put a printed one here to see the same questions again
 LINES = 64  # more of them do no more, they only wait longer
 WARM_SECONDS, PEAK_SECONDS, USUAL_SECONDS, FLOOD_SECONDS, AFTER_SECONDS = 3.0, 10.0, 10.0, 60.0, 20.0

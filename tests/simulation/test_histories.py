@@ -48,6 +48,7 @@ def test_a_thousand_histories_keep_every_law(say: Say) -> None:
 
 
 @pytest.mark.prove
+@pytest.mark.seats(2)
 @pytest.mark.timeout(1800)
 def test_fifty_thousand_histories_keep_every_law(say: Say) -> None:
     judged(LONG_FROM, LONG, cpu_count() or 1, say)

@@ -22,7 +22,7 @@ from chassis.database import chassis_revisions, chassis_tables, engine
 from deploy.embedded.cluster import Addresses
 from deploy.migrations import migrate
 from tests.embedded import embedded_for_tests
-from tests.turns import seated
+from tests.turns import ALL, seated
 
 AGENCIES = ["jobcenter", "jugendamt", "agentur"]
 SERVICES = ["intake", "consent", "handover", "offers"]
@@ -65,8 +65,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Togethe
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs longest begins first, so that all processes end at about the same time."""
-    items.sort(key=lambda item: _place(item.path.relative_to(Path(__file__).parent).as_posix()))
+    """What runs longest begins first, so that all processes end at about the same time.
+
+    What measures the machine comes before all of that: whatever was started beside it would stand there idle, and that
+    takes a part of the machine, too.
+    """
+    items.sort(key=lambda item: (_seats(item) < ALL, _place(item.path.relative_to(Path(__file__).parent).as_posix())))
+
+
+def _seats(item: pytest.Item) -> int:
+    """How much of the machine it needs; most proofs a seat of those there are."""
+    needs = item.get_closest_marker("seats")
+    return 1 if needs is None else int(needs.args[0])
 
 
 def _place(path: str) -> int:
@@ -81,8 +91,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     cache: pytest.Cache = item.config.cache
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    needs = item.get_closest_marker("seats")
-    with seated(cache.mkdir("seats"), 1 if needs is None else needs.args[0], processes):
+    with seated(cache.mkdir("seats"), _seats(item), processes):
         return (yield)
 
 

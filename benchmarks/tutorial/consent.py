@@ -142,7 +142,7 @@ class Consents:
         person = await session.get(Person, event.key, with_for_update=True)
         row = await session.get(Reception, event.key, with_for_update=True)
         if person is None or row is None:
-            person = Person(id=event.key, version=0, state="heard_of")
+            person = Person(id=event.key, version=0, state="heard_of", insight_noted=False)
             row = Reception(
                 id=event.key, person=event.key, version=0, state="heard", sender=SENDER, alliance=ALLIANCE, stored=[]
             )
@@ -158,5 +158,6 @@ def _basis(grant: Grant) -> dict[str, Any]:
         "consent": str(grant.consent),
         "grant": str(grant.id),
         "task": None,
+        "exception": None,
         "until": grant.valid_until.isoformat(),
     }

@@ -449,6 +449,7 @@ class Consent(Offers):
                         "consent": str(grant["consent"]),
                         "grant": str(grant["id"]),
                         "task": None,
+                        "exception": None,
                         "until": grant["valid_until"].isoformat(),
                     }
                     for grant in grants.get(row["person"], ())
@@ -570,7 +571,8 @@ _DECISION_ITEMS = """
     SELECT decision, item, verdict, reason, bases FROM json_populate_recordset(NULL::decision_item, $1::json)
 """
 _HEARD_OF = """
-    INSERT INTO person (id, version, state) SELECT id, n, 'heard_of' FROM unnest($1::uuid[], $2::int[]) AS new (id, n)
+    INSERT INTO person (id, version, state, insight_noted)
+    SELECT id, n, 'heard_of', false FROM unnest($1::uuid[], $2::int[]) AS new (id, n)
     ON CONFLICT (id) DO UPDATE SET version = person.version + excluded.version
 """
 _RECEPTIONS = f"""

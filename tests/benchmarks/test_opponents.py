@@ -12,7 +12,7 @@ from benchmarks.history import remember
 from benchmarks.relay import RELAYS, drained
 from tests.conftest import Say
 
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 OURS, OPPONENTS = "ours", sorted(set(CONTESTANTS) - {"ours"})
 EVENTS, ROWS, SEED = 2000, 2000, 20261122
 
@@ -29,6 +29,7 @@ async def test_an_opponent_leaves_the_same_rows_and_records_behind(
     assert differences(left_by_ours, await left_behind(bench, opponent)) == []
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("relay", RELAYS)
 async def test_a_relay_alone_carries_every_row_to_the_topic(relay: str, bench: Ground, say: Say) -> None:
     found = await drained(bench, relay, ROWS)
@@ -36,6 +37,7 @@ async def test_a_relay_alone_carries_every_row_to_the_topic(relay: str, bench: G
     assert found.rows == ROWS
 
 
+@pytest.mark.prove
 async def test_a_service_that_was_down_works_off_what_it_missed_while_new_handovers_come(
     bench: Ground, say: Say
 ) -> None:

@@ -379,4 +379,4 @@ def test_in_every_order_of_things_what_may_go_is_what_the_second_reading_says() 
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
 def test_in_very_many_orders_of_things_what_may_go_is_what_the_second_reading_says() -> None:
-    live(2000, 50)
+    live(1000, 50)

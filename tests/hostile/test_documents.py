@@ -22,9 +22,9 @@ from tests.hostile.target import AGENCY, SERVING, Target
 
 SEED = random.SystemRandom().randrange(2**32)  # put a printed one here to be asked the same again
 OF_A_BOUND = 4  # questions of each kind and address in the short form
-AT_RANDOM = 18  # of each kind and address in the long form
+AT_RANDOM = 10  # of each kind and address in the long form
 SCENES_PLAYED = 3  # of each in the long form: a command that succeeds leaves its subject in another state
-ASKED_MIN = 20_000
+ASKED_MIN = 10_000
 
 
 async def stories(target: Target, name: str, times: int) -> Mapping[str, Sequence[Known]]:
@@ -65,12 +65,11 @@ async def test_a_service_answers_as_its_document_says_at_every_bound_that_it_dra
 
 @pytest.mark.prove
 @pytest.mark.timeout(1800)
-async def test_no_question_of_twenty_thousand_gets_a_wrong_answer_or_an_echo(target: Target, say: Say) -> None:
+async def test_no_question_of_ten_thousand_gets_a_wrong_answer_or_an_echo(target: Target, say: Say) -> None:
     asked = 0
     for name in SERVICES:
         questions = Questions(target, name, await stories(target, name, SCENES_PLAYED), SEED)
-        for _ in range(2):  # as other callers, about somebody else
-            await asyncio.to_thread(questions.at_the_bounds, None)
+        await asyncio.to_thread(questions.at_the_bounds, None)
         await asyncio.to_thread(questions.at_random, AT_RANDOM)
         statuses = ", ".join(f"{status} × {count}" for status, count in sorted(questions.statuses.items()))
         say(f"{name}: {questions.asked} questions, answers {statuses}: seed {SEED}")

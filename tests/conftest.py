@@ -39,6 +39,7 @@ NewEngine = Callable[[str | None], Awaitable[AsyncEngine]]
 
 # One town, and one set of services, for all tests of these folders: what is shared is started by one process only.
 SHARING = ("journeys", "every_service", "hostile", "faults")
+FILLS = ("test_flood_long.py",)  # so many rows that everybody after it would be slowed: it has a town of its own
 ALONE = ("models", "simulation")  # these tests share nothing, and some are long
 LONGEST_FIRST = (
     "faults", "journeys", "simulation/test_histories.py", "crash/test_crash.py", "mutants", "every_service", "hostile",
@@ -57,7 +58,7 @@ class TogetherWhatShares(LoadScopeScheduling):  # type: ignore[misc]  # ships no
         folder = path.parts[1]
         if folder in ALONE:
             return nodeid
-        return folder if folder in SHARING else str(path)
+        return folder if folder in SHARING and path.name not in FILLS else str(path)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TogetherWhatShares:

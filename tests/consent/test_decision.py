@@ -81,7 +81,7 @@ INSTANTS = (
     Instant("29 March, midnight, summer time", datetime(2027, 3, 28, 22, tzinfo=UTC), False, False),
 )
 IN_WINTER = INSTANTS[6]
-WHILE_THE_ROW_HOLDS = INSTANTS[2:4]  # the grant does not yet, and then does
+WHERE_THE_GRANT_BEGINS = INSTANTS[2:4]  # in the day of the row
 RECIPIENTS = (JUGENDAMT, AGENTUR, STRANGER)
 PURPOSES = (PURPOSE, Purpose.CASE_CONFERENCE)
 WAYS = tuple(product(RECIPIENTS, PURPOSES))
@@ -281,7 +281,7 @@ def test_the_decision_is_the_one_a_second_reading_of_the_law_gives(say: Say) -> 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("instant", INSTANTS, ids=lambda instant: instant.name)
 def test_the_whole_table_agrees_with_the_second_reading(instant: Instant, say: Say) -> None:
-    seen = compared(lines([instant], tasks=TASKS if instant in WHILE_THE_ROW_HOLDS else AT_BOUNDS))
+    seen = compared(lines([instant], tasks=TASKS if instant in WHERE_THE_GRANT_BEGINS else AT_BOUNDS))
     say(f"decision table, {instant.name}: all {sum(seen.values())} combinations agree with the second reading")
 
 

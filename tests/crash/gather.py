@@ -16,6 +16,7 @@ import psutil
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from chassis.errands import LEASE_SECONDS
 from contracts.codes import Service
 from contracts.ids import AgencyId
 from contracts.topics import heard_by
@@ -81,12 +82,12 @@ class Eyes:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def errands_left(self, seconds_max: float) -> list[str]:
-        """Errands that have not come back so long after the try that each waits for now; most are tried twice by then.
+        """Errands that have not come back after that long; each has been tried again by then.
 
-        That try may be later than any back-off: what got no answer waits as long as it was tried in vain before.
+        What got no answer waits as long as it was tried in vain, which may be longer: then until that try is over.
         """
         left = await self._errands()
-        until = time.monotonic() + max([0.0, *(float(row.due_in) for _, row in left)]) + seconds_max
+        until = time.monotonic() + max([seconds_max, *(float(row.due_in) + LEASE_SECONDS for _, row in left)])
         while left and time.monotonic() < until:
             await asyncio.sleep(LOOK_SECONDS)
             left = await self._errands()

@@ -160,6 +160,7 @@ class Relay:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+        await self._sender.discard()  # the cancel may have come while a producer was being ended
         self._task = None
 
     async def _run(self) -> None:
@@ -200,9 +201,11 @@ class Relay:
             finally:
                 if self.leading:
                     self.leading = False
-                    await self._sender.discard()
-                    with suppress(SQLAlchemyError, OSError):
-                        await connection.invalidate()  # closes it and so frees the lock; the pool must not have it
+                    try:
+                        await self._sender.discard()
+                    finally:
+                        with suppress(SQLAlchemyError, OSError):
+                            await connection.invalidate()  # closes it and so frees the lock; not for the pool
 
     async def _publish_until_stopped(self, connection: AsyncConnection) -> None:
         """Round after round; where one says that nothing follows, wait to be woken, or until the next look."""
@@ -350,6 +353,7 @@ class _Sender:
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._arguments = arguments
         self._producer: AIOKafkaProducer | None = None
+        self._given_up: AIOKafkaProducer | None = None
         self._partitions: dict[str, list[int]] = {}
 
     async def publish(self, rows: Sequence[Row], *, singly: bool) -> list[Outcome]:
@@ -378,9 +382,10 @@ class _Sender:
 
     async def discard(self) -> None:
         """End the producer; what it has not delivered by now it never will."""
-        producer, self._producer, self._partitions = self._producer, None, {}
-        if producer is not None:
-            await _end(producer)
+        self._given_up, self._producer, self._partitions = self._producer or self._given_up, None, {}
+        if self._given_up is not None:
+            await _end(self._given_up)
+            self._given_up = None  # not before: whoever is cancelled above leaves the rest to the next call
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:

@@ -190,11 +190,10 @@ class Desk:
 
     async def _read(self, model: type[BaseModel], raw: bytes, names: frozenset[str]) -> BaseModel:
         """The body read; one large one in a round of the loop, so that those on their way come in and are in time."""
-        if len(raw) <= AT_ONCE_BYTES_MAX:
-            return parse_body(model, raw, names)
-        async with self._reads:
-            await asyncio.sleep(0)
-            return parse_body(model, raw, names)
+        if len(raw) > AT_ONCE_BYTES_MAX:
+            async with self._reads:
+                await asyncio.sleep(0)
+        return parse_body(model, raw, names)
 
     def _must_be_relied_on(self, route: Route) -> None:
         """Programs act on our word, and give data out by it: they get none from a database that may be too old.

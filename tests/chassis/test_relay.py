@@ -28,6 +28,11 @@ from tests.chassis.broker import connection, everything_on, make_topic, until
 ATTEMPTS = 50
 SOON_SECONDS = 5.0  # after what was away is back, all goes on; leading takes its part of it
 
+LEADERS = (
+    "FROM pg_locks WHERE locktype = 'advisory'"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
 Said = tuple[str, UUID, int, bytes]  # topic, key, number, body
 
 
@@ -379,8 +384,7 @@ async def test_a_lost_database_connection_costs_the_lead_and_nothing_else(
     await until(lambda: one.leading)
     async with database.connect() as connection_:
         ended = await connection_.scalar(sa.text(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory'"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            f"SELECT count(pg_terminate_backend(pid)) {LEADERS}"
         ))
     assert ended == 1
     await say(database, [(topic, key, number, b"{}") for number in range(1, 11)])
@@ -418,6 +422,40 @@ async def test_one_leads_and_the_next_takes_over(
     await say(database, [(topic, new_id(), 1, b"{}")])
     await until(empty(database))
     assert len(await everything_on(embedded, topic)) == 1
+
+
+@pytest.mark.parametrize("during", ["a doubt", "the end of its lead"])
+async def test_who_is_stopped_while_a_producer_is_given_up_keeps_neither_it_nor_the_lead(
+    database: AsyncEngine, topic: str, a_relay: Callable[[], Relay], monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    one, given_up = a_relay(), asyncio.Event()
+    await one.start()
+    await say(database, [(topic, new_id(), 1, b"{}")])
+    one.wake()
+    await until(empty(database))
+    producer: Any = one._sender._producer
+    close = producer.client.close
+
+    async def slowly() -> None:
+        given_up.set()
+        await asyncio.sleep(0.1)
+        await close()
+
+    async def goes_wrong(rows: Sequence[Row], *, singly: bool) -> list[Outcome]:
+        if during == "a doubt":
+            return [TimeoutError()] * len(rows)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(producer.client, "close", slowly)
+    monkeypatch.setattr(one._sender, "publish", goes_wrong)
+    await say(database, [(topic, new_id(), 2, b"{}")])
+    one.wake()
+    await given_up.wait()
+    await one.stop(0)
+    assert producer._closed
+    assert producer._sender.sender_task is None or producer._sender.sender_task.done()
+    async with database.connect() as connection_:
+        assert await connection_.scalar(sa.text(f"SELECT count(*) {LEADERS}")) == 0
 
 
 def test_nothing_behind_a_failure_of_its_own_stream_counts_as_published() -> None:

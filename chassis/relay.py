@@ -160,7 +160,7 @@ class Relay:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        await self._sender.discard()  # the cancel may have come while a producer was being ended
+        await self._sender.discard()  # the cancel may have come while a producer was being stopped
         self._task = None
 
     async def _run(self) -> None:

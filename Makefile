@@ -34,7 +34,7 @@ prove: $(VENV)/check.stamp ## Run the long proofs (up to 45 minutes); ARGS goes 
 	@$(BIN)/python -m pytest -m prove --numprocesses $(PROOFS) --dist loadscope --no-loadscope-reorder \
 		--durations 0 --durations-min 10 $(ARGS)
 
-bench: $(VENV)/check.stamp ## Measure beside its opponents (half an hour); ARGS=--short for a look, the report is benchmarks/report.json.
+bench: $(VENV)/check.stamp ## Measure beside its opponents (three quarters of an hour); ARGS=--short for a look, the report is benchmarks/report.json.
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 check: $(VENV)/check.stamp ## Run what judges the code without running it: lint, types, floor plan, generated files.

@@ -383,9 +383,7 @@ async def test_a_lost_database_connection_costs_the_lead_and_nothing_else(
     await one.start()
     await until(lambda: one.leading)
     async with database.connect() as connection_:
-        ended = await connection_.scalar(sa.text(
-            f"SELECT count(pg_terminate_backend(pid)) {LEADERS}"
-        ))
+        ended = await connection_.scalar(sa.text(f"SELECT count(pg_terminate_backend(pid)) {LEADERS}"))
     assert ended == 1
     await say(database, [(topic, key, number, b"{}") for number in range(1, 11)])
     await until(empty(database))
